@@ -1,0 +1,50 @@
+# Everything a newcomer needs: `make test` checks the code, `make demo` shows what it is for.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
+export LITELLM_LOCAL_MODEL_COST_MAP ?= True
+
+.PHONY: help setup test lint types check demo bench clean
+help:
+	@echo "make setup  an environment in $(VENV)"
+	@echo "make test   the tests (fetches the smallest model once)"
+	@echo "make lint   ruff, lint and format"
+	@echo "make types  mypy strict on the built wheel"
+	@echo "make demo   a DSPy program made anytime on a real model, start to end"
+	@echo "make bench  the cost benchmarks of experiments/bench"
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $(READY)
+
+setup: $(READY)
+
+test: setup
+	$(BIN)/anytime-dspy models pull smollm2-135m-instruct
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# programs/ and optimizers/ are mapped into the package by the build, so only the wheel shows the checker what users get.
+types: setup
+	rm -rf build/wheel build/unpacked
+	$(BIN)/python -m build --quiet --wheel --outdir build/wheel .
+	$(BIN)/python -m zipfile -e build/wheel/*.whl build/unpacked
+	cd build/unpacked && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p anytime_dspy
+
+check: lint types test
+
+demo: setup
+	$(BIN)/anytime-dspy demo --out runs/demo
+
+bench: setup
+	$(BIN)/python experiments/bench/run.py
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
