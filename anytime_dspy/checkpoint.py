@@ -1,0 +1,67 @@
+"""What a run leaves at one budget: the answer, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dspy
+
+__all__ = ["Checkpoint", "Usage"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What LM calls cost, in four token columns that are never mixed.
+
+    Attributes:
+        prompt_tokens: Tokens sent, those that the provider read from its cache included.
+        reasoning_tokens: Tokens generated before the answers; what a budget caps.
+        answer_tokens: Tokens generated for answers, forced ones included.
+        hidden_tokens: Thinking that a provider did inside a forced answer, where no budget reaches it.
+        calls: LM calls.
+        seconds: Wall time inside LM calls; a call replayed from a tape or a cache counts the time it took now.
+        dollars: Price by DSPy's or litellm's catalogue; None where the LM has no price.
+    """
+
+    prompt_tokens: int = 0
+    reasoning_tokens: int = 0
+    answer_tokens: int = 0
+    hidden_tokens: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    dollars: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        dollars = [d for d in (self.dollars, other.dollars) if d is not None]
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            answer_tokens=self.answer_tokens + other.answer_tokens,
+            hidden_tokens=self.hidden_tokens + other.hidden_tokens,
+            calls=self.calls + other.calls,
+            seconds=self.seconds + other.seconds,
+            dollars=sum(dollars) if dollars else None,
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The answer of a program at one budget.
+
+    Attributes:
+        budget: The cap on reasoning tokens.
+        prediction: The program's answer under that cap.
+        reasoning_tokens: Reasoning spent, at most `budget`.
+        answer_tokens: Tokens of the answers.
+        forced: Whether an answer had to be asked for because the budget ran out.
+        answered: Whether every call gave an answer that could be read; an unanswered checkpoint has quality 0.
+        usage: What a run at this budget costs, all calls of the program included.
+    """
+
+    budget: int
+    prediction: dspy.Prediction
+    reasoning_tokens: int
+    answer_tokens: int
+    forced: bool
+    answered: bool
+    usage: Usage

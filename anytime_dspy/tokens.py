@@ -1,0 +1,104 @@
+"""Counting tokens, once and by a declared counter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = ["TokenCounter", "LiteLLMCounter", "counter_for", "cut_by_codec"]
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Counts the tokens of a text and cuts a text after a number of tokens.
+
+    An engine that has its own tokenizer offers one of these as its attribute `counter`; every other LM is counted by
+    litellm's tokenizer for its model.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the counts are stored under, such as `litellm:gpt-4o`."""
+
+    def count(self, text: str) -> int:
+        """Returns the number of tokens in `text`."""
+
+    def cut(self, text: str, tokens: int) -> str:
+        """Returns the longest prefix of `text`, in whole tokens, for which `count` is at most `tokens`."""
+
+
+def cut_by_codec(
+    encode: Callable[[str], Sequence[int]], decode: Callable[[Sequence[int]], str], text: str, tokens: int
+) -> str:
+    """Cuts `text` with a tokenizer's two functions.
+
+    A tokenizer may split a prefix otherwise than it split the whole text, and may cut inside a character, so the
+    prefix is encoded again and shortened until it is a true prefix of at most `tokens` tokens.
+
+    Args:
+        encode: Text to token ids, without special tokens.
+        decode: Token ids to text.
+        text: What to cut.
+        tokens: The largest number of tokens that may remain.
+
+    Returns:
+        A prefix of `text`.
+    """
+    if tokens <= 0:
+        return ""
+    ids = encode(text)
+    if len(ids) <= tokens:
+        return text
+    for kept in range(tokens, 0, -1):
+        # A character cut in half decodes to a replacement character, which is no part of the text.
+        prefix = decode(ids[:kept]).rstrip("�")
+        if text.startswith(prefix) and len(encode(prefix)) <= tokens:
+            return prefix
+    return ""
+
+
+class LiteLLMCounter:
+    """Counts with the tokenizer that litellm has for a model (its own for OpenAI models, tiktoken's else)."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    @property
+    def name(self) -> str:
+        """What the counts are stored under."""
+        return f"litellm:{self._model}"
+
+    def count(self, text: str) -> int:
+        """Returns the number of tokens in `text`."""
+        return len(self._encode(text))
+
+    def cut(self, text: str, tokens: int) -> str:
+        """Returns the longest prefix of `text` that has at most `tokens` tokens."""
+        return cut_by_codec(self._encode, self._decode, text, tokens)
+
+    def _encode(self, text: str) -> Sequence[int]:
+        import litellm  # slow to import: only where an LM has no tokenizer of its own
+
+        ids = litellm.encode(model=self._model, text=text)
+        return getattr(ids, "ids", ids)  # Hugging Face tokenizers return an Encoding
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        import litellm
+
+        return str(litellm.decode(model=self._model, tokens=list(ids)))
+
+
+@lru_cache(maxsize=64)
+def _litellm_counter(model: str) -> LiteLLMCounter:
+    return LiteLLMCounter(model)
+
+
+def counter_for(lm: Any) -> TokenCounter:
+    """Returns the counter for an LM: its engine's own tokenizer where it has one, else litellm's for its model.
+
+    Args:
+        lm: Anything that DSPy runs a predictor on.
+    """
+    counter = getattr(getattr(lm, "engine", None), "counter", None)
+    return counter if isinstance(counter, TokenCounter) else _litellm_counter(str(lm.model))

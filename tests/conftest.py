@@ -1,0 +1,33 @@
+"""Settings that every test shares: no network, no cache outside a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Read by dspy and litellm when they are imported, so set before any test module imports them.
+os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="anytime-dspy-cache-")
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data sets that stand beside the repository; tests that need them are left out elsewhere."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data sets (../shared/data) are not here")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def smallest_lm() -> Iterator[object]:
+    """The smallest embedded model, greedy, one slot; `anytime-dspy models pull smollm2-135m-instruct` fetches it."""
+    import anytime_dspy as ad
+
+    yield ad.local_lm("smollm2-135m-instruct", temperature=0.0, max_tokens=256)
