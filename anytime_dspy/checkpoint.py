@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import dspy
 
-__all__ = ["Checkpoint", "Usage"]
+__all__ = ["Call", "Checkpoint", "Usage"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,31 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Call:
+    """One predictor's call in a run under a budget.
+
+    Attributes:
+        predictor: The predictor's name in its program (the signature's name where it is not known).
+        inputs: The values that it was called with.
+        outputs: The values that it returned; the reasoning among them is cut to the budget.
+        reasoning: The reasoning that counts, as one text.
+        reasoning_tokens: What was charged to the budget.
+        answer_tokens: Tokens of the answer that was returned.
+        forced: Whether the answer had to be asked for.
+        answered: Whether every answer field holds something.
+    """
+
+    predictor: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    reasoning: str
+    reasoning_tokens: int
+    answer_tokens: int
+    forced: bool
+    answered: bool
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The answer of a program at one budget.
 
@@ -56,6 +83,8 @@ class Checkpoint:
         forced: Whether an answer had to be asked for because the budget ran out.
         answered: Whether every call gave an answer that could be read; an unanswered checkpoint has quality 0.
         usage: What a run at this budget costs, all calls of the program included.
+        calls: The calls of that run, in the order of their ends.
+        cut: Whether the budget cut a call short.
     """
 
     budget: int
@@ -65,3 +94,5 @@ class Checkpoint:
     forced: bool
     answered: bool
     usage: Usage
+    calls: tuple[Call, ...] = ()
+    cut: bool = False

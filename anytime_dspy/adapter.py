@@ -1,0 +1,234 @@
+"""The adapter that enforces a budget: the one place through which every call of a program goes."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+from dspy.lm15 import Request
+from dspy.utils.exceptions import AdapterParseError
+
+from anytime_dspy import formats
+from anytime_dspy.checkpoint import Call, Usage
+from anytime_dspy.errors import ProgramError
+from anytime_dspy.forcing import Question, answer_signature, can_continue, capped, continued, restated
+from anytime_dspy.lm_calls import Completion, Ledger, recording
+from anytime_dspy.settle import Settled, is_answered, settle
+from anytime_dspy.spending import Spending
+from anytime_dspy.tape import Replay, call_key
+from anytime_dspy.tokens import TokenCounter, counter_for
+
+__all__ = ["BudgetAdapter"]
+
+TURN_POLL_SECONDS = 0.002
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """A call to be made: the inner adapter's own, or a request of ours to the LM itself."""
+
+    question: Question
+    request: Request | None = None
+
+
+class BudgetAdapter(dspy.Adapter):
+    """Runs an inner adapter's calls under a budget of reasoning tokens.
+
+    A call may write what is left of the budget plus its answer allowance. Where that did not end in an answer, its
+    reasoning is cut to the budget and the answer is asked for alone. Used by `anytime_dspy.budget`, which sets it in a
+    `dspy.context`.
+
+    Args:
+        inner: The adapter whose format the program uses.
+        spending: What was spent so far; every call is added to it.
+        replay: Where given, calls are read from this tape, and only missing ones are made.
+    """
+
+    def __init__(self, inner: dspy.Adapter, spending: Spending, replay: Replay | None = None) -> None:
+        super().__init__(callbacks=inner.callbacks)
+        self.inner = _without_fallback(inner)
+        self.spending = spending
+        self._replay = replay
+
+    def __call__(
+        self,
+        lm: Any,
+        lm_kwargs: dict[str, Any],
+        signature: type[dspy.Signature],
+        demos: list[Any],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Answers one predictor's call under the budget; DSPy calls this."""
+        plan = self._plan(Question(lm, lm_kwargs, signature, demos, inputs))
+        completion: Completion | None = None
+        with self.spending.turn:
+            while True:
+                try:
+                    ask = plan.send(completion)  # type: ignore[arg-type]  # the first one is None, as generators want
+                except StopIteration as end:
+                    return [end.value]
+                completion = self._make(ask)
+
+    async def acall(
+        self,
+        lm: Any,
+        lm_kwargs: dict[str, Any],
+        signature: type[dspy.Signature],
+        demos: list[Any],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Answers one predictor's call under the budget, asynchronously; DSPy calls this."""
+        plan = self._plan(Question(lm, lm_kwargs, signature, demos, inputs))
+        completion: Completion | None = None
+        # A turn may be held by another task of this very loop, so waiting must not block it.
+        while not self.spending.turn.acquire(blocking=False):
+            await asyncio.sleep(TURN_POLL_SECONDS)
+        try:
+            while True:
+                try:
+                    ask = plan.send(completion)  # type: ignore[arg-type]
+                except StopIteration as end:
+                    return [end.value]
+                completion = await self._amake(ask)
+        finally:
+            self.spending.turn.release()
+
+    def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
+        """Formats as the inner adapter does."""
+        return self.inner.format(signature, demos, inputs)
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """Parses as the inner adapter does."""
+        return dict(self.inner.parse(signature, completion))
+
+    def _plan(self, question: Question) -> Generator[_Ask, Completion, dict[str, Any]]:
+        """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
+        _check(question)
+        allowance = self.spending.allowance()
+        counter = counter_for(question.lm)
+        settled = Settled(None, "", 0, 0, cut=True)
+        usage, replayed = Usage(), None
+        # With nothing left to reason with, only an answer is asked for.
+        if allowance.reasoning or not formats.reasoning_fields(question.signature):
+            key = call_key(**vars(question)) if self._replay else None
+            completion = self._replay.next(key) if self._replay else None
+            is_replayed = completion is not None
+            if completion is None:
+                completion = yield _Ask(_with_options(question, capped(question, allowance.cap)))
+                if self._replay:
+                    self._replay.add(key, completion)
+            settled = settle(self.inner, question.signature, completion, allowance, counter)
+            usage = _usage(completion, settled.reasoning_tokens, settled.answer_tokens)
+            replayed = usage if is_replayed else None
+        values, answer_tokens = settled.values, settled.answer_tokens
+        if values is None:
+            if can_continue(self.inner, question):
+                request = continued(self.inner, question, settled.reasoning, allowance.answer)
+                completion = yield _Ask(question, request)
+            else:
+                completion = yield _Ask(restated(question, settled.reasoning, allowance.answer))
+            values = self._forced_values(question, settled.reasoning, completion)
+            answer_tokens = _written(self.inner, completion, counter)
+            usage += _usage(completion, 0, answer_tokens)
+        call = Call(
+            predictor=_caller_name(self.spending.names, question.signature),
+            inputs=dict(question.inputs),
+            outputs=values,
+            reasoning=settled.reasoning,
+            reasoning_tokens=settled.reasoning_tokens,
+            answer_tokens=answer_tokens,
+            forced=settled.values is None,
+            answered=is_answered(question.signature, values),
+        )
+        self.spending.record(call, usage, cut=settled.cut, replayed=replayed)
+        return values
+
+    def _forced_values(self, question: Question, reasoning: str, completion: Completion) -> dict[str, Any]:
+        answers = completion.values
+        if answers is None and can_continue(self.inner, question):
+            header = formats.opening(self.inner, formats.answer_fields(question.signature)[0])
+            try:
+                answers = self.inner.parse(answer_signature(question.signature), f"{header}{completion.text}")
+            except AdapterParseError:
+                answers = None
+        known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
+        return {name: known.get(name) for name in question.signature.output_fields}
+
+    def _make(self, ask: _Ask) -> Completion:
+        ledger, begun, values = Ledger(), time.perf_counter(), None
+        with recording(ledger):
+            if ask.request is not None:
+                ask.question.lm(ask.request, **_execution_options(ask.question))
+            else:
+                try:
+                    values = self.inner(**_arguments(ask.question))[0]
+                except AdapterParseError:
+                    values = None  # cut off or malformed: what was written is in the ledger
+        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+
+    async def _amake(self, ask: _Ask) -> Completion:
+        ledger, begun, values = Ledger(), time.perf_counter(), None
+        with recording(ledger):
+            if ask.request is not None:
+                await ask.question.lm.acall(ask.request, **_execution_options(ask.question))
+            else:
+                try:
+                    values = (await self.inner.acall(**_arguments(ask.question)))[0]
+                except AdapterParseError:
+                    values = None
+        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+
+
+def _check(question: Question) -> None:
+    options = {**question.lm.kwargs, **question.lm_kwargs}
+    if (options.get("n") or options.get("num_generations") or 1) > 1:
+        raise ProgramError("A budget covers one completion a call: leave out n > 1, or call the program several times.")
+
+
+def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
+    """Returns the adapter without its second try in JSON, which would write outside the budget."""
+    if not getattr(adapter, "use_json_adapter_fallback", False):
+        return adapter
+    adapter = copy.copy(adapter)
+    adapter.use_json_adapter_fallback = False
+    return adapter
+
+
+def _with_options(question: Question, lm_kwargs: Mapping[str, Any]) -> Question:
+    return Question(question.lm, lm_kwargs, question.signature, question.demos, question.inputs)
+
+
+def _arguments(question: Question) -> dict[str, Any]:
+    # The base adapter changes the options that it is given.
+    return {**vars(question), "lm_kwargs": dict(question.lm_kwargs), "demos": list(question.demos)}
+
+
+def _execution_options(question: Question) -> dict[str, Any]:
+    options = {**question.lm.kwargs, **question.lm_kwargs}
+    return {name: options[name] for name in ("rollout_id", "cache") if options.get(name) is not None}
+
+
+def _usage(completion: Completion, reasoning_tokens: int, answer_tokens: int) -> Usage:
+    return Usage(
+        prompt_tokens=completion.prompt_tokens,
+        reasoning_tokens=reasoning_tokens,
+        answer_tokens=answer_tokens,
+        hidden_tokens=completion.hidden_tokens,
+        calls=1,
+        seconds=completion.seconds,
+        dollars=completion.dollars,
+    )
+
+
+def _written(adapter: dspy.Adapter, completion: Completion, counter: TokenCounter) -> int:
+    return counter.count(completion.text[: formats.completion_end(adapter, completion.text)])
+
+
+def _caller_name(names: Mapping[int, str], signature: type[dspy.Signature]) -> str:
+    callers = dspy.settings.caller_modules or ()
+    return names.get(id(callers[-1]), signature.__name__) if callers else signature.__name__

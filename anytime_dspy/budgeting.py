@@ -1,0 +1,64 @@
+"""A budget of reasoning tokens around any DSPy program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import dspy
+
+from anytime_dspy.adapter import BudgetAdapter
+from anytime_dspy.budgets import check_budgets
+from anytime_dspy.errors import BudgetError
+from anytime_dspy.spending import Spending
+from anytime_dspy.tape import Tape
+
+__all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens"]
+
+ANSWER_TOKENS = 64
+
+
+@contextmanager
+def budget(
+    tokens: int,
+    *,
+    answer_tokens: int = ANSWER_TOKENS,
+    tape: Tape | None = None,
+    names: Mapping[int, str] | None = None,
+) -> Iterator[Spending]:
+    """Caps the reasoning of every DSPy call made inside the `with` block.
+
+    A call that runs out of budget is cut off and its answer asked for at once, so a program always comes to its end.
+    Inside another budget, this one has at most what is left of the outer one.
+
+    Args:
+        tokens: Reasoning tokens for all calls together.
+        answer_tokens: Tokens that each answer may take on top of them.
+        tape: Calls are read from this tape where it has them, and recorded on it where it has not.
+        names: Names of the predictors by their identity, for the calls that are recorded.
+
+    Yields:
+        What was spent so far: `reasoning`, `remaining`, `usage`, `calls`.
+
+    Raises:
+        BudgetError: `tokens` or `answer_tokens` is no positive integer.
+    """
+    check_budgets((tokens,))
+    check_answer_tokens(answer_tokens)
+    current = dspy.settings.adapter or dspy.ChatAdapter()
+    around = current if isinstance(current, BudgetAdapter) else None
+    spending = Spending(tokens, answer_tokens, parent=around.spending if around else None, names=names)
+    adapter = BudgetAdapter(around.inner if around else current, spending, tape.replay() if tape else None)
+    with dspy.context(adapter=adapter):
+        yield spending
+
+
+def check_answer_tokens(answer_tokens: int) -> int:
+    """Returns `answer_tokens` if it is a positive integer.
+
+    Raises:
+        BudgetError: It is not.
+    """
+    if not isinstance(answer_tokens, int) or isinstance(answer_tokens, bool) or answer_tokens <= 0:
+        raise BudgetError(f"answer_tokens must be a positive integer, not {answer_tokens!r}.")
+    return answer_tokens

@@ -1,0 +1,104 @@
+"""Asking for an answer at once: the two ways to do it, and nothing else.
+
+*continue* sends the same prompt and an assistant message that ends in the cut reasoning and the answer's header: a
+server that keeps its prefix cache then reads a handful of new tokens. *restate* sends a signature of its own, in which
+the cut reasoning is the last input: it works wherever a chat works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import dspy
+from dspy.lm15 import Request, request_from_openai_chat
+
+from anytime_dspy import formats
+
+__all__ = ["Question", "answer_signature", "can_continue", "capped", "continued", "restated"]
+
+PARTIAL_REASONING = "partial_reasoning"
+RESTATED_INSTRUCTIONS = (
+    "The reasoning was stopped early: `partial_reasoning` holds all there is of it. "
+    "Give the best answer that can be given now, without reasoning any further."
+)
+NOT_SENT = frozenset({"rollout_id", "cache", "n", "num_generations", "api_key", "api_base", "base_url", "timeout"})
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a predictor asks: the arguments that DSPy calls an adapter with."""
+
+    lm: Any
+    lm_kwargs: Mapping[str, Any]
+    signature: type[dspy.Signature]
+    demos: Sequence[Any]
+    inputs: Mapping[str, Any]
+
+
+def capped(question: Question, tokens: int) -> dict[str, Any]:
+    """Returns the question's LM options with its completion capped; a lower cap of the user's own stays."""
+    options = {**question.lm.kwargs, **question.lm_kwargs}
+    key = "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
+    own = options.get(key)
+    return {**question.lm_kwargs, key: tokens if own is None else min(own, tokens)}
+
+
+def can_continue(adapter: dspy.Adapter, question: Question) -> bool:
+    """Whether an assistant's message that was cut off can be continued: the engine and the format must both allow it."""
+    first_answer = formats.answer_fields(question.signature)[0]
+    engine = getattr(question.lm, "engine", None)
+    return bool(getattr(engine, "can_continue", False)) and formats.opening(adapter, first_answer) is not None
+
+
+def continued(adapter: dspy.Adapter, question: Question, reasoning: str, answer_tokens: int) -> Request:
+    """Returns the request that has the LM go on from its cut reasoning with the answer's header.
+
+    Args:
+        adapter: The inner adapter; its format can be continued.
+        question: What was asked.
+        reasoning: The reasoning that fits the budget.
+        answer_tokens: The cap on the answer.
+    """
+    signature = question.signature
+    reasoning_fields = formats.reasoning_fields(signature)
+    header = formats.opening(adapter, reasoning_fields[0]) if reasoning_fields else None
+    begun = f"{header}{reasoning}\n\n" if header else ""
+    prefix = f"{begun}{formats.opening(adapter, formats.answer_fields(signature)[0])}"
+    messages = [
+        *adapter.format(signature, list(question.demos), dict(question.inputs)),
+        {"role": "assistant", "content": prefix},
+    ]
+    options = {**question.lm.kwargs, **capped(question, answer_tokens)}
+    body = {name: value for name, value in options.items() if name not in NOT_SENT and value is not None}
+    request = request_from_openai_chat({"model": question.lm.model, "messages": messages, **body})
+    stop = (*request.config.stop, formats.CHAT_END)
+    return replace(request, config=replace(request.config, stop=stop))
+
+
+def restated(question: Question, reasoning: str, answer_tokens: int) -> Question:
+    """Returns the question that shows the LM its cut reasoning and asks for the answer alone."""
+    names = formats.reasoning_fields(question.signature)
+    signature = answer_signature(question.signature, restated=bool(reasoning))
+    inputs = {**question.inputs, PARTIAL_REASONING: reasoning} if reasoning else question.inputs
+    demos = [
+        {**dict(demo), PARTIAL_REASONING: str(demo.get(names[0]) or "")} if names else dict(demo)
+        for demo in question.demos
+    ]
+    return replace(question, lm_kwargs=capped(question, answer_tokens), signature=signature, demos=demos, inputs=inputs)
+
+
+@lru_cache(maxsize=256)  # deriving a signature costs more than a call's whole bookkeeping
+def answer_signature(signature: type[dspy.Signature], *, restated: bool = False) -> type[dspy.Signature]:
+    """Returns `signature` with its answer fields alone, and with the cut reasoning as its last input if `restated`."""
+    derived = signature
+    for name in formats.reasoning_fields(signature):
+        derived = derived.delete(name)
+    if not restated:
+        return derived
+    field = dspy.InputField(desc="reasoning that was stopped early")
+    return derived.append(PARTIAL_REASONING, field, str).with_instructions(
+        f"{signature.instructions}\n\n{RESTATED_INSTRUCTIONS}"
+    )

@@ -1,0 +1,131 @@
+"""Where the reasoning ends and the answer begins, in each of DSPy's prompt formats.
+
+Everything that depends on how an adapter writes its fields stands here, so that another format, or DSPy's next
+version, is a change to this file alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import dspy
+
+__all__ = ["Split", "answer_fields", "completion_end", "opening", "reasoning_fields", "reasoning_value", "split"]
+
+REASONING_NAMES = frozenset({"reasoning", "rationale", "thought", "thoughts", "next_thought", "thinking"})
+CHAT_END = "[[ ## completed ## ]]"
+
+
+class Split(NamedTuple):
+    """A completion, taken apart.
+
+    Attributes:
+        reasoning: The text before the answer, without the header of its own field.
+        answer_at: Where in the completion the answer's header begins; None where no answer was begun.
+    """
+
+    reasoning: str
+    answer_at: int | None
+
+
+def reasoning_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
+    """Returns the leading output fields that hold reasoning, by their type (dspy.Reasoning) or their name.
+
+    At least one output field is always left to be the answer.
+
+    Example:
+        >>> reasoning_fields(dspy.ChainOfThought("question -> answer").predict.signature)
+        ('reasoning',)
+        >>> reasoning_fields(dspy.Signature("question -> answer"))
+        ()
+    """
+    names = list(signature.output_fields)
+    leading: list[str] = []
+    for name in names[:-1]:
+        if name not in REASONING_NAMES and signature.output_fields[name].annotation is not dspy.Reasoning:
+            break
+        leading.append(name)
+    return tuple(leading)
+
+
+def answer_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
+    """Returns the output fields that are not reasoning."""
+    return tuple(signature.output_fields)[len(reasoning_fields(signature)) :]
+
+
+def opening(adapter: dspy.Adapter, field: str) -> str | None:
+    """Returns the text with which an assistant's message opens a field, or None where a message cannot be continued.
+
+    Only the chat format can be continued at any point: in JSON and XML the cut text would stand inside an open string
+    or element.
+    """
+    return f"[[ ## {field} ## ]]\n" if _is_chat(adapter) else None
+
+
+def completion_end(adapter: dspy.Adapter, text: str) -> int:
+    """Returns where a completion says that it is complete (what follows is no part of it), else its length."""
+    end = text.find(CHAT_END) if _is_chat(adapter) else -1
+    return len(text) if end < 0 else end
+
+
+def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> Split:
+    """Takes a completion apart into its reasoning and the place where its answer begins.
+
+    Args:
+        adapter: The adapter whose format the completion is written in.
+        signature: The signature that the completion answers.
+        text: What the LM wrote, perhaps cut off anywhere.
+    """
+    answers = answer_fields(signature)
+    starts = [at for at in (_field_at(adapter, text, name) for name in answers) if at is not None]
+    answer_at = min(starts, default=None)
+    head = text if answer_at is None else text[:answer_at]
+    return Split(_body(adapter, (reasoning_fields(signature) or answers)[0], head), answer_at)
+
+
+def _is_chat(adapter: dspy.Adapter) -> bool:
+    return isinstance(adapter, dspy.ChatAdapter) and not isinstance(adapter, (dspy.JSONAdapter, dspy.XMLAdapter))
+
+
+def _field_at(adapter: dspy.Adapter, text: str, field: str) -> int | None:
+    if isinstance(adapter, dspy.JSONAdapter):
+        pattern = rf'(?:,\s*)?"{field}"\s*:'
+    elif isinstance(adapter, dspy.XMLAdapter):
+        pattern = rf"<{field}\b[^>]*>"
+    else:
+        pattern = rf"^[ \t]*\[\[ ## {field} ## \]\]"
+    found = re.search(pattern, text, re.MULTILINE)
+    return found.start() if found else None
+
+
+def _body(adapter: dspy.Adapter, field: str, head: str) -> str:
+    """Returns the value of the reasoning field in `head`, the text before the answer."""
+    if isinstance(adapter, dspy.JSONAdapter):
+        value = re.sub(rf'^.*?"{field}"\s*:\s*"', "", head, count=1, flags=re.DOTALL)
+        return _unescaped(re.sub(r'"\s*$', "", value) if value != head else value)
+    if isinstance(adapter, dspy.XMLAdapter):
+        value = re.sub(rf"^.*?<{field}\b[^>]*>", "", head, count=1, flags=re.DOTALL)
+        return re.sub(rf"</{field}>\s*$", "", value).strip()
+    header = re.match(rf"\s*\[\[ ## {field} ## \]\]\s*", head)
+    return head[header.end() :].rstrip() if header else head.strip()
+
+
+def _unescaped(value: str) -> str:
+    """Undoes JSON's escapes; a value that was cut inside an escape loses that escape."""
+    for end in range(len(value), max(-1, len(value) - 7), -1):
+        try:
+            return str(json.loads(f'"{value[:end]}"', strict=False)).strip()
+        except json.JSONDecodeError:
+            continue
+    return value.strip()
+
+
+def reasoning_value(signature: type[dspy.Signature], text: str) -> dict[str, Any]:
+    """Returns the values of the reasoning fields when all there is of them is `text`."""
+    first, *rest = reasoning_fields(signature) or (None,)
+    if first is None:
+        return {}
+    typed = signature.output_fields[first].annotation is dspy.Reasoning
+    return {first: dspy.Reasoning(content=text) if typed else text, **dict.fromkeys(rest)}

@@ -1,0 +1,143 @@
+"""The embedded model as a DSPy engine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from dspy.lm15 import ConfigurationError, InvalidRequestError, Request, Response
+
+from anytime_dspy.errors import ModelError
+from anytime_dspy.local.models import file_digest, model_name, model_path
+from anytime_dspy.local.server import LlamaServer, ServerSettings, usable_cpus
+from anytime_dspy.local.wire import SUPPORTED_PARAMS, body_of, chat_of, response_of
+from anytime_dspy.tokens import cut_by_codec
+
+__all__ = ["AsyncLlamaEngine", "LlamaCounter", "LlamaEngine"]
+
+
+class LlamaEngine:
+    """Runs a GGUF model inside this process: `dspy.LM(name, engine=LlamaEngine(path))`.
+
+    Engines of the same file, slots and context share one server, loaded by the first call; so do copies and deep
+    copies of an LM. Calls may come from several threads: up to `slots` of them are decoded together. A request that
+    ends in an assistant message is continued, and the reply holds only the new text. Each slot keeps what it read
+    last, so a prompt that begins alike is not read again.
+
+    Greedy replies and seeded ones repeat with one slot; with several slots they need not, since what is decoded
+    together changes the rounding.
+
+    Args:
+        path: A .gguf file, or the name of a model that was pulled.
+        slots: Requests that are decoded together.
+        context: Tokens of prompt and reply that one slot holds.
+        threads: Threads that compute; by default the CPUs that this process may run on.
+
+    Raises:
+        ModelError: There is no such model here.
+    """
+
+    can_continue = True
+    supports_response_schema = True
+    supported_params = SUPPORTED_PARAMS
+
+    def __init__(self, path: str | Path, *, slots: int = 1, context: int = 8192, threads: int | None = None) -> None:
+        if min(slots, context) < 1:
+            raise ModelError(f"slots and context must be at least 1, not {slots} and {context}")
+        self._settings = ServerSettings(model_path(path), slots, context, threads or usable_cpus())
+        self._server = LlamaServer.shared(self._settings)
+        self.counter = LlamaCounter(self._server)
+
+    @property
+    def async_engine(self) -> AsyncLlamaEngine:
+        """The same engine for `await lm.acall(...)`."""
+        return AsyncLlamaEngine(self)
+
+    def complete(self, request: Request) -> Response:
+        """Returns the model's reply to one request.
+
+        Raises:
+            ContextLengthError: The prompt is longer than a slot's context.
+            InvalidRequestError: The request cannot be read, such as a grammar with a mistake.
+            UnsupportedFeatureError: The request asks for something that the embedded models cannot do.
+            ConfigurationError: The model cannot be loaded.
+        """
+        chat, body = chat_of(request), body_of(request.config)
+        if body.get("id_slot", 0) not in range(self._settings.slots):
+            raise InvalidRequestError(f"id_slot is {body['id_slot']}, and the engine has {self._settings.slots} slots")
+        try:
+            body["prompt"] = self._server.render(chat.messages) + chat.prefill
+            reply = self._server.complete(body)
+        except ModelError as error:
+            raise ConfigurationError(str(error)) from error
+        return response_of(request.model, reply)
+
+    def close(self) -> None:
+        """Does nothing: the server is shared, and freed with the last engine that holds it."""
+
+    def dump_state(self) -> dict[str, Any]:
+        """Returns what `load_state` needs: the model by name where it was pulled, else by path."""
+        path, slots, context, _ = self._settings
+        return {"model": model_name(path) or str(path), "slots": slots, "context": context}
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any]) -> LlamaEngine:
+        """Returns the engine that `dump_state` described.
+
+        Raises:
+            ModelError: Its model is not on this machine.
+        """
+        return cls(state["model"], slots=state["slots"], context=state["context"])
+
+    def __copy__(self) -> LlamaEngine:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LlamaEngine:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).load_state, (self.dump_state(),)
+
+
+class AsyncLlamaEngine:
+    """A `LlamaEngine` that is awaited: each request is run in a thread."""
+
+    def __init__(self, engine: LlamaEngine) -> None:
+        self._engine = engine
+
+    async def complete(self, request: Request) -> Response:
+        """Returns the model's reply to one request; see `LlamaEngine.complete`."""
+        return await asyncio.to_thread(self._engine.complete, request)
+
+    async def aclose(self) -> None:
+        """Does nothing; see `LlamaEngine.close`."""
+
+    def dump_state(self) -> dict[str, Any]:
+        """Returns what `load_state` needs."""
+        return self._engine.dump_state()
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any]) -> AsyncLlamaEngine:
+        """Returns the engine that `dump_state` described."""
+        return cls(LlamaEngine.load_state(state))
+
+
+class LlamaCounter:
+    """Counts tokens with the model's own tokenizer; an `anytime_dspy.tokens.TokenCounter`."""
+
+    def __init__(self, server: LlamaServer) -> None:
+        self._server = server
+
+    @property
+    def name(self) -> str:
+        """What the counts are stored under: `llama:` and the beginning of the file's hash."""
+        return f"llama:{file_digest(self._server.settings.path)[:8]}"
+
+    def count(self, text: str) -> int:
+        """Returns the number of tokens in `text`."""
+        return len(self._server.tokenize(text))
+
+    def cut(self, text: str, tokens: int) -> str:
+        """Returns the longest prefix of `text` that has at most `tokens` tokens."""
+        return cut_by_codec(self._server.tokenize, self._server.detokenize, text, tokens)

@@ -1,0 +1,152 @@
+"""One llama.cpp server for each model file, shared by everything in the process that asks for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+from anytime_dspy.errors import ModelError
+
+__all__ = ["LlamaServer", "ServerSettings"]
+
+logger = logging.getLogger(__name__)
+
+# Rendering a template or tokenizing takes about a millisecond, so this only ends a wait for a server that is gone.
+_REPLY_SECONDS = 60.0
+
+
+class ServerSettings(NamedTuple):
+    """What makes two servers the same.
+
+    Attributes:
+        path: The .gguf file, resolved.
+        slots: Requests that are decoded together.
+        context: Tokens of prompt and reply that one slot holds.
+        threads: Threads that compute.
+    """
+
+    path: Path
+    slots: int
+    context: int
+    threads: int
+
+
+class LlamaServer:
+    """A llama.cpp server inside this process, loaded when it is first used.
+
+    Get one by `LlamaServer.shared`: the same settings give the same server for as long as somebody holds it, and its
+    memory is freed when nobody does. Every method may be called from several threads.
+    """
+
+    _servers: ClassVar[WeakValueDictionary[ServerSettings, LlamaServer]] = WeakValueDictionary()
+    _servers_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._key = secrets.token_hex()
+        self._loaded: Any = None
+
+    @classmethod
+    def shared(cls, settings: ServerSettings) -> LlamaServer:
+        """Returns the server of these settings that the whole process shares."""
+        with cls._servers_lock:
+            server = cls._servers.get(settings)
+            if server is None:
+                server = cls._servers[settings] = cls(settings)
+            return server
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Runs one completion, or waits for a free slot and then runs it.
+
+        Args:
+            body: The fields of llama.cpp's completion request.
+
+        Returns:
+            The reply, which is `{"error": ...}` where the request was refused.
+        """
+        reply: dict[str, Any] = self._server().handle_completions(body)
+        return reply
+
+    def render(self, messages: Sequence[dict[str, str]]) -> str:
+        """Returns the prompt that the model's own chat template makes of the messages, open for the model's turn.
+
+        Raises:
+            ModelError: The template refuses these messages.
+        """
+        return str(self._post("/apply-template", {"messages": list(messages)})["prompt"])
+
+    def tokenize(self, text: str) -> list[int]:
+        """Returns the token ids of a text, special tokens read as such and none added."""
+        body = {"content": text, "add_special": False, "parse_special": True}
+        tokens: list[int] = self._post("/tokenize", body)["tokens"]
+        return tokens
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Returns the text of token ids."""
+        return str(self._post("/detokenize", {"tokens": list(tokens)})["content"])
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        # The binding reaches templates and the tokenizer over loopback only; http.client never asks for a proxy.
+        connection = HTTPConnection(urlsplit(self._server().listening_address).netloc, timeout=_REPLY_SECONDS)
+        try:
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
+            connection.request("POST", path, json.dumps(body), headers)
+            reply: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "error" in reply:
+            raise ModelError(f"the model at {self.settings.path} refused {path[1:]}: {reply['error']['message']}")
+        return reply
+
+    def _server(self) -> Any:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+    def _load(self) -> Any:
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise ModelError(
+                "the embedded models need xllamacpp, which is missing: pip install 'anytime-dspy[local]'"
+            ) from error
+        path, slots, context, threads = self.settings
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_parallel = slots
+        params.n_ctx = context * slots
+        params.cpuparams.n_threads = threads
+        params.cpuparams_batch.n_threads = threads
+        params.n_threads_http = 2
+        params.warmup = False
+        params.cache_ram_mib = 0  # the slots themselves are the prefix cache: no second one, of gigabytes, beside them
+        params.verbosity = -1
+        params.api_keys = [self._key]  # its port can be seen by every user of this machine
+        try:
+            server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ModelError(
+                f"llama.cpp cannot load {path} with {slots} x {context} tokens of context: the file is damaged, of a "
+                "kind that this xllamacpp does not know, or larger than the free memory; fetch it again, or use less "
+                "context"
+            ) from error
+        logger.debug("loaded %s: %d slots of %d tokens, %d threads", path, slots, context, threads)
+        return server
+
+
+def usable_cpus() -> int:
+    """Returns the number of CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,175 @@
+"""Between DSPy's requests and llama.cpp's: pure functions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, NoReturn
+
+from dspy.lm15 import (
+    Config,
+    ContextLengthError,
+    InvalidRequestError,
+    Message,
+    Request,
+    Response,
+    ServerError,
+    TokenLogprob,
+    TopLogprob,
+    UnsupportedFeatureError,
+    Usage,
+)
+
+__all__ = ["EXTENSIONS", "SUPPORTED_PARAMS", "Chat", "chat_of", "body_of", "response_of"]
+
+EXTENSIONS = frozenset({"grammar", "id_slot", "min_p", "repeat_penalty"})
+"""What `Config.extensions` of an explicit request may hold, in llama.cpp's words; `grammar` is GBNF."""
+
+SUPPORTED_PARAMS = frozenset(
+    {
+        *("max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "response_format"),
+        *("logprobs", "top_logprobs", "frequency_penalty", "presence_penalty"),
+    }
+)
+"""The keyword arguments of a call that reach the model."""
+
+_NOT_CARRIED = ("tool_choice", "reasoning", "cache", "service_tier", "user_id", "store", "probabilities")
+_SEEDS = 2**32 - 1  # llama.cpp reads the number after the last seed as "no seed"
+
+
+class Chat(NamedTuple):
+    """A conversation as a chat template takes it, and the beginning of the reply."""
+
+    messages: list[dict[str, str]]
+    prefill: str
+
+
+def chat_of(request: Request) -> Chat:
+    """Returns the request's messages; a last one by the assistant becomes the beginning of the reply.
+
+    Raises:
+        UnsupportedFeatureError: The request has tools, or parts that are not text.
+    """
+    if request.tools:
+        _refuse("tools", "calling tools")
+    messages = [{"role": "system", "content": _system_text(request)}] if request.system is not None else []
+    messages += [{"role": _role(message), "content": _text(message)} for message in request.messages]
+    prefill = messages.pop()["content"] if request.messages[-1].role == "assistant" else ""
+    return Chat(messages, prefill)
+
+
+def body_of(config: Config) -> dict[str, Any]:
+    """Returns the fields of llama.cpp's completion request that say how to generate.
+
+    Without a temperature decoding is greedy, so that a measurement repeats; with one and without a seed every call
+    draws anew. What is not asked for keeps llama.cpp's default (top_k 40, top_p 0.95, min_p 0.05).
+
+    Raises:
+        UnsupportedFeatureError: The call asks for something that the embedded models cannot do.
+
+    >>> body_of(Config(max_tokens=8, seed=1, temperature=0.7))
+    {'temperature': 0.7, 'cache_prompt': True, 'n_predict': 8, 'seed': 1}
+    """
+    for name in _NOT_CARRIED:
+        if getattr(config, name) is not None:
+            _refuse(f"config.{name}", name)
+    extensions = dict(config.extensions or {})
+    for name in extensions.keys() - EXTENSIONS:
+        _refuse(f"config.extensions.{name}", name)
+    fields = {
+        "n_predict": config.max_tokens,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "seed": None if config.seed is None else config.seed % _SEEDS,
+        "stop": list(config.stop) or None,
+        "frequency_penalty": config.frequency_penalty,
+        "presence_penalty": config.presence_penalty,
+        # llama.cpp counts the chosen token among the alternatives, and gives no log-probability without one.
+        "n_probs": None if config.logprobs is None else max(1, config.logprobs),
+        "json_schema": _schema(config),
+        **extensions,
+    }
+    asked = {name: value for name, value in fields.items() if value is not None}
+    return {"temperature": config.temperature or 0.0, "cache_prompt": True, **asked}
+
+
+def response_of(model: str, reply: dict[str, Any]) -> Response:
+    """Returns llama.cpp's reply as DSPy's.
+
+    Usage is exact: `input_tokens` is the whole prompt, `cache_read_tokens` what of it the slot still held,
+    `output_tokens` what was decoded, with the token that ended the reply or began a stop string. `provider_data`
+    holds the server's own timings, in milliseconds.
+
+    Raises:
+        ContextLengthError: The prompt is longer than a slot's context.
+        InvalidRequestError: The request cannot be read, such as a grammar with a mistake.
+        ServerError: Decoding failed.
+    """
+    if "error" in reply:
+        _raise(reply["error"])
+    [choice] = reply["choices"]
+    usage, timings = reply["usage"], reply["timings"]
+    scored = (choice.get("logprobs") or {}).get("content")
+    return Response(
+        id=reply["id"],
+        model=model,
+        message=Message.assistant(choice["text"]),
+        finish_reason="length" if choice["finish_reason"] == "length" else "stop",
+        usage=Usage(
+            input_tokens=usage["prompt_tokens"],
+            output_tokens=usage["completion_tokens"],
+            cache_read_tokens=timings["cache_n"],
+        ),
+        logprobs=None if scored is None else tuple(map(_token_logprob, scored)),
+        provider_data={"timings": timings},
+    )
+
+
+def _schema(config: Config) -> dict[str, Any] | None:
+    if config.response_format is None:
+        return None
+    schema: dict[str, Any] = config.response_format.get("schema", {"type": "object"})
+    return schema
+
+
+def _system_text(request: Request) -> str:
+    if isinstance(request.system, str):
+        return request.system
+    return _text(Message.user(request.system))
+
+
+def _role(message: Message) -> str:
+    return "system" if message.role == "developer" else str(message.role)
+
+
+def _text(message: Message) -> str:
+    if message.text is None or message.role == "tool":
+        _refuse("messages", "message parts other than text")
+    return str(message.text)
+
+
+def _token_logprob(token: dict[str, Any]) -> TokenLogprob:
+    top = tuple(TopLogprob(**_scored(alternative)) for alternative in token["top_logprobs"])
+    return TokenLogprob(**_scored(token), top=top)
+
+
+def _scored(token: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "token": token["token"],
+        "logprob": float(token["logprob"]),
+        "bytes": tuple(token["bytes"]),
+        "token_id": token["id"],
+    }
+
+
+def _refuse(feature: str, what: str) -> NoReturn:
+    raise UnsupportedFeatureError(f"the embedded models do not support {what}; leave it out", feature=feature)
+
+
+def _raise(error: dict[str, Any]) -> NoReturn:
+    if error["type"] == "exceed_context_size_error":
+        raise ContextLengthError(
+            f"the prompt has {error['n_prompt_tokens']} tokens and a slot of the embedded model holds "
+            f"{error['n_ctx']}: give local_lm a larger context, or shorten the prompt"
+        )
+    if error["code"] < 500:
+        raise InvalidRequestError(f"llama.cpp refused the request: {error['message']}")
+    raise ServerError(f"llama.cpp failed: {error['message']}")

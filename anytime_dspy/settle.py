@@ -1,0 +1,106 @@
+"""What a completion is worth under a budget: decided by one pure function, for live calls and replayed ones alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from anytime_dspy import formats
+from anytime_dspy.lm_calls import Completion
+from anytime_dspy.tokens import TokenCounter
+
+__all__ = ["Allowance", "Settled", "settle"]
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one call may use.
+
+    Attributes:
+        reasoning: Reasoning tokens left in the budget.
+        answer: Tokens allowed for the answer on top of it.
+    """
+
+    reasoning: int
+    answer: int
+
+    @property
+    def cap(self) -> int:
+        """The most tokens that the call may write."""
+        return self.reasoning + self.answer
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A completion under an allowance.
+
+    Attributes:
+        values: The output fields, or None where the answer has still to be forced.
+        reasoning: The reasoning that fits the budget.
+        reasoning_tokens: What is charged to the budget, never more than was allowed. An answer that is longer than its
+            own allowance is charged for the rest.
+        answer_tokens: Tokens that the call wrote beyond those.
+        cut: Whether the call was cut off before it was complete.
+    """
+
+    values: dict[str, Any] | None
+    reasoning: str
+    reasoning_tokens: int
+    answer_tokens: int
+    cut: bool
+
+
+def settle(
+    adapter: dspy.Adapter,
+    signature: type[dspy.Signature],
+    completion: Completion,
+    allowance: Allowance,
+    counter: TokenCounter,
+) -> Settled:
+    """Decides what counts of a completion under an allowance.
+
+    A completion that was recorded under a larger allowance is first cut to what this one would have let the LM write,
+    so that a replay sees what a live run sees.
+
+    Args:
+        adapter: The adapter whose format the completion is written in.
+        signature: The signature that it answers.
+        completion: What the LM wrote.
+        allowance: What this call may use.
+        counter: Counts the tokens.
+    """
+    written = counter.cut(completion.text, allowance.cap)
+    text = written[: formats.completion_end(adapter, written)]
+    # What stands behind the mark of completion is no part of the answer, cut off or not.
+    cut = len(text) == len(written) and (completion.truncated or written != completion.text)
+    total = counter.count(text)
+    values = completion.values if text == completion.text and not cut else _parsed(adapter, signature, text)
+    if values is not None and is_answered(signature, values):
+        reasoning = reasoning_text(signature, values)
+        spent = max(counter.count(reasoning), total - allowance.answer)
+        if spent <= allowance.reasoning:
+            return Settled(values, reasoning, spent, max(0, total - spent), cut)
+    whole = formats.split(adapter, signature, text).reasoning
+    reasoning = counter.cut(whole, allowance.reasoning).rstrip()
+    spent = counter.count(reasoning)
+    return Settled(None, reasoning, spent, max(0, total - spent), cut or reasoning != whole)
+
+
+def is_answered(signature: type[dspy.Signature], values: dict[str, Any]) -> bool:
+    """Whether every answer field holds something."""
+    return all(values.get(name) not in (None, "") for name in formats.answer_fields(signature))
+
+
+def reasoning_text(signature: type[dspy.Signature], values: dict[str, Any]) -> str:
+    """Returns the reasoning fields' values as one text."""
+    return "\n\n".join(str(values[name]) for name in formats.reasoning_fields(signature) if values.get(name))
+
+
+def _parsed(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> dict[str, Any] | None:
+    try:
+        return dict(adapter.parse(signature, text))
+    except AdapterParseError:
+        return None

@@ -1,0 +1,143 @@
+"""NaturalPlan Trip: plan a tour of European cities under stays, events and direct flights.
+
+Data and evaluator: NATURAL PLAN (Zheng et al. 2024, arXiv 2406.04520), CC BY 4.0, Google DeepMind.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import dspy
+from anytime_dspy.programs.records import read_records
+from anytime_dspy.programs.task import Task, field_text
+from anytime_dspy.programs.trip_generator import generate
+from anytime_dspy.programs.trip_grammar import Constraints, parse_request
+from anytime_dspy.programs.trip_plan import Visit, read_official, read_plan
+from pydantic import BaseModel, BeforeValidator
+
+from anytime_dspy.errors import DataError
+
+__all__ = ["answer_key", "constraint_rate", "exact_match", "load", "quality", "task"]
+
+DATA_URL = "https://raw.githubusercontent.com/google-deepmind/natural-plan/main/data/trip_planning.json"
+INSTRUCTIONS = """\
+Plan a trip that meets every wish. The day of a flight counts in both cities. Write the plan in this form:
+**Day 1-5:** Arriving in Oslo and visit Oslo for 5 days.
+**Day 5:** Fly from Oslo to Rome.
+**Day 5-8:** Visit Rome for 4 days."""
+
+
+def _starred(value: object) -> object:
+    """Splits the official file's lists, such as `Oslo**Rome`."""
+    return value.split("**") if isinstance(value, str) else value
+
+
+class TripRecord(BaseModel):
+    """What is read of a record of the official file."""
+
+    prompt_0shot: str
+    golden_plan: str
+    cities: Annotated[tuple[str, ...], BeforeValidator(_starred)]
+    durations: Annotated[tuple[int, ...], BeforeValidator(_starred)]
+
+
+def load(path: str | Path | None = None, split: str = "test") -> list[dspy.Example]:
+    """Reads NaturalPlan Trip: the official file, or records with its keys as JSON Lines.
+
+    Args:
+        path: A path or url; without one the official file is downloaded.
+        split: Only "test" is published; a file of your own is read whole.
+
+    Returns:
+        Examples with the input `request` and the labels `plan` (the gold plan's text), `cities` (in order) and
+        `durations` (days).
+
+    Raises:
+        DataError: The data cannot be fetched or read, or a request is not in the grammar.
+    """
+    if path is None and split != "test":
+        raise DataError(
+            f"NaturalPlan publishes a test split only, not {split!r}: generate examples or pass --data PATH"
+        )
+    records = read_records(path or DATA_URL, TripRecord)
+    return [_example(f"trip-{key}" if key.isdigit() else key, record) for key, record in records.items()]
+
+
+def _example(key: str, record: TripRecord) -> dspy.Example:
+    # Some copies of the data wrap the request as one more task after the few-shot header.
+    request = record.prompt_0shot.rpartition("TASK:")[2].removesuffix("SOLUTION:").strip()
+    try:
+        parse_request(request)
+    except DataError as error:
+        raise DataError(f"{key}: {error}") from error
+    if len(record.cities) != len(record.durations):
+        raise DataError(f"{key}: {len(record.cities)} cities but {len(record.durations)} durations: repair the record")
+    return dspy.Example(
+        id=key, request=request, plan=record.golden_plan, cities=record.cities, durations=record.durations
+    ).with_inputs("request")
+
+
+def quality(example: dspy.Example, prediction: dspy.Prediction | None) -> float:
+    """Returns the share of the request's constraints that the plan meets, in [0, 1]; needs no label."""
+    return constraint_rate(parse_request(example.request), read_plan(field_text(prediction, "plan")))
+
+
+def constraint_rate(constraints: Constraints, visits: tuple[Visit, ...]) -> float:
+    """Returns the share of 2n + 1 + e equal checks that a plan of n cities under e events passes.
+
+    The checks: the trip takes the total number of days (1); its cities are those asked for, each once (1); each stay
+    is as long as asked (n); each event falls within a stay (e); each change of city is a direct flight in a listed
+    direction on a day that both cities share (n - 1).
+
+    Args:
+        constraints: What the request asks for.
+        visits: The plan; an empty one scores 0.
+    """
+    if not visits:
+        return 0.0
+    asked = {stay.city: stay.days for stay in constraints.stays}
+    days = {city: sum(visit.days for visit in visits if visit.city == city) for city in asked}
+    hops = list(pairwise(visits))[: len(asked) - 1]
+    passed = [
+        visits[0].first == 1 and visits[-1].last == constraints.total_days,
+        sorted(visit.city for visit in visits) == sorted(asked),
+        *(days[city] == wanted for city, wanted in asked.items()),
+        *(
+            any(
+                visit.city == event.city and visit.first <= event.first and event.last <= visit.last for visit in visits
+            )
+            for event in constraints.events
+        ),
+        *(here.last == there.first and constraints.connects(here.city, there.city) for here, there in hops),
+    ]
+    return sum(passed) / (2 * len(asked) + 1 + len(constraints.events))
+
+
+def exact_match(example: dspy.Example, prediction: dspy.Prediction | None) -> float:
+    """Returns the official score: 1.0 where cities and days equal the gold plan's by position, else 0.0.
+
+    As the official evaluator does, this ignores whatever follows the gold plan's last city, and it rejects a valid
+    plan that is not the gold one.
+    """
+    visits = read_official(field_text(prediction, "plan"))
+    gold = list(zip(example.cities, example.durations, strict=True))
+    return float([(visit.city, visit.days) for visit in visits[: len(gold)]] == gold)
+
+
+def answer_key(prediction: dspy.Prediction | None) -> str | None:
+    """Returns the plan as `Oslo:3|Rome:2`, with days, or None where there is none to be read."""
+    visits = read_plan(field_text(prediction, "plan"))
+    return "|".join(f"{visit.city}:{visit.days}" for visit in visits) or None
+
+
+task = Task(
+    name="trip",
+    version="1",
+    signature=dspy.Signature("request: str -> plan: str", INSTRUCTIONS),
+    load=load,
+    quality=quality,
+    answer_key=answer_key,
+    generator=generate,
+)
