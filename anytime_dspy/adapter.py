@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,16 @@ from anytime_dspy.tokens import TokenCounter, counter_for
 __all__ = ["BudgetAdapter"]
 
 TURN_POLL_SECONDS = 0.002
+
+
+class _ExpectedTruncation(logging.Filter):
+    """Keeps DSPy from warning of each answer that was cut off where a budget means it to be."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (isinstance(dspy.settings.adapter, BudgetAdapter) and "truncated" in str(record.msg))
+
+
+logging.getLogger("dspy.clients.lm").addFilter(_ExpectedTruncation())
 
 
 @dataclass(frozen=True)

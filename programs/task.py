@@ -110,4 +110,4 @@ def field_text(prediction: dspy.Prediction | None, field: str) -> str:
         ('12', '')
     """
     value = getattr(prediction, field, None)
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return str(value).strip() if isinstance(value, str | int | float) else ""

@@ -184,8 +184,7 @@ def _parse_wishes(text: str) -> tuple[tuple[Stay, ...], tuple[Event, ...]]:
 def _parse_flights(text: str, cities: Iterable[str]) -> tuple[Flight, ...]:
     if not text.startswith(_FLIGHTS) or not text.endswith("."):
         raise _leftover(text)
-    # Longest first, so that a city whose name begins with another city's name is read whole.
-    city = "|".join(re.escape(name) for name in sorted(cities, key=len, reverse=True))
+    city = "|".join(map(re.escape, cities))
     pattern = re.compile(rf"from ({city}) to ({city})|({city}) and ({city})")
     flights = []
     for entry in text[len(_FLIGHTS) : -1].strip().split(", "):

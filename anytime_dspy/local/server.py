@@ -115,12 +115,7 @@ class LlamaServer:
             return self._loaded
 
     def _load(self) -> Any:
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise ModelError(
-                "the embedded models need xllamacpp, which is missing: pip install 'anytime-dspy[local]'"
-            ) from error
+        xllamacpp = _import_xllamacpp()
         path, slots, context, threads = self.settings
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
@@ -128,6 +123,9 @@ class LlamaServer:
         params.n_ctx = context * slots
         params.cpuparams.n_threads = threads
         params.cpuparams_batch.n_threads = threads
+        # Of large batches the last tokens are computed by other kernels than of small ones, so that greedy text depends
+        # on how much of a prompt was cached. Small batches gave the same text every time, and were no slower.
+        params.n_ubatch = 32
         params.n_threads_http = 2
         params.warmup = False
         params.cache_ram_mib = 0  # the slots themselves are the prefix cache: no second one, of gigabytes, beside them
@@ -143,6 +141,23 @@ class LlamaServer:
             ) from error
         logger.debug("loaded %s: %d slots of %d tokens, %d threads", path, slots, context, threads)
         return server
+
+
+def _import_xllamacpp() -> Any:
+    # OpenMP reads its policy once, when it is loaded. Its default lets threads that wait for each other spin, and then
+    # one other busy process on the machine makes decoding four to eight times slower.
+    policy = os.environ.get("OMP_WAIT_POLICY")
+    os.environ["OMP_WAIT_POLICY"] = policy or "passive"
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise ModelError(
+            "the embedded models need xllamacpp, which is missing: pip install 'anytime-dspy[local]'"
+        ) from error
+    finally:
+        if policy is None:
+            del os.environ["OMP_WAIT_POLICY"]
+    return xllamacpp
 
 
 def usable_cpus() -> int:

@@ -28,9 +28,10 @@ _POLL_SECONDS = 0.2
 _HUB_COMMAND = """
 import sys
 import huggingface_hub as hub
+from huggingface_hub.utils import get_session
 repo, file, folder = sys.argv[1:]
 # Where there is no hub this fails within seconds; the download alone would try again for half a minute.
-hub.utils.get_session().head(hub.hf_hub_url(repo, file), timeout=5)
+get_session().head(hub.hf_hub_url(repo, file), timeout=5)
 hub.hf_hub_download(repo, file, local_dir=folder)
 """
 _PIP_OPTIONS = (

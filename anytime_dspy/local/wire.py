@@ -32,6 +32,8 @@ SUPPORTED_PARAMS = frozenset(
 """The keyword arguments of a call that reach the model."""
 
 _NOT_CARRIED = ("tool_choice", "reasoning", "cache", "service_tier", "user_id", "store", "probabilities")
+# Small models, left free, fill the reply with white space between the parts of a JSON document.
+_JSON_LAYOUT = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 _SEEDS = 2**32 - 1  # llama.cpp reads the number after the last seed as "no seed"
 
 
@@ -126,8 +128,7 @@ def response_of(model: str, reply: dict[str, Any]) -> Response:
 def _schema(config: Config) -> dict[str, Any] | None:
     if config.response_format is None:
         return None
-    schema: dict[str, Any] = config.response_format.get("schema", {"type": "object"})
-    return schema
+    return {**_JSON_LAYOUT, **config.response_format.get("schema", {"type": "object"})}
 
 
 def _system_text(request: Request) -> str:

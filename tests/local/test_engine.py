@@ -29,10 +29,15 @@ def ask(lm: dspy.LM, *messages: Message, **config: object) -> dspy.lm15.Response
     return lm.engine.complete(request)
 
 
-def test_predict_answers_without_a_network_stack(lm: dspy.LM) -> None:
-    with dspy.context(lm=lm):
-        prediction = dspy.Predict("question -> answer")(question="What is the capital of France?")
-    assert "Paris" in prediction.answer
+def test_predict_answers_in_dspys_format(lm: dspy.LM) -> None:
+    program = dspy.Predict("question -> answer")
+    program.demos = [
+        dspy.Example(question="What is the capital of Italy?", answer="Rome"),
+        dspy.Example(question="What is the capital of Spain?", answer="Madrid"),
+    ]
+    with dspy.context(lm=lm, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)):
+        prediction = program(question="What is the capital of France?")
+    assert prediction.answer == "Paris"
 
 
 def test_usage_counts_what_was_read_and_written(lm: dspy.LM) -> None:
@@ -45,10 +50,13 @@ def test_usage_counts_what_was_read_and_written(lm: dspy.LM) -> None:
 
 
 def test_a_finished_reply_counts_the_token_that_ended_it(lm: dspy.LM) -> None:
-    response = ask(lm, extensions={"grammar": 'root ::= "yes" | "no"'})
-    assert response.text in {"yes", "no"}
+    response = ask(lm, Message.user("Say hello."), max_tokens=60)
     assert response.finish_reason == "stop"
     assert response.usage.output_tokens == lm.engine.counter.count(response.text) + 1
+
+
+def test_a_grammar_binds_the_reply(lm: dspy.LM) -> None:
+    assert ask(lm, extensions={"grammar": 'root ::= "yes" | "no"'}).text in {"yes", "no"}
 
 
 def test_a_last_assistant_message_is_continued_with_new_text_only(lm: dspy.LM) -> None:
@@ -60,7 +68,7 @@ def test_a_last_assistant_message_is_continued_with_new_text_only(lm: dspy.LM) -
 
 
 def test_continuing_reads_only_what_is_new(lm: dspy.LM) -> None:
-    whole = ask(lm, max_tokens=64)
+    whole = ask(lm, max_tokens=40)
     begun = lm.engine.counter.cut(whole.text, 32)
     response = ask(lm, STORY, Message.assistant(begun + "\n\nThe end:"), max_tokens=1)
     read = response.usage.input_tokens - response.usage.cache_read_tokens
@@ -69,7 +77,7 @@ def test_continuing_reads_only_what_is_new(lm: dspy.LM) -> None:
 
 
 def test_a_long_prompt_with_another_tail_is_mostly_held(lm: dspy.LM) -> None:
-    story = "Once upon a time there was a fox who counted his many winters. " * 50
+    story = "Once upon a time there was a fox who counted his many winters. " * 45
     ask(lm, Message.user(story + "What did he count?"), max_tokens=1)
     usage = ask(lm, Message.user(story + "Who counted?"), max_tokens=1).usage
     assert usage.input_tokens > 700
@@ -79,9 +87,9 @@ def test_a_long_prompt_with_another_tail_is_mostly_held(lm: dspy.LM) -> None:
 def test_greedy_unless_told_and_seeds_repeat(lm: dspy.LM) -> None:
     ask(lm)  # a cold and a warm cache may round differently
     assert ask(lm).text == ask(lm, temperature=0.0).text
-    seeded = [ask(lm, temperature=1.0, seed=seed).text for seed in (7, 7, 8, 9, 2**32 + 7)]
+    seeded = [ask(lm, temperature=1.0, seed=seed).text for seed in (7, 7, 8, 9)]
     assert seeded[0] == seeded[1]
-    assert len(set(seeded[:4])) > 1
+    assert len(set(seeded)) > 1
 
 
 def test_without_a_seed_every_sample_is_drawn_anew(lm: dspy.LM) -> None:
@@ -219,7 +227,7 @@ def test_a_damaged_file_is_reported_in_one_line(tmp_path: object) -> None:
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(b"GGUF" + bytes(64))
     engine = LlamaEngine(damaged)
-    with pytest.raises(ModelError, match="cannot load .*damaged.gguf") as caught:
+    with pytest.raises(ModelError, match=r"cannot load .*damaged\.gguf") as caught:
         engine.counter.count("fox")
     assert "\n" not in str(caught.value)
     with pytest.raises(dspy.lm15.ConfigurationError, match="cannot load"):

@@ -119,6 +119,17 @@ def test_few_shot_header_is_no_part_of_the_request(official_file: Path, tmp_path
     assert trip.load(path)[0].request == record["prompt_0shot"]
 
 
+def test_labels_that_do_not_fit_together_are_refused(official_file: Path, tmp_path: Path) -> None:
+    record = next(iter(json.loads(official_file.read_text()).values()))
+    path = tmp_path / "trips.json"
+    path.write_text(json.dumps({"a": {**record, "durations": "5**5"}}))
+    with pytest.raises(DataError, match="a: 3 cities but 2 durations"):
+        trip.load(path)
+    path.write_text(json.dumps({"a": {**record, "prompt_0shot": "Plan something."}}))
+    with pytest.raises(DataError, match="a: a Trip request has three blocks"):
+        trip.load(path)
+
+
 def test_requests_outside_the_grammar_are_refused(examples: list[dspy.Example]) -> None:
     request = examples[100].request
     for broken in (

@@ -12,6 +12,8 @@ from anytime_dspy.programs.trip_plan import Visit, read_official, read_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anytime_dspy.errors import DataError
+
 PLAN = """\
 Here is the trip plan for visiting the 3 European cities for 14 days:
 
@@ -43,6 +45,8 @@ LOOSE = {
     "days": PLAN.replace("Day", "Days"),
     "lower case": PLAN.replace("Day", "day"),
     "en dash": PLAN.replace("-", "–"),
+    "em dash": PLAN.replace("-", "—"),
+    "minus sign": PLAN.replace("-", "\u2212"),
     "one line": PLAN.replace("\n", " "),
     "bullets": PLAN.replace("**Day", "- **Day"),
     "numbered": "\n".join(f"{i}. {line}" for i, line in enumerate(PLAN.splitlines()[2:], start=1)),
@@ -80,6 +84,21 @@ def test_cities_may_have_several_words() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("stays", "events", "complaint"),
+    [
+        ((Stay("Oslo", 3), Stay("Oslo", 3)), (), "names a city twice"),
+        ((Stay("Oslo", 3), Stay("Rome", 3)), (Event("Rome", 3, 5, "show"),), "has an event in Rome"),
+    ],
+)
+def test_requests_that_contradict_themselves_are_refused(
+    stays: tuple[Stay, ...], events: tuple[Event, ...], complaint: str
+) -> None:
+    request = Constraints(5, stays, events, (Flight("Oslo", "Rome"),)).request()
+    with pytest.raises(DataError, match=complaint):
+        parse_request(request.replace("visit Rome for", "visit Riga for"))
+
+
 def test_what_follows_the_announced_end_is_another_plan() -> None:
     assert read_plan(PLAN + "\n\nOr:\n**Day 14:** Fly from Florence to Rome.\n**Day 14-20:** Visit Rome.") == VISITS
 
@@ -95,6 +114,7 @@ MISTAKES = {
     "a change a day later (two stays, the event)": (PLAN.replace("9", "10"), 5),
     "the last stay cut short (total, stay, event)": (PLAN.replace("9-14", "9-13"), 5),
     "a city that nobody asked for": (PLAN.replace("Florence", "Rome"), 4),
+    "a day late (total, a stay)": ("Day 2-5: Helsinki\nDay 5-9: Barcelona\nDay 9-14: Florence", 6),
     "no shared day": ("Day 1-5: Helsinki\nDay 6-9: Barcelona\nDay 9-14: Florence", 6),
     "a city too many (cities, a stay, the event)": (LONGER, 5),
 }
@@ -117,7 +137,13 @@ def test_official_score_ignores_what_follows_the_gold_plan() -> None:
     assert rate(longer) < 1.0
 
 
-@pytest.mark.parametrize("plan", [None, "", "  ", "no idea", 7, ["Oslo"], {"a": 1}, "Day", "Day 1-5:", "9" * 10_000])
+# More digits than int() takes: a model that repeats itself writes such days.
+HUGE = f"Day {'1' * 5_000}-{'2' * 5_000}: Oslo"
+
+
+@pytest.mark.parametrize(
+    "plan", [None, "", "  ", "no idea", 7, ["Oslo"], {"a": 1}, "Day", "Day 1-5:", "9" * 10_000, HUGE]
+)
 def test_no_plan_scores_nothing(plan: object) -> None:
     assert rate(plan) == 0.0
     assert trip.exact_match(EXAMPLE, dspy.Prediction(plan=plan)) == 0.0

@@ -49,6 +49,11 @@ def test_generated_answers_are_right(steps: int) -> None:
     assert {example.kind for example in examples} == {story.kind for story in STORIES}
 
 
+def test_no_problem_is_told_twice() -> None:
+    examples = word_problems.task.generate(5_000, seed=0, steps=(1, 1))
+    assert len({example.problem for example in examples}) == len({example.id for example in examples}) == 5_000
+
+
 def test_every_sentence_of_every_story_is_told() -> None:
     told = "\n".join(example.problem for example in word_problems.task.generate(3_000, seed=0, steps=(1, 4)))
     for story in STORIES:
