@@ -1,1 +1,1 @@
-"""."""
+"""The command line: thin over the library, and the only place that prints."""

@@ -1,5 +1,54 @@
-"""."""
+"""The `anytime-dspy` command: its verbs, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import typer
+
+from anytime_dspy.errors import AnytimeError
+
+app = typer.Typer(
+    name="anytime-dspy",
+    help="Any DSPy program, the best answer it can give at any token budget: measured, and compiled for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def _register() -> None:
+    from anytime_dspy.cli import compile, demo, models, run, sweep
+
+    app.command(epilog=demo.EXAMPLE)(demo.demo)
+    app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
+    app.command(epilog=compile.EXAMPLE, name="compile")(compile.compile_task)
+    app.command(epilog=run.EXAMPLE)(run.run)
+    app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """."""
+    """Runs the command line; a user's error is one line on stderr and exit code 2."""
+    logging.getLogger("dspy").setLevel(logging.ERROR)
+    logging.getLogger("LiteLLM").setLevel(logging.ERROR)
+    _register()
+    try:
+        app()
+    except AnytimeError as error:
+        _leave(" ".join(str(error).split()), USAGE_ERROR)
+    except KeyboardInterrupt:
+        _leave("Stopped. What was done is kept: the same command with the same --out goes on from there.", INTERRUPTED)
+
+
+def _leave(message: str, code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(f"{message}\n" if code == INTERRUPTED else f"Error: {message}\n")
+    sys.stderr.flush()
+    # Threads in the middle of an LM call would keep the process for as long as the call takes.
+    os._exit(code)

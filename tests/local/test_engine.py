@@ -80,7 +80,7 @@ def test_a_long_prompt_with_another_tail_is_mostly_held(lm: dspy.LM) -> None:
     story = "Once upon a time there was a fox who counted his many winters. " * 45
     ask(lm, Message.user(story + "What did he count?"), max_tokens=1)
     usage = ask(lm, Message.user(story + "Who counted?"), max_tokens=1).usage
-    assert usage.input_tokens > 700
+    assert usage.input_tokens > 600
     assert usage.input_tokens - usage.cache_read_tokens < 16
 
 

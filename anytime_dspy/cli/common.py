@@ -1,0 +1,144 @@
+"""What the verbs share: the LM and task that were named, progress, and files written whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import dspy
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from anytime_dspy.errors import DataError, ModelError, RunError
+from anytime_dspy.saved import BUDGETS_KEY
+
+__all__ = ["Budgets", "Json", "Limit", "ModelName", "Out", "Seed", "Threads", "open_lm", "progress", "write_json"]
+
+DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct"
+
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="An embedded model's name, a .gguf file, or any model that dspy.LM takes, such as openai/gpt-4o-mini.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; the same folder goes on with the same run.")]
+Data = Annotated[str | None, typer.Option("--data", help="A data file or url in the task's official format.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take this many examples, spread over the data.")]
+Budgets = Annotated[str | None, typer.Option("--budgets", help="Reasoning tokens, with commas between: 64,128,256.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of data, samples and intervals.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Examples run at the same time.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+# Whatever is for the eye while a command runs goes to stderr, so that stdout holds the result alone.
+stderr = Console(stderr=True)
+
+
+def open_lm(model: str, *, threads: int) -> dspy.LM:
+    """Returns the LM that was named, greedy, after fetching it if it is an embedded one.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be fetched.
+    """
+    from anytime_dspy.local import MODELS, local_lm, model_path
+
+    if model in MODELS or model.endswith(".gguf"):
+        if model in MODELS:
+            pull_with_progress(model)
+        return local_lm(model_path(model), slots=threads, temperature=0.0)
+    if "/" not in model:
+        raise ModelError(
+            f"There is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
+            "provider/model, such as openai/gpt-4o-mini, and a file as path/to/file.gguf."
+        )
+    return dspy.LM(model, temperature=0.0)
+
+
+def pull_with_progress(name: str) -> Path:
+    """Fetches an embedded model into the user's cache folder, unless it is there."""
+    from anytime_dspy.local import installed, model_path
+    from anytime_dspy.local.pull import pull
+
+    if installed(name):
+        return model_path(name)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr) as bar:
+        task = bar.add_task(f"Fetching {name}", total=None)
+        return pull(name, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
+    """Shows a progress bar on stderr; the callable that it yields moves it on by one."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda *_: bar.advance(task)
+
+
+def spread(examples: list[dspy.Example], limit: int | None) -> list[dspy.Example]:
+    """Returns `limit` examples at even distances: data files are often sorted by size or kind."""
+    if limit is None or limit >= len(examples):
+        return examples
+    return [examples[place * len(examples) // limit] for place in range(limit)]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file as a whole, or not at all.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def save_program(program: dspy.Module, path: Path, task: str) -> None:
+    """Saves a program with the name of its task, so that `run` knows what to build."""
+    partial = path.with_name(f"{path.stem}.part.json")
+    try:
+        program.save(partial)
+        state = json.loads(partial.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    state[BUDGETS_KEY]["task"] = task
+    write_json(path, state)
+
+
+def task_of(path: Path) -> str | None:
+    """Returns the name of the task that a saved program was made for, where the file says it."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read the program {path}: {error}.") from error
+    budgets = saved.get(BUDGETS_KEY) if isinstance(saved, dict) else None
+    task = budgets.get("task") if isinstance(budgets, dict) else None
+    return task if isinstance(task, str) else None

@@ -1,0 +1,128 @@
+"""Measuring programs on a task: what `sweep`, `compile` and `demo` do and show alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dspy
+from rich.console import Console
+
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.cli.common import progress, write_json
+from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.plots import Series, plot_curves
+from anytime_dspy.statistics import Difference, Summary, index_difference, summarise
+from anytime_dspy.store import ExampleResult, RunStore
+from anytime_dspy.sweep import program_hash, sweep
+from anytime_dspy.tables import curve_table, difference_lines, markdown_table, summary_table
+
+if TYPE_CHECKING:
+    from anytime_dspy.programs.task import Task
+
+__all__ = ["Measured", "Measurement", "compare", "fingerprint", "show"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is held fixed while programs are measured.
+
+    Attributes:
+        task: The task.
+        examples: What programs are run on.
+        lm: The LM that runs them.
+        threads: Examples run at the same time.
+        seed: Of the intervals.
+    """
+
+    task: Task
+    examples: Sequence[dspy.Example]
+    lm: dspy.LM
+    threads: int
+    seed: int
+
+    def of(self, label: str, program: Anytime, folder: Path) -> Measured:
+        """Sweeps a program, or goes on with a sweep of it that was stopped.
+
+        Raises:
+            RunError: The folder holds another run, or cannot be written.
+        """
+        store = RunStore.open(folder, fingerprint(self.task, program, self.lm))
+        known = len(store.done() & {str(example.get("id", None)) for example in self.examples})
+        metric = AnytimeIndex(self.task.quality)
+        with progress(f"Sweeping {label}", len(self.examples) - known) as advance, dspy.context(lm=self.lm):
+            results = sweep(
+                program, self.examples, metric, store=store, threads=self.threads, on_result=lambda _: advance()
+            )
+        summary = summarise(results, seed=self.seed)
+        store.write_summary(asdict(summary))
+        return Measured(label, summary, results)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One program's sweep and what it comes to."""
+
+    label: str
+    summary: Summary
+    results: list[ExampleResult] = field(repr=False)
+
+
+def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[str, Any]:
+    """Returns what makes two runs the same run: all that decides their results, the number of examples left out."""
+    return {
+        "task": task.name,
+        "task version": task.version,
+        "program": program_hash(program),
+        "model": lm.model,
+        "temperature": lm.kwargs.get("temperature"),
+        "budgets": list(program.budgets),
+        "answer tokens": program.answer_tokens,
+        **more,
+    }
+
+
+def compare(before: Measured, after: Measured, seed: int) -> list[tuple[str, Difference]]:
+    """Returns how much the second program gains over the first, in both readings of the index, paired by example."""
+    readings = (("Anytime Index (best-so-far)", True), ("Anytime Index (committed)", False))
+    return [
+        (f"{after.label} against {before.label}, {name}", index_difference(before.results, after.results, best_so_far=best, seed=seed))
+        for name, best in readings
+    ]
+
+
+def show(
+    measured: Sequence[Measured],
+    differences: Sequence[tuple[str, Difference]],
+    folder: Path,
+    *,
+    title: str,
+    as_json: bool,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes curve.png, report.json and table.md into the folder, and prints the tables, or the report as JSON."""
+    rows = [(one.label, one.summary) for one in measured]
+    picture = plot_curves([Series.of(*row) for row in rows], folder / "curve.png", title=title)
+    report = {
+        "title": title,
+        "programs": {label: {**asdict(summary), "final": summary.final, "average": summary.average} for label, summary in rows},
+        "differences": {label: asdict(difference) for label, difference in differences},
+        **(more or {}),
+    }
+    write_json(folder / "report.json", report)
+    lines = difference_lines(differences)
+    (folder / "table.md").write_text("\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""]))
+    console = Console()
+    if as_json:
+        print(json.dumps(report, default=str))  # noqa: T201 - the machine-readable result, alone on stdout
+        return
+    console.print(f"\n[bold]{title}[/bold]\n")
+    console.print(summary_table(rows))
+    console.print(curve_table(rows))
+    for line in lines:
+        console.print(line, highlight=False)
+    console.print(f"\nCurve: {picture}", highlight=False, soft_wrap=True)
+    console.print(f"All results: {folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,67 @@
+"""`anytime-dspy run`: one answer from a saved program, under a budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anytime_dspy.cli.common import DEFAULT_MODEL, Json, ModelName
+
+EXAMPLE = 'Example: [cyan]anytime-dspy run runs/demo/program.json --budget 64 "Tom has 3 bags of 4 nuts. How many?"[/cyan]'
+
+
+def run(
+    program: Annotated[Path, typer.Argument(help="A program.json that compile or demo saved.")],
+    text: Annotated[str | None, typer.Argument(help="The value of the program's only input field.")] = None,
+    budget: Annotated[int | None, typer.Option("--budget", help="Reasoning tokens; else the largest saved.")] = None,
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="field=value, for several input fields.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="The program's task, where the file does not say it.")] = None,
+    model: ModelName = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Answers one question with a saved program, under a cap on its reasoning."""
+    import dspy
+    from rich.console import Console
+
+    from anytime_dspy.anytime import Anytime
+    from anytime_dspy.budgeting import budget as capped
+    from anytime_dspy.cli.common import open_lm, task_of
+    from anytime_dspy.cli.tasks import anytime_program
+    from anytime_dspy.errors import DataError
+    from anytime_dspy.programs import get_task
+
+    name = task or task_of(program)
+    if name is None:
+        raise DataError(f"{program} does not say which task it is for: name it with --task.")
+    anytime: Anytime = anytime_program(get_task(name), None, program)
+    values = _values(list(anytime.predictors()[0].signature.input_fields), text, inputs or [])
+    lm = open_lm(model, threads=1)
+    tokens = anytime.budgets[-1] if budget is None else budget
+    with dspy.context(lm=lm), capped(tokens, answer_tokens=anytime.answer_tokens) as spent:
+        prediction = anytime.program(**values)
+    if as_json:
+        usage = {"reasoning_tokens": spent.reasoning, "answer_tokens": spent.usage.answer_tokens}
+        document = {**dict(prediction.items()), "budget": tokens, "forced": spent.forced, **usage}
+        print(json.dumps(document, default=str))  # noqa: T201 - the result, alone on stdout
+        return
+    console = Console(highlight=False)
+    for field, value in prediction.items():
+        console.print(f"[bold]{field}[/bold]")
+        console.print(str(value), markup=False)
+    cut = ", cut off there" if spent.cut else ""
+    console.print(f"\n{spent.reasoning} of {tokens} reasoning tokens{cut}; {spent.usage.seconds:.1f} s", style="dim")
+
+
+def _values(fields: list[str], text: str | None, pairs: list[str]) -> dict[str, str]:
+    from anytime_dspy.errors import DataError
+
+    values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    if text is not None and len(fields) == 1:
+        values[fields[0]] = text
+    if len(values) < len(pairs) or set(values) != set(fields):
+        wanted = " ".join(f"--input {field}=..." for field in fields)
+        raise DataError(f"The program takes the inputs {', '.join(fields)}: give {wanted}.")
+    return values
