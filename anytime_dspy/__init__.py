@@ -2,7 +2,7 @@
 
 >>> import anytime_dspy as ad
 >>> ad.anytime_index([0.0, 0.5, 1.0], budgets=[64, 128, 256])
-0.5833333333333334
+0.5833333333333333
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ class _Wrapper(dspy.Module):
             raise ProgramError(f"Cannot read {path}: {error.strerror or error}.") from error
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             reason = "it lacks " + str(error) if isinstance(error, KeyError) else str(error)
-            raise ProgramError(f"{path} is no saved DSPy program: {reason}. Save one with program.save(path).") from error
+            raise ProgramError(
+                f"{path} is no saved DSPy program: {reason}. Save one with program.save(path)."
+            ) from error
         return self
 
 
@@ -99,7 +101,7 @@ class Anytime(_Wrapper):
     """Any DSPy program, with an answer at each of several budgets.
 
     A call runs the program once under the largest budget and replays it at each smaller one: calls that ended within
-    that budget cost nothing again, the one in which it falls is cut and its answer asked for, later ones answer at once.
+    that budget cost nothing again, the one in which it falls is cut and its answer forced, later ones answer at once.
 
     Args:
         program: The program; it is used as it is, not copied.

@@ -47,7 +47,7 @@ def capped(question: Question, tokens: int) -> dict[str, Any]:
 
 
 def can_continue(adapter: dspy.Adapter, question: Question) -> bool:
-    """Whether an assistant's message that was cut off can be continued: the engine and the format must both allow it."""
+    """Whether a cut-off message of the assistant can be continued: the engine and the format must both allow it."""
     first_answer = formats.answer_fields(question.signature)[0]
     engine = getattr(question.lm, "engine", None)
     return bool(getattr(engine, "can_continue", False)) and formats.opening(adapter, first_answer) is not None

@@ -56,7 +56,9 @@ def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
     Raises:
         ProgramError: A predictor is missing, or has other fields.
     """
-    predictors = [(name, predictor) for name, predictor in program.named_parameters() if hasattr(predictor, "signature")]
+    predictors = [
+        (name, predictor) for name, predictor in program.named_parameters() if hasattr(predictor, "signature")
+    ]
     for name, predictor in predictors:
         saved = state if name == "self" and "signature" in state else state.get(name)
         if not isinstance(saved, Mapping) or not isinstance(saved.get("signature"), Mapping):

@@ -52,6 +52,8 @@ class Task:
         answer_key: Makes the answers of several samples comparable; see `AnswerKey`.
         generator: Makes new examples, for a task whose instances can be made: called with `n`, `seed` and options of
             its own, it returns `n` examples, the same ones for the same arguments.
+        budgets: The reasoning tokens at which the task is measured unless others are named.
+        answer_tokens: Tokens that an answer may take, the field headers of the prompt format included.
 
     Example:
         >>> def exact(example, prediction):
@@ -72,6 +74,8 @@ class Task:
     quality: Quality
     answer_key: AnswerKey
     generator: Callable[..., list[dspy.Example]] | None = None
+    budgets: tuple[int, ...] = (64, 128, 256, 512)
+    answer_tokens: int = 64
 
     def program(self) -> dspy.Module:
         """Returns a fresh, uncompiled `dspy.ChainOfThought` over the task's signature."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Annotated
 
 import dspy
+from pydantic import BaseModel, BeforeValidator
+
+from anytime_dspy.errors import DataError
 from anytime_dspy.programs.records import read_records
 from anytime_dspy.programs.task import Task, field_text
 from anytime_dspy.programs.trip_generator import generate
 from anytime_dspy.programs.trip_grammar import Constraints, parse_request
 from anytime_dspy.programs.trip_plan import Visit, read_official, read_plan
-from pydantic import BaseModel, BeforeValidator
-
-from anytime_dspy.errors import DataError
 
 __all__ = ["answer_key", "constraint_rate", "exact_match", "load", "quality", "task"]
 
@@ -140,4 +140,5 @@ task = Task(
     quality=quality,
     answer_key=answer_key,
     generator=generate,
+    answer_tokens=512,  # a plan of ten cities is long
 )

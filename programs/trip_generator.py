@@ -6,10 +6,10 @@ from itertools import combinations, pairwise
 from random import Random
 
 import dspy
-from anytime_dspy.programs.trip_grammar import EVENT_WORDINGS, STAY_WORDINGS, Constraints, Event, Flight, Stay
-from anytime_dspy.programs.trip_plan import Visit, plan_text
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.trip_grammar import EVENT_WORDINGS, STAY_WORDINGS, Constraints, Event, Flight, Stay
+from anytime_dspy.programs.trip_plan import Visit, plan_text
 
 __all__ = ["CITIES", "generate"]
 

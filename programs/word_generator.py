@@ -6,9 +6,9 @@ from random import Random
 from typing import NamedTuple
 
 import dspy
-from anytime_dspy.programs.word_stories import NAMES, STORIES, Sentence, Story
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.word_stories import NAMES, STORIES, Sentence, Story
 
 __all__ = ["generate"]
 

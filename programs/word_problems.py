@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import dspy
-from anytime_dspy.programs.records import hub_records, read_records
-from anytime_dspy.programs.task import Task, field_text
-from anytime_dspy.programs.word_generator import generate
 from pydantic import BaseModel
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.records import hub_records, read_records
+from anytime_dspy.programs.task import Task, field_text
+from anytime_dspy.programs.word_generator import generate
 
 __all__ = ["answer_key", "load", "quality", "read_number", "task"]
 
@@ -101,4 +101,6 @@ task = Task(
     quality=quality,
     answer_key=answer_key,
     generator=generate,
+    budgets=(16, 32, 64, 96),
+    answer_tokens=32,
 )

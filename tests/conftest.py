@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,8 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def smallest_lm() -> Iterator[object]:
+def smallest_lm() -> object:
     """The smallest embedded model, greedy, one slot; `anytime-dspy models pull smollm2-135m-instruct` fetches it."""
     import anytime_dspy as ad
 
-    yield ad.local_lm("smollm2-135m-instruct", temperature=0.0, max_tokens=256)
+    return ad.local_lm("smollm2-135m-instruct", temperature=0.0, max_tokens=256)

@@ -89,7 +89,10 @@ def compare(before: Measured, after: Measured, seed: int) -> list[tuple[str, Dif
     """Returns how much the second program gains over the first, in both readings of the index, paired by example."""
     readings = (("Anytime Index (best-so-far)", True), ("Anytime Index (committed)", False))
     return [
-        (f"{after.label} against {before.label}, {name}", index_difference(before.results, after.results, best_so_far=best, seed=seed))
+        (
+            f"{after.label} against {before.label}, {name}",
+            index_difference(before.results, after.results, best_so_far=best, seed=seed),
+        )
         for name, best in readings
     ]
 
@@ -108,13 +111,17 @@ def show(
     picture = plot_curves([Series.of(*row) for row in rows], folder / "curve.png", title=title)
     report = {
         "title": title,
-        "programs": {label: {**asdict(summary), "final": summary.final, "average": summary.average} for label, summary in rows},
+        "programs": {
+            label: {**asdict(summary), "final": summary.final, "average": summary.average} for label, summary in rows
+        },
         "differences": {label: asdict(difference) for label, difference in differences},
         **(more or {}),
     }
     write_json(folder / "report.json", report)
     lines = difference_lines(differences)
-    (folder / "table.md").write_text("\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""]))
+    (folder / "table.md").write_text(
+        "\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""])
+    )
     console = Console()
     if as_json:
         print(json.dumps(report, default=str))  # noqa: T201 - the machine-readable result, alone on stdout

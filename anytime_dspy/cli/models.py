@@ -9,7 +9,9 @@ import typer
 
 from anytime_dspy.cli.common import Json
 
-app = typer.Typer(help="The embedded models: list them, fetch them.", invoke_without_command=True, no_args_is_help=False)
+app = typer.Typer(
+    help="The embedded models: list them, fetch them.", invoke_without_command=True, no_args_is_help=False
+)
 
 
 @app.callback(epilog="Example: [cyan]anytime-dspy models pull qwen2.5-coder-0.5b-instruct[/cyan]")
@@ -23,12 +25,17 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     from anytime_dspy.local import MODELS, installed, models_folder
 
     if as_json:
-        rows = [{"name": m.name, "bytes": m.bytes, "licence": m.licence, "installed": installed(m.name)} for m in MODELS.values()]
+        rows = [
+            {"name": m.name, "bytes": m.bytes, "licence": m.licence, "installed": installed(m.name)}
+            for m in MODELS.values()
+        ]
         print(json.dumps({"folder": str(models_folder()), "models": rows}))  # noqa: T201 - the result, alone on stdout
         return
     table = Table("Model", "Size", "Licence", "Here", box=None)
     for model in MODELS.values():
-        table.add_row(model.name, f"{model.bytes / 1e6:,.0f} MB", model.licence, "yes" if installed(model.name) else "no")
+        table.add_row(
+            model.name, f"{model.bytes / 1e6:,.0f} MB", model.licence, "yes" if installed(model.name) else "no"
+        )
     console = Console()
     console.print(table)
     console.print(f"\nKept in {models_folder()}", highlight=False, soft_wrap=True)

@@ -10,7 +10,9 @@ import typer
 
 from anytime_dspy.cli.common import DEFAULT_MODEL, Json, ModelName
 
-EXAMPLE = 'Example: [cyan]anytime-dspy run runs/demo/program.json --budget 64 "Tom has 3 bags of 4 nuts. How many?"[/cyan]'
+EXAMPLE = (
+    'Example: [cyan]anytime-dspy run runs/demo/program.json --budget 64 "Tom has 3 bags of 4 nuts. How many?"[/cyan]'
+)
 
 
 def run(
@@ -18,7 +20,9 @@ def run(
     text: Annotated[str | None, typer.Argument(help="The value of the program's only input field.")] = None,
     budget: Annotated[int | None, typer.Option("--budget", help="Reasoning tokens; else the largest saved.")] = None,
     inputs: Annotated[list[str] | None, typer.Option("--input", help="field=value, for several input fields.")] = None,
-    task: Annotated[str | None, typer.Option("--task", help="The program's task, where the file does not say it.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="The program's task, where the file does not say it.")
+    ] = None,
     model: ModelName = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:

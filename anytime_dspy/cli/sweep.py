@@ -16,7 +16,9 @@ def sweep(
     task: Annotated[str, typer.Argument(help="trip, word_problems, a plug-in's name or the path of a my_task.py.")],
     model: ModelName = DEFAULT_MODEL,
     data: Data = None,
-    program: Annotated[Path | None, typer.Option("--program", help="A saved program; else the task's plain one.")] = None,
+    program: Annotated[
+        Path | None, typer.Option("--program", help="A saved program; else the task's plain one.")
+    ] = None,
     limit: Limit = None,
     budgets: Budgets = None,
     out: Out = None,

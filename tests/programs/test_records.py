@@ -10,10 +10,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from anytime_dspy.programs.records import hub_records, read_records
 from pydantic import BaseModel
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.records import hub_records, read_records
 
 
 class Row(BaseModel):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import dspy
 import pytest
-from anytime_dspy.programs import get_task, task_names
-from anytime_dspy.programs.task import Task
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs import get_task, task_names
+from anytime_dspy.programs.task import Task
 
 PLUG_IN = """
 from __future__ import annotations

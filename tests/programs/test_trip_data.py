@@ -8,11 +8,11 @@ from pathlib import Path
 
 import dspy
 import pytest
+
+from anytime_dspy.errors import DataError
 from anytime_dspy.programs import trip
 from anytime_dspy.programs.trip_grammar import parse_request
 from anytime_dspy.programs.trip_plan import plan_text, read_official, read_plan
-
-from anytime_dspy.errors import DataError
 
 
 @pytest.fixture(scope="module")

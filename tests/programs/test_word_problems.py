@@ -11,12 +11,12 @@ from pathlib import Path
 
 import dspy
 import pytest
-from anytime_dspy.programs import word_problems
-from anytime_dspy.programs.word_stories import STORIES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs import word_problems
+from anytime_dspy.programs.word_stories import STORIES
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 

@@ -1,0 +1,130 @@
+"""`anytime-dspy compile`: a program with a better curve, and the proof on data that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anytime_dspy.cli.common import DEFAULT_MODEL, Budgets, Data, Json, Limit, ModelName, Out, Seed, Threads
+
+if TYPE_CHECKING:
+    import dspy
+
+    from anytime_dspy.anytime import Anytime
+    from anytime_dspy.cli.measure import Measurement
+
+EXAMPLE = (
+    "Example: [cyan]anytime-dspy compile trip --data trip_planning.json --limit 8 --train 6 --out runs/trip-pdp[/cyan]"
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a program is compiled.
+
+    Attributes:
+        samples: Traces sampled for each training example.
+        contrastive: Whether rejected traces are shown beside the chosen ones; without, it is PDP(+).
+    """
+
+    samples: int = 6
+    contrastive: bool = True
+
+    @property
+    def name(self) -> str:
+        """The method's name in the paper."""
+        return "PDP" if self.contrastive else "PDP(+)"
+
+
+def compile_task(
+    task: Annotated[str, typer.Argument(help="trip, word_problems, a plug-in's name or the path of a my_task.py.")],
+    model: ModelName = DEFAULT_MODEL,
+    data: Data = None,
+    train: Annotated[int, typer.Option("--train", min=1, help="Training examples, generated.")] = 12,
+    train_data: Annotated[str | None, typer.Option("--train-data", help="A file of training examples instead.")] = None,
+    samples: Annotated[int, typer.Option("--samples", min=2, help="Traces sampled for each of them.")] = 6,
+    contrastive: Annotated[bool, typer.Option(help="Show rejected traces beside the chosen ones.")] = True,
+    program: Annotated[Path | None, typer.Option("--program", help="A saved program to start from.")] = None,
+    limit: Limit = None,
+    budgets: Budgets = None,
+    out: Out = None,
+    seed: Seed = 0,
+    threads: Threads = 4,
+    as_json: Json = False,
+) -> None:
+    """Compiles a task's program with self-judged preference pairs, and measures it before and after on test data."""
+    from anytime_dspy.cli.common import open_lm, spread
+    from anytime_dspy.cli.measure import Measurement
+    from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples, training_examples
+    from anytime_dspy.programs import get_task
+
+    chosen = get_task(task)
+    student = anytime_program(chosen, budgets, program)
+    test = spread(test_examples(chosen, data, seed), limit)
+    trainset = training_examples(chosen, train_data, train, seed, test)
+    folder = out or default_folder("compile", chosen.name)
+    measurement = Measurement(chosen, test, open_lm(model, threads=threads), threads, seed)
+    compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive), folder, as_json=as_json)
+
+
+def compile_and_measure(
+    measurement: Measurement,
+    student: Anytime,
+    trainset: list[dspy.Example],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Measures a program, compiles it, measures the result on the same examples, and shows both.
+
+    Leaves in the folder: program.json, pairs.jsonl, traces.jsonl, curve.png, report.json, and a run folder for each of
+    the two sweeps. Started again, it takes what is there and does the rest.
+    """
+    from anytime_dspy.cli.measure import compare, fingerprint, show
+    from anytime_dspy.store import RunStore
+
+    settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
+    RunStore.open(folder, fingerprint(measurement.task, student, measurement.lm, **settings))
+    before = measurement.of("plain", student, folder / "plain")
+    compiled, report = compiled_program(measurement, student, trainset, recipe, folder)
+    after = measurement.of(recipe.name, compiled, folder / "compiled")
+    title = f"{measurement.task.name} on {measurement.lm.model}"
+    differences = compare(before, after, measurement.seed)
+    show([before, after], differences, folder, title=title, as_json=as_json, more={"compile": report})
+
+
+def compiled_program(
+    measurement: Measurement, student: Anytime, trainset: list[dspy.Example], recipe: Recipe, folder: Path
+) -> tuple[Anytime, Mapping[str, Any]]:
+    """Returns the compiled program and what compiling it was: loaded from the folder, or made now and saved there."""
+    import json
+
+    import dspy
+
+    from anytime_dspy.anytime import Anytime
+    from anytime_dspy.cli.common import progress, save_program
+    from anytime_dspy.index import AnytimeIndex
+    from anytime_dspy.optimizers import PDP
+
+    saved, made = folder / "program.json", folder / "compile" / "report.json"
+    if saved.exists() and made.exists():
+        known = Anytime(measurement.task.program(), student.budgets, answer_tokens=student.answer_tokens)
+        return known.load(saved), json.loads(made.read_text(encoding="utf-8"))
+    pdp = PDP(
+        metric=AnytimeIndex(measurement.task.quality),
+        samples=recipe.samples,
+        contrastive=recipe.contrastive,
+        answer_key=measurement.task.answer_key,
+        threads=measurement.threads,
+        seed=measurement.seed,
+        log_dir=folder / "compile",
+    )
+    with progress("Sampling traces", len(trainset) * recipe.samples) as advance, dspy.context(lm=measurement.lm):
+        compiled = pdp.compile(student, trainset=trainset, on_trace=advance)
+    save_program(compiled, saved, measurement.task.name)
+    return compiled, json.loads(made.read_text(encoding="utf-8"))

@@ -1,0 +1,33 @@
+"""`anytime-dspy demo`: the whole way, on a real model, in some ten minutes."""
+
+from __future__ import annotations
+
+from anytime_dspy.cli.common import DEFAULT_MODEL, Json, ModelName, Out, Seed, Threads
+
+EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
+
+TASK = "word_problems"
+TEST_EXAMPLES = 40
+TRAINING_EXAMPLES = 12
+
+
+def demo(
+    model: ModelName = DEFAULT_MODEL,
+    out: Out = None,
+    seed: Seed = 0,
+    threads: Threads = 4,
+    as_json: Json = False,
+) -> None:
+    """Measures a plain program on held-out word problems, compiles it without labels, and measures it again."""
+    from anytime_dspy.cli.common import open_lm, spread
+    from anytime_dspy.cli.compile import Recipe, compile_and_measure
+    from anytime_dspy.cli.measure import Measurement
+    from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples, training_examples
+    from anytime_dspy.programs import get_task
+
+    task = get_task(TASK)
+    test = spread(test_examples(task, None, seed), TEST_EXAMPLES)
+    trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
+    measurement = Measurement(task, test, open_lm(model, threads=threads), threads, seed)
+    folder = out or default_folder("demo", TASK)
+    compile_and_measure(measurement, anytime_program(task, None, None), trainset, Recipe(), folder, as_json=as_json)
