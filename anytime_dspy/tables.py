@@ -15,23 +15,23 @@ from anytime_dspy.statistics import Difference, Estimate, Summary
 
 __all__ = ["curve_table", "difference_lines", "markdown_table", "summary_table"]
 
-_COLUMNS = (
+_MEASURES = (
     "Program",
-    "Anytime\nIndex\nbest-so-far",
-    "Anytime\nIndex\ncommitted",
+    "Anytime Index, best-so-far",
+    "Anytime Index, committed",
     "Final",
     "Average",
-    "Answer\nrate",
-    "Prompt\ntokens",
-    "Reasoning\ntokens",
-    "Answer\ntokens",
-    "Hidden\ntokens",
+    "Answer rate",
+    "Prompt tokens",
+    "Reasoning tokens",
+    "Answer tokens",
+    "Hidden tokens",
     "n",
 )
 
 
 def summary_table(rows: Sequence[tuple[str, Summary]]) -> Table:
-    """Sets programs side by side; fits 100 columns.
+    """Sets programs side by side, a column each: two of them fit 80 columns.
 
     Args:
         rows: A label and the summary of its run, for each program.
@@ -40,17 +40,17 @@ def summary_table(rows: Sequence[tuple[str, Summary]]) -> Table:
         BudgetError: The runs were measured at different budgets.
         AnytimeError: Their indices are on different axes.
     """
-    caption = _caption(rows)
-    table = _table(_COLUMNS, caption)
-    for label, summary in rows:
-        table.add_row(*map(Text, _cells(label, summary)))
+    table = _table(("", *(label for label, _ in rows)), _caption(rows))
+    figures = zip(_MEASURES[1:], *(_cells(label, summary)[1:] for label, summary in rows), strict=True)
+    for measure, *cells in figures:
+        table.add_row(*map(Text, (measure, *cells)))
     return table
 
 
 def markdown_table(rows: Sequence[tuple[str, Summary]]) -> str:
-    """Returns `summary_table` in Markdown, its caption below; arguments and errors are the same."""
+    """Returns the same figures in Markdown, a row a program, the caption below; arguments and errors are the same."""
     caption = _caption(rows)
-    lines = [_COLUMNS, ("---", *["---:"] * (len(_COLUMNS) - 1)), *(_cells(label, summary) for label, summary in rows)]
+    lines = [_MEASURES, ("---", *["---:"] * (len(_MEASURES) - 1)), *(_cells(label, summary) for label, summary in rows)]
     return "\n".join([*(_markdown_row(line) for line in lines), "", caption])
 
 
@@ -63,7 +63,7 @@ def curve_table(rows: Sequence[tuple[str, Summary]]) -> Table:
     check_same_grid(summary.budgets for _, summary in rows)
     table = _table(("Budget", *(label for label, _ in rows)), "Mean committed quality with its 95% interval")
     for points in zip(*(summary.points for _, summary in rows), strict=True):
-        cells = (str(points[0].budget), *(_estimate(point.committed, " ") for point in points))
+        cells = (str(points[0].budget), *(_estimate(point.committed) for point in points))
         table.add_row(*map(Text, cells))
     return table
 
@@ -111,8 +111,8 @@ def _cells(label: str, summary: Summary) -> tuple[str, ...]:
     tokens = summary.tokens
     return (
         label,
-        _estimate(summary.index_best, "\n"),
-        _estimate(summary.index_committed, "\n"),
+        _estimate(summary.index_best),
+        _estimate(summary.index_committed),
         f"{summary.final:.3f}",
         f"{summary.average:.3f}",
         f"{summary.answer_rate:.0%}",
@@ -121,8 +121,8 @@ def _cells(label: str, summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _estimate(estimate: Estimate, between: str) -> str:
-    return f"{estimate.value:.3f}{between}{_interval(estimate.low, estimate.high, '.2f')}"
+def _estimate(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} {_interval(estimate.low, estimate.high, '.2f')}"
 
 
 def _interval(low: float, high: float, form: str) -> str:
@@ -132,18 +132,18 @@ def _interval(low: float, high: float, form: str) -> str:
 def _table(columns: Sequence[str], caption: str) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
-        padding=0,
+        padding=(0, 1),
         show_edge=False,
         caption=Text(caption),
         caption_justify="left",
     )
     first, *others = columns
-    table.add_column(Text(first), overflow="fold", min_width=12)
+    table.add_column(Text(first), no_wrap=True)
     for column in others:
-        table.add_column(Text(column), justify="right", no_wrap=True)
+        table.add_column(Text(column), justify="right", overflow="fold")
     return table
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    escaped = (cell.replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
