@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import dspy
 from dspy.lm15 import Request, request_from_openai_chat
@@ -90,15 +90,19 @@ def restated(question: Question, reasoning: str, answer_tokens: int) -> Question
     return replace(question, lm_kwargs=capped(question, answer_tokens), signature=signature, demos=demos, inputs=inputs)
 
 
-@lru_cache(maxsize=256)  # deriving a signature costs more than a call's whole bookkeeping
 def answer_signature(signature: type[dspy.Signature], *, restated: bool = False) -> type[dspy.Signature]:
     """Returns `signature` with its answer fields alone, and with the cut reasoning as its last input if `restated`."""
-    derived = signature
+    return _derived(cast(Any, signature), restated)
+
+
+@lru_cache(maxsize=256)  # deriving a signature costs more than the rest of a call's bookkeeping
+def _derived(signature: Any, restated: bool) -> type[dspy.Signature]:
+    derived: type[dspy.Signature] = signature
     for name in formats.reasoning_fields(signature):
         derived = derived.delete(name)
     if not restated:
         return derived
     field = dspy.InputField(desc="reasoning that was stopped early")
-    return derived.append(PARTIAL_REASONING, field, str).with_instructions(
-        f"{signature.instructions}\n\n{RESTATED_INSTRUCTIONS}"
-    )
+    instructions = f"{signature.instructions}\n\n{RESTATED_INSTRUCTIONS}"
+    derived = derived.append(PARTIAL_REASONING, field, str).with_instructions(instructions)
+    return derived

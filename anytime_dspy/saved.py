@@ -17,7 +17,7 @@ __all__ = ["BUDGETS_KEY", "BudgetState", "check_state"]
 BUDGETS_KEY = "anytime"
 
 
-class BudgetState(Parameter):  # type: ignore[misc]  # dspy is not typed
+class BudgetState(Parameter):
     """The budgets of an `Anytime`, in a form that DSPy saves also when the module is nested in another one.
 
     It is no predictor, so optimisers pass it by.

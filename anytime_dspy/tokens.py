@@ -80,8 +80,8 @@ class LiteLLMCounter:
     def _encode(self, text: str) -> Sequence[int]:
         import litellm  # slow to import: only where an LM has no tokenizer of its own
 
-        ids = litellm.encode(model=self._model, text=text)
-        return getattr(ids, "ids", ids)  # Hugging Face tokenizers return an Encoding
+        ids: Any = litellm.encode(model=self._model, text=text)
+        return list(getattr(ids, "ids", ids))  # Hugging Face tokenizers return an Encoding
 
     def _decode(self, ids: Sequence[int]) -> str:
         import litellm

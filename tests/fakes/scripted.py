@@ -74,7 +74,8 @@ class ScriptedEngine:
             id=None,
             model=request.model,
             message=Message(
-                "assistant", (*([ThinkingPart(shown)] if shown else []), *([TextPart(written)] if said or not shown else []))
+                "assistant",
+                (*([ThinkingPart(shown)] if shown else []), *([TextPart(written)] if said or not shown else [])),
             ),
             finish_reason="length" if cap is not None and thought + said >= cap else "stop",
             usage=Usage(
