@@ -120,15 +120,15 @@ class BudgetAdapter(dspy.Adapter):
     def _plan(self, question: Question) -> Generator[_Ask, Completion, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
         _check(question)
-        allowance = self.spending.allowance()
+        key = call_key(**vars(question)) if self._replay else None
+        completion = self._replay.next(key) if self._replay else None
+        is_replayed = completion is not None
+        allowance = self.spending.allowance(paid=is_replayed)
         counter = counter_for(question.lm)
         settled = Settled(None, "", 0, 0, cut=True)
         usage, replayed = Usage(), None
         # With nothing left to reason with, only an answer is asked for.
         if allowance.reasoning or not formats.reasoning_fields(question.signature):
-            key = call_key(**vars(question)) if self._replay else None
-            completion = self._replay.next(key) if self._replay else None
-            is_replayed = completion is not None
             if completion is None:
                 completion = yield _Ask(_with_options(question, capped(question, allowance.cap)))
                 if self._replay:
@@ -145,7 +145,7 @@ class BudgetAdapter(dspy.Adapter):
                 completion = yield _Ask(restated(question, settled.reasoning, allowance.answer))
             values = self._forced_values(question, settled.reasoning, completion)
             answer_tokens = _written(self.inner, completion, counter)
-            usage += _usage(completion, 0, answer_tokens)
+            usage += _usage(completion, 0, answer_tokens, completion.hidden_tokens)
         call = Call(
             predictor=_caller_name(self.spending.names, question.signature),
             inputs=dict(question.inputs),
@@ -164,7 +164,8 @@ class BudgetAdapter(dspy.Adapter):
         if answers is None and can_continue(self.inner, question):
             header = formats.opening(self.inner, formats.answer_fields(question.signature)[0])
             try:
-                answers = self.inner.parse(answer_signature(question.signature), f"{header}{completion.text}")
+                text = completion.text[: formats.completion_end(self.inner, completion.text)]
+                answers = self.inner.parse(answer_signature(question.signature), f"{header}{text}")
             except AdapterParseError:
                 answers = None
         known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
@@ -203,6 +204,10 @@ def _check(question: Question) -> None:
 
 def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
     """Returns the adapter without its second try in JSON, which would write outside the budget."""
+    if isinstance(adapter, dspy.TwoStepAdapter):
+        raise ProgramError(
+            "dspy.TwoStepAdapter asks a second LM that no budget reaches: use ChatAdapter, JSONAdapter or XMLAdapter."
+        )
     if not getattr(adapter, "use_json_adapter_fallback", False):
         return adapter
     adapter = copy.copy(adapter)
@@ -224,12 +229,12 @@ def _execution_options(question: Question) -> dict[str, Any]:
     return {name: options[name] for name in ("rollout_id", "cache") if options.get(name) is not None}
 
 
-def _usage(completion: Completion, reasoning_tokens: int, answer_tokens: int) -> Usage:
+def _usage(completion: Completion, reasoning_tokens: int, answer_tokens: int, hidden_tokens: int = 0) -> Usage:
     return Usage(
         prompt_tokens=completion.prompt_tokens,
         reasoning_tokens=reasoning_tokens,
         answer_tokens=answer_tokens,
-        hidden_tokens=completion.hidden_tokens,
+        hidden_tokens=hidden_tokens,
         calls=1,
         seconds=completion.seconds,
         dollars=completion.dollars,

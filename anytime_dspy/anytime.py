@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dspy
 
 from anytime_dspy.budgeting import ANSWER_TOKENS, budget
 from anytime_dspy.checkpoint import Checkpoint
-from anytime_dspy.errors import BudgetError, ProgramError
-from anytime_dspy.saved import BUDGETS_KEY, BudgetState, check_state
+from anytime_dspy.errors import ProgramError
+from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Tape
 
 __all__ = ["Anytime", "AnytimePrediction", "AtBudget"]
-
-Mode = Literal["trace", "contract"]
 
 
 class AnytimePrediction(dspy.Prediction):
@@ -30,11 +27,11 @@ class AnytimePrediction(dspy.Prediction):
         checkpoints: One for each budget, in ascending order.
     """
 
-    def __init__(self, base: dspy.Prediction, checkpoints: Sequence[Checkpoint]) -> None:
-        super().__init__()
-        self._store = dict(base.items())
+    def __init__(self, base: dspy.Prediction, checkpoints: Sequence[Checkpoint] | None = None, **fields: Any) -> None:
+        super().__init__(base, **fields)
         self._completions = base.completions
-        self._checkpoints = tuple(checkpoints)
+        # DSPy copies a prediction by making a new one from it.
+        self._checkpoints = base.checkpoints if checkpoints is None else tuple(checkpoints)
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -72,9 +69,8 @@ class _Wrapper(dspy.Module):
             ProgramError: The state is of another program, or was edited into something else.
         """
         check_state(self.program, state)
-        self.program.load_state(dict(state), **options)
-        if BUDGETS_KEY in state:
-            self.state.load_state(state[BUDGETS_KEY])
+        own = {name: value for name, value in state.items() if name not in NOT_LEARNED}
+        self.program.load_state(own, **options)
 
     def load(self, path: str | Path, allow_pickle: bool = False, allow_unsafe_lm_state: bool = False) -> Any:
         """Loads what `save` wrote, or what DSPy wrote for the bare program.
@@ -89,8 +85,8 @@ class _Wrapper(dspy.Module):
             super().load(path, allow_pickle=allow_pickle, allow_unsafe_lm_state=allow_unsafe_lm_state)
         except OSError as error:
             raise ProgramError(f"Cannot read {path}: {error.strerror or error}.") from error
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            reason = "it lacks " + str(error) if isinstance(error, KeyError) else str(error)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON's own error is a ValueError
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise ProgramError(
                 f"{path} is no saved DSPy program: {reason}. Save one with program.save(path)."
             ) from error
@@ -134,8 +130,6 @@ class Anytime(_Wrapper):
             raise ProgramError(f"Anytime wraps a dspy.Module, not {type(program).__name__}.")
         if isinstance(program, _Wrapper):
             raise ProgramError("The program is anytime already: wrap the program inside it (its .program) instead.")
-        if mode not in ("trace", "contract"):
-            raise BudgetError(f'mode must be "trace" or "contract", not {mode!r}.')
         super().__init__(program, BudgetState(budgets, answer_tokens, mode))
         if not self.named_predictors():
             raise ProgramError("The program has no predictor, so there is nothing to put a budget on.")
@@ -149,6 +143,16 @@ class Anytime(_Wrapper):
     def answer_tokens(self) -> int:
         """Tokens that each answer may take on top of a budget."""
         return self.state.answer_tokens
+
+    def load_state(self, state: Mapping[str, Any], **options: Any) -> None:
+        """Takes over a saved state and its budgets; these stay as they are where a bare program was saved.
+
+        Raises:
+            ProgramError: The state is of another program, or was edited into something else.
+        """
+        super().load_state(state, **options)
+        if BUDGETS_KEY in state:
+            self.state.load_state(state[BUDGETS_KEY])
 
     def at(self, tokens: int) -> AtBudget:
         """Returns the same program as a plain module that is bound to one budget: what gets deployed."""
@@ -217,7 +221,10 @@ class AtBudget(_Wrapper):
             return await self.program.acall(**inputs)
 
 
-def _checkpoint(tokens: int, prediction: dspy.Prediction, spending: Spending) -> Checkpoint:
+def _checkpoint(tokens: int, prediction: Any, spending: Spending) -> Checkpoint:
+    if not isinstance(prediction, dspy.Prediction):
+        kind = type(prediction).__name__
+        raise ProgramError(f"The program returned a {kind}: a program that is to be anytime returns a dspy.Prediction.")
     return Checkpoint(
         budget=tokens,
         prediction=prediction,

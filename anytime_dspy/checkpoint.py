@@ -19,9 +19,11 @@ class Usage:
         prompt_tokens: Tokens sent, those that the provider read from its cache included.
         reasoning_tokens: Tokens generated before the answers; what a budget caps.
         answer_tokens: Tokens generated for answers, forced ones included.
-        hidden_tokens: Thinking that a provider did inside a forced answer, where no budget reaches it.
+        hidden_tokens: Thinking that a provider did inside a forced answer, where no budget reaches it. In any other
+            call it counts as reasoning.
         calls: LM calls.
-        seconds: Wall time inside LM calls; a call replayed from a tape or a cache counts the time it took now.
+        seconds: Wall time inside LM calls. A call replayed from a tape counts the time that its whole completion took,
+            one read from DSPy's cache the time it took now.
         dollars: Price by DSPy's or litellm's catalogue; None where the LM has no price.
     """
 

@@ -24,7 +24,9 @@ RESTATED_INSTRUCTIONS = (
     "The reasoning was stopped early: `partial_reasoning` holds all there is of it. "
     "Give the best answer that can be given now, without reasoning any further."
 )
-NOT_SENT = frozenset({"rollout_id", "cache", "n", "num_generations", "api_key", "api_base", "base_url", "timeout"})
+NOT_SENT = frozenset(
+    {"rollout_id", "cache", "prompt_cache", "n", "num_generations", "api_key", "api_base", "base_url", "timeout"}
+)
 
 
 @dataclass(frozen=True)

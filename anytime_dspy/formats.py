@@ -65,9 +65,20 @@ def opening(adapter: dspy.Adapter, field: str) -> str | None:
 
 
 def completion_end(adapter: dspy.Adapter, text: str) -> int:
-    """Returns where a completion says that it is complete (what follows is no part of it), else its length."""
-    end = text.find(CHAT_END) if _is_chat(adapter) else -1
-    return len(text) if end < 0 else end
+    """Returns where a completion says that it is complete (what follows is no part of it), else its length.
+
+    Example:
+        >>> completion_end(dspy.ChatAdapter(), "42 [[ ## comple")
+        3
+    """
+    if not _is_chat(adapter):
+        return len(text)
+    end = text.find(CHAT_END)
+    if end < 0:
+        # The mark itself may have been cut off: half of it is no part of the answer either.
+        end = text.rfind(CHAT_END[:2], -len(CHAT_END))
+        end = end if end >= 0 and CHAT_END.startswith(text[end:]) else len(text)
+    return end
 
 
 def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> Split:
@@ -108,7 +119,7 @@ def _body(adapter: dspy.Adapter, field: str, head: str) -> str:
     if isinstance(adapter, dspy.XMLAdapter):
         value = re.sub(rf"^.*?<{field}\b[^>]*>", "", head, count=1, flags=re.DOTALL)
         return re.sub(rf"</{field}>\s*$", "", value).strip()
-    header = re.match(rf"\s*\[\[ ## {field} ## \]\]\s*", head)
+    header = re.search(rf"^[ \t]*\[\[ ## {field} ## \]\]\s*", head, re.MULTILINE)
     return head[header.end() :].rstrip() if header else head.strip()
 
 

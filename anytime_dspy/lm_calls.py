@@ -23,7 +23,8 @@ class Completion:
         truncated: Whether it was cut off at its cap (`finish_reason` is "length").
         values: The output fields as the inner adapter read them; None where it could not.
         prompt_tokens: Tokens sent.
-        hidden_tokens: Thinking that the provider counts and did not show.
+        thinking: What a reasoning model thought outside of its text, as far as its provider shows it.
+        hidden_tokens: Tokens of that thinking, shown or not; they count against the cap of the call.
         seconds: Wall time of the call.
         dollars: Its price; None where the LM has none.
     """
@@ -32,6 +33,7 @@ class Completion:
     truncated: bool
     values: dict[str, Any] | None = None
     prompt_tokens: int = 0
+    thinking: str = ""
     hidden_tokens: int = 0
     seconds: float = 0.0
     dollars: float | None = None
@@ -64,12 +66,15 @@ class Ledger:
         prompt_tokens = response.usage.input_tokens if isinstance(response, Response) else None
         if prompt_tokens is None:
             prompt_tokens = sum(counter.count(str(message.get("content") or "")) for message in entry["messages"] or ())
+        thinking = _part(entry["outputs"], "reasoning_content")
+        hidden_tokens = response.usage.reasoning_tokens if isinstance(response, Response) else None
         return Completion(
-            text=_text(entry["outputs"]),
+            text=_part(entry["outputs"], "text"),
             truncated=_finish_reason(response) == "length",
             values=values,
             prompt_tokens=prompt_tokens,
-            hidden_tokens=(response.usage.reasoning_tokens or 0) if isinstance(response, Response) else 0,
+            thinking=thinking,
+            hidden_tokens=counter.count(thinking) if hidden_tokens is None else hidden_tokens,
             seconds=seconds,
             dollars=entry["cost"],
         )
@@ -80,9 +85,10 @@ def recording(ledger: Ledger) -> Any:
     return dspy.context(caller_modules=[*(dspy.settings.caller_modules or ()), ledger])
 
 
-def _text(outputs: list[Any]) -> str:
+def _part(outputs: list[Any], name: str) -> str:
     output = outputs[0] if outputs else None
-    return str((output.get("text") if isinstance(output, dict) else output) or "")
+    parts = output if isinstance(output, dict) else {"text": output}
+    return str(parts.get(name) or "")
 
 
 def _finish_reason(response: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import dspy
 from dspy.predict.parameter import Parameter
@@ -12,9 +12,13 @@ from anytime_dspy.budgeting import check_answer_tokens
 from anytime_dspy.budgets import check_budgets
 from anytime_dspy.errors import BudgetError, ProgramError
 
-__all__ = ["BUDGETS_KEY", "BudgetState", "check_state"]
+__all__ = ["BUDGETS_KEY", "NOT_LEARNED", "BudgetState", "Mode", "check_state"]
+
+Mode = Literal["trace", "contract"]
 
 BUDGETS_KEY = "anytime"
+NOT_LEARNED = frozenset({BUDGETS_KEY, "metadata"})
+"""The keys of a saved program that are no part of the program itself."""
 
 
 class BudgetState(Parameter):
@@ -23,8 +27,10 @@ class BudgetState(Parameter):
     It is no predictor, so optimisers pass it by.
     """
 
-    def __init__(self, budgets: Iterable[int], answer_tokens: int, mode: str) -> None:
-        self.budgets = check_budgets(tuple(budgets))
+    def __init__(self, budgets: Iterable[int], answer_tokens: int, mode: Mode) -> None:
+        if mode not in get_args(Mode):
+            raise BudgetError(f'mode must be "trace" or "contract", not {mode!r}.')
+        self.budgets = check_budgets(budgets)
         self.answer_tokens = check_answer_tokens(answer_tokens)
         self.mode = mode
 
@@ -41,11 +47,14 @@ class BudgetState(Parameter):
         Raises:
             ProgramError: They are no usable budgets.
         """
-        try:
-            loaded = BudgetState(state["budgets"], state["answer_tokens"], state.get("mode", "trace"))
-        except (AttributeError, KeyError, TypeError, BudgetError) as error:
-            raise ProgramError(f'The saved program has no usable budgets under "{BUDGETS_KEY}": {error}') from error
-        self.__dict__.update(loaded.__dict__)
+        self.__dict__.update(_budgets_of(state).__dict__)
+
+
+def _budgets_of(state: Mapping[str, Any]) -> BudgetState:
+    try:
+        return BudgetState(state["budgets"], state["answer_tokens"], state.get("mode", "trace"))
+    except (AttributeError, KeyError, TypeError, BudgetError) as error:
+        raise ProgramError(f'The saved program has no usable budgets under "{BUDGETS_KEY}": {error}') from error
 
 
 def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
@@ -54,15 +63,17 @@ def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
     DSPy itself loads a state of other fields without a word, and then describes one field by another's description.
 
     Raises:
-        ProgramError: A predictor is missing, or has other fields.
+        ProgramError: A predictor is missing, has other fields, or something of it cannot be used.
     """
+    if BUDGETS_KEY in state:
+        _budgets_of(state[BUDGETS_KEY])
     predictors = [
         (name, predictor) for name, predictor in program.named_parameters() if hasattr(predictor, "signature")
     ]
     for name, predictor in predictors:
         saved = state if name == "self" and "signature" in state else state.get(name)
         if not isinstance(saved, Mapping) or not isinstance(saved.get("signature"), Mapping):
-            others = sorted(key for key in state if key not in ("metadata", BUDGETS_KEY))
+            others = sorted(key for key in state if key not in NOT_LEARNED)
             raise ProgramError(
                 f'The saved program has no predictor "{name}" (it has: {", ".join(others) or "none"}): '
                 "it was made by another program."

@@ -40,8 +40,8 @@ class Settled:
     Attributes:
         values: The output fields, or None where the answer has still to be forced.
         reasoning: The reasoning that fits the budget.
-        reasoning_tokens: What is charged to the budget, never more than was allowed. An answer that is longer than its
-            own allowance is charged for the rest.
+        reasoning_tokens: What is charged to the budget, never more than was allowed: the reasoning, and whatever else
+            was written beyond the answer's own allowance (a long answer, thinking, rambling on after the end).
         answer_tokens: Tokens that the call wrote beyond those.
         cut: Whether the call was cut off before it was complete.
     """
@@ -72,20 +72,23 @@ def settle(
         allowance: What this call may use.
         counter: Counts the tokens.
     """
-    written = counter.cut(completion.text, allowance.cap)
+    hidden = min(completion.hidden_tokens, allowance.cap)
+    written = counter.cut(completion.text, allowance.cap - hidden)
+    total = hidden + counter.count(written)
     text = written[: formats.completion_end(adapter, written)]
-    # What stands behind the mark of completion is no part of the answer, cut off or not.
-    cut = len(text) == len(written) and (completion.truncated or written != completion.text)
-    total = counter.count(text)
+    # What stands behind the mark of completion is no part of the answer, cut off or not. An LM that filled its cap had
+    # no token left to say that it had ended.
+    cut = text == written and (completion.truncated or total >= allowance.cap)
+    over = min(max(total - allowance.answer, 0), allowance.reasoning)
     values = completion.values if text == completion.text and not cut else _parsed(adapter, signature, text)
     if values is not None and is_answered(signature, values):
         reasoning = reasoning_text(signature, values)
-        spent = max(counter.count(reasoning), total - allowance.answer)
-        if spent <= allowance.reasoning:
+        spent = max(counter.count(reasoning), over)
+        if spent <= allowance.reasoning and not (cut and _is_short(adapter, signature, text, allowance, counter)):
             return Settled(values, reasoning, spent, max(0, total - spent), cut)
-    whole = formats.split(adapter, signature, text).reasoning
+    whole = formats.split(adapter, signature, text).reasoning or completion.thinking
     reasoning = counter.cut(whole, allowance.reasoning).rstrip()
-    spent = counter.count(reasoning)
+    spent = max(counter.count(reasoning), over)
     return Settled(None, reasoning, spent, max(0, total - spent), cut or reasoning != whole)
 
 
@@ -104,3 +107,11 @@ def _parsed(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -
         return dict(adapter.parse(signature, text))
     except AdapterParseError:
         return None
+
+
+def _is_short(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], text: str, allowance: Allowance, counter: TokenCounter
+) -> bool:
+    """Whether an answer that was cut off had less room than its allowance, so that it is better asked for again."""
+    begun = formats.split(adapter, signature, text).answer_at
+    return begun is None or counter.count(text[begun:]) < allowance.answer

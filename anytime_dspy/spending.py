@@ -51,8 +51,7 @@ class Spending:
     @property
     def remaining(self) -> int:
         """Reasoning tokens left; 0 once a call was cut off, even if the cut fell a token short of the budget."""
-        own = 0 if self._cut else self.tokens - self._reasoning
-        return own if self._parent is None else min(own, self._parent.remaining)
+        return self._own if self._parent is None else min(self._own, self._parent.remaining)
 
     @property
     def cut(self) -> bool:
@@ -79,9 +78,17 @@ class Spending:
         """Whether every call gave an answer that could be read."""
         return all(call.answered for call in self._calls)
 
-    def allowance(self) -> Allowance:
-        """Returns what the next call may use."""
-        return Allowance(self.remaining, self.answer_tokens)
+    def allowance(self, *, paid: bool = False) -> Allowance:
+        """Returns what the next call may use.
+
+        Args:
+            paid: Whether it is on a tape already: the budget around this one has paid for it, and limits it no more.
+        """
+        return Allowance(self._own if paid else self.remaining, self.answer_tokens)
+
+    @property
+    def _own(self) -> int:
+        return 0 if self._cut else self.tokens - self._reasoning
 
     def record(self, call: Call, usage: Usage, *, cut: bool, replayed: Usage | None = None) -> None:
         """Adds a finished call.

@@ -22,11 +22,12 @@ from anytime_dspy.programs.trip_plan import Visit, read_official, read_plan
 __all__ = ["answer_key", "constraint_rate", "exact_match", "load", "quality", "task"]
 
 DATA_URL = "https://raw.githubusercontent.com/google-deepmind/natural-plan/main/data/trip_planning.json"
+# No real cities and days: small models copy an example that names any.
 INSTRUCTIONS = """\
-Plan a trip that meets every wish. The day of a flight counts in both cities. Write the plan in this form:
-**Day 1-5:** Arriving in Oslo and visit Oslo for 5 days.
-**Day 5:** Fly from Oslo to Rome.
-**Day 5-8:** Visit Rome for 4 days."""
+Plan a trip that meets every wish of the request. The day of a flight counts in both cities.
+Write one line a stay and one line a flight, in this form:
+**Day a-b:** Visit <city> for <n> days.
+**Day b:** Fly from <city> to <next city>."""
 
 
 def _starred(value: object) -> object:
@@ -134,7 +135,7 @@ def answer_key(prediction: dspy.Prediction | None) -> str | None:
 
 task = Task(
     name="trip",
-    version="1",
+    version="2",
     signature=dspy.Signature("request: str -> plan: str", INSTRUCTIONS),
     load=load,
     quality=quality,

@@ -1,0 +1,112 @@
+"""Judges: what a program's own LM says about its traces, without labels, and how far that can be trusted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.optimizers.synthesis import TraceGroup
+
+__all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Reliability", "choose_judge"]
+
+logger = logging.getLogger(__name__)
+
+RELIABLE = 0.3
+"""The least reliability a judge is used with; both kinds of judge that guess at random reach it about once in fifteen
+times with 12 examples and 6 samples."""
+
+GroupScores = tuple[tuple["float | None", ...], ...]
+"""For the traces of one example, a score in [0, 1] at each checkpoint; None where the judge cannot decide."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well a judge repeats itself, measured without labels.
+
+    Attributes:
+        judge: The judge's name.
+        value: Agreement beyond chance, in [0, 1].
+        measured: How it was measured and on what, as a clause.
+        usage: What measuring it cost.
+    """
+
+    judge: str
+    value: float
+    measured: str
+    usage: Usage = Usage()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the judge may be used."""
+        return self.value >= RELIABLE
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge says.
+
+    Attributes:
+        judge: The judge's name.
+        scores: One entry a group, in the groups' order.
+        usage: What judging cost.
+    """
+
+    judge: str
+    scores: tuple[GroupScores, ...]
+    usage: Usage = Usage()
+
+
+class Judge(Protocol):
+    """Scores the traces of an example against each other, without labels."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
+        """Measures, on these very traces, how well the judge repeats itself."""
+
+    def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
+        """Scores every trace at every checkpoint."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The judge that is used, and why.
+
+    Attributes:
+        judge: The judge.
+        measured: The reliability of every judge that was considered.
+        reason: One line.
+    """
+
+    judge: Judge
+    measured: tuple[Reliability, ...]
+    reason: str
+
+
+def choose_judge(judges: Sequence[Judge], groups: Sequence[TraceGroup]) -> Choice:
+    """Measures the judges on the same traces and takes the most reliable one; the first of equals.
+
+    Args:
+        judges: Whom to consider, at least one.
+        groups: The traces.
+
+    Raises:
+        AnytimeError: None of them is reliable.
+    """
+    measured = tuple(judge.reliability(groups) for judge in judges)
+    best = max(range(len(judges)), key=lambda place: measured[place].value)
+    found = "; ".join(f"{one.judge} {one.value:.2f} ({one.measured})" for one in measured)
+    if not measured[best].holds:
+        raise AnytimeError(
+            f"no judge of the program's own traces is reliable, {RELIABLE} is needed: {found}. Take more samples or "
+            "training examples, a stronger LM, or name the judge yourself with judge=..."
+        )
+    reason = f"{judges[best].name} is the most reliable of {len(judges)} judges that needs no labels: {found}"
+    logger.info("Judging by %s", reason)
+    return Choice(judges[best], measured, reason)

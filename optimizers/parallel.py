@@ -1,0 +1,33 @@
+"""Threads that see DSPy's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
+from typing import TypeVar
+
+__all__ = ["finished"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def finished(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[tuple[int, Result]]:
+    """Runs `function` on every item and yields each item's place and result as it finishes.
+
+    DSPy keeps its settings in context variables, which the threads of a pool do not see by themselves; here each call
+    gets a copy of the caller's. What a call raises is raised here, and calls that have not begun are dropped.
+
+    Args:
+        function: What to run; called from several threads.
+        items: What to run it on.
+        threads: Calls at the same time.
+    """
+    pool = ThreadPoolExecutor(max_workers=threads)
+    try:
+        places = {pool.submit(copy_context().run, function, item): place for place, item in enumerate(items)}
+        for future in as_completed(places):
+            yield places[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,53 @@
+"""Instruction styles: one student, asked to reason in a few different ways.
+
+Traces that differ in their seeds alone are all about as long, so no choice among them can teach brevity. One more
+sentence in the instructions changes how a model spends its tokens, and so gives pairs something to differ in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["STYLES", "Style"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """A way to reason.
+
+    Attributes:
+        name: What traces and reports call it.
+        render: From a predictor's own instructions and the student's budgets (reasoning tokens, increasing) to the
+            instructions to sample under.
+
+    Example:
+        >>> brief = next(style for style in STYLES if style.name == "brief")
+        >>> print(brief.render("Solve it.", (16, 32, 64)))
+        Solve it.
+        <BLANKLINE>
+        Think in at most 32 tokens: keep only what the answer depends on.
+    """
+
+    name: str
+    render: Callable[[str, Sequence[int]], str]
+
+
+def _plain(instructions: str, budgets: Sequence[int]) -> str:
+    return instructions
+
+
+def _brief(instructions: str, budgets: Sequence[int]) -> str:
+    middle = budgets[len(budgets) // 2 if len(budgets) % 2 else len(budgets) // 2 - 1]
+    return f"{instructions}\n\nThink in at most {middle} tokens: keep only what the answer depends on."
+
+
+def _terse(instructions: str, budgets: Sequence[int]) -> str:
+    return (
+        f"{instructions}\n\nThink in one short line of notes or equations, without sentences: "
+        "every step that changes the answer, and nothing else."
+    )
+
+
+STYLES = (Style("plain", _plain), Style("brief", _brief), Style("terse", _terse))
+"""The styles that traces are sampled under; "plain" is the student as it is."""
