@@ -32,7 +32,9 @@ def answer_text(prediction: dspy.Prediction) -> str | None:
         >>> answer_text(dspy.Prediction(reasoning="3 + 4", answer=None)) is None
         True
     """
-    values = [" ".join(str(value).split()).casefold() for value in answer_values(prediction).values() if value is not None]
+    values = [
+        " ".join(str(value).split()).casefold() for value in answer_values(prediction).values() if value is not None
+    ]
     return "\n".join(values) if any(values) else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,12 +22,15 @@ import dspy
 
 from anytime_dspy.budgeting import budget
 from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.answers import AnswerKey, answer_text, answer_values, key_at
 from anytime_dspy.optimizers.judges import GroupScores, Judgement, Reliability
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.synthesis import TraceGroup
 
 __all__ = ["Pairwise"]
+
+logger = logging.getLogger(__name__)
 
 RELIABILITY_PAIRS = 24
 """Pairs that reliability is measured on: two calls each."""
@@ -164,8 +168,7 @@ class Pairwise:
                 votes[key] += 1
         common = [key for key, _ in votes.most_common(ANSWERS_COMPARED)]
         return [
-            _Duel(place, task, keys, (answers[keys[0]], answers[keys[1]]))
-            for keys in itertools.combinations(common, 2)
+            _Duel(place, task, keys, (answers[keys[0]], answers[keys[1]])) for keys in itertools.combinations(common, 2)
         ]
 
     def _ask(self, duels: Sequence[_Duel]) -> list[_Outcome]:
@@ -183,7 +186,13 @@ def _decide(duel: _Duel) -> _Outcome:
 def _verdict(task: str, a: str, b: str) -> tuple[str | None, Usage]:
     judge = dspy.Predict(Verdict)
     with budget(VERDICT_TOKENS) as spent:  # a verdict that rambles is cut, and asked for
-        letter = judge(task=task, candidate_a=a, candidate_b=b).better
+        try:
+            letter = judge(task=task, candidate_a=a, candidate_b=b).better
+        except AnytimeError:
+            raise
+        except Exception as error:  # one failed question must not lose the traces that are paid for
+            logger.warning("A verdict could not be had: %s", error)
+            letter = None
     return letter, spent.usage
 
 

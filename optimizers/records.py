@@ -70,4 +70,6 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}; free space or choose another log_dir") from error
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another log_dir"
+        ) from error

@@ -121,7 +121,9 @@ def sample_traces(
             on_trace(outcome)
     if not traces:
         reason = f"{type(failures[0]).__name__}: {failures[0]}" if failures else "there was nothing to run"
-        raise AnytimeError(f"none of the {len(runs)} runs of the student gave a trace ({reason}): mend the LM or program")
+        raise AnytimeError(
+            f"none of the {len(runs)} runs of the student gave a trace ({reason}): mend the LM or program"
+        )
     return [trace for _, trace in sorted(traces, key=lambda ordered: ordered[0])]
 
 
@@ -162,7 +164,9 @@ class _Variant:
         for predictor in program.predictors():
             rendered = style.render(predictor.signature.instructions, student.budgets)
             predictor.signature = predictor.signature.with_instructions(rendered)
-            takes_seed = "seed" in getattr(getattr(predictor.lm or dspy.settings.lm, "engine", None), "supported_params", ())
+            takes_seed = "seed" in getattr(
+                getattr(predictor.lm or dspy.settings.lm, "engine", None), "supported_params", ()
+            )
             # In the predictor's own configuration these win over whatever its LM was made with.
             predictor.config = {
                 **predictor.config,

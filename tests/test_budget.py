@@ -20,7 +20,16 @@ ADAPTERS = {"chat": dspy.ChatAdapter(), "json": dspy.JSONAdapter(), "xml": dspy.
 _PIECES = (
     *("alpha", "beta gamma", "7", "\n", "\n\n", " ", "{", "}", "&", '"', "\\", "<", "[["),
     *("[[ ## reasoning ## ]]\n", "\n[[ ## answer ## ]]\n", "[[ ## completed ## ]]", "[[ ## answer ## ]]", "[[ ## comp"),
-    *('{"reasoning": "', '", "answer": "', '"}', '"answer":', "<reasoning>", "</reasoning>", "\n<answer>\n", "</answer>"),
+    *(
+        '{"reasoning": "',
+        '", "answer": "',
+        '"}',
+        '"answer":',
+        "<reasoning>",
+        "</reasoning>",
+        "\n<answer>\n",
+        "</answer>",
+    ),
 )
 _NOISE = st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)
 _LENGTHS = st.integers(0, 30)
@@ -35,10 +44,14 @@ def _json(reasoning: int, answer: int, rambling: int) -> str:
 
 
 def _xml(reasoning: int, answer: int, rambling: int) -> str:
-    return f"<reasoning>{words(reasoning)}</reasoning>\n<answer>{words(answer, 'say')}</answer> {words(rambling, 'more')}"
+    return (
+        f"<reasoning>{words(reasoning)}</reasoning>\n<answer>{words(answer, 'say')}</answer> {words(rambling, 'more')}"
+    )
 
 
-_FORMED = st.one_of(*(st.builds(form, _LENGTHS, _LENGTHS, st.sampled_from([0, 0, 25])) for form in (_chat, _json, _xml)))
+_FORMED = st.one_of(
+    *(st.builds(form, _LENGTHS, _LENGTHS, st.sampled_from([0, 0, 25])) for form in (_chat, _json, _xml))
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,7 +76,7 @@ def pull_with_progress(name: str) -> Path:
     if installed(name):
         return model_path(name)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr) as bar:
+    with Progress(*columns, console=stderr, transient=True) as bar:
         task = bar.add_task(f"Fetching {name}", total=None)
         return pull(name, lambda done, total: bar.update(task, completed=done, total=total))
 
@@ -91,7 +91,7 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr) as bar:
+    with Progress(*columns, console=stderr, transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda *_: bar.advance(task)
 

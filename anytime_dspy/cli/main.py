@@ -42,6 +42,12 @@ def main() -> None:
         app()
     except AnytimeError as error:
         _leave(" ".join(str(error).split()), USAGE_ERROR)
+    except Exception as error:
+        from dspy.utils.exceptions import LMError
+
+        if not isinstance(error, LMError):
+            raise
+        _leave(f"The LM failed: {' '.join(str(error).split())}", USAGE_ERROR)
     except KeyboardInterrupt:
         _leave("Stopped. What was done is kept: the same command with the same --out goes on from there.", INTERRUPTED)
 

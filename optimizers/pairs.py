@@ -1,0 +1,221 @@
+"""Preference pairs: a better and a worse trace of the same example, at the same budget.
+
+A pair holds the reasoning that each trace had written by then. The answers that were forced out of it at smaller budgets,
+the paper's intermediate solutions, are no part of that reasoning and never in a pair.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from anytime_dspy.checkpoint import Call
+from anytime_dspy.curve import AnytimeCurve
+from anytime_dspy.errors import AnytimeError, RunError
+from anytime_dspy.optimizers.judges import Judgement
+from anytime_dspy.optimizers.records import write_lines
+from anytime_dspy.optimizers.synthesis import SampledTrace, TraceGroup
+
+__all__ = ["PreferencePair", "Side", "build_pairs", "read_pairs", "select_pairs", "write_pairs"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One trace of a pair, as it stood at the pair's budget.
+
+    Attributes:
+        sample: Which of the example's samples it is.
+        style: The style that it was sampled under.
+        calls: The program's calls, their reasoning cut to the budget.
+        outputs: The program's prediction.
+        score: What the judge gave it here, in [0, 1].
+        curve: What the judge gave it at every budget, 0 where it could not decide.
+        reasoning_tokens: Reasoning spent, at most the budget.
+        complete: Whether it ended by itself within the budget.
+    """
+
+    sample: int
+    style: str
+    calls: tuple[Call, ...]
+    outputs: Mapping[str, Any]
+    score: float
+    curve: AnytimeCurve
+    reasoning_tokens: int
+    complete: bool
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of all its calls."""
+        return "\n\n".join(call.reasoning for call in self.calls if call.reasoning)
+
+    @property
+    def area(self) -> float:
+        """The area under its self-judged curve, as a share of what is achievable."""
+        return self.curve.index(best_so_far=False)
+
+    @property
+    def earns_its_tokens(self) -> bool:
+        """Whether there is reasoning, and a better answer than at the smallest budget where this is a larger one.
+
+        A trace that is right because the answer alone was easy teaches a model to skip its reasoning.
+        """
+        budgets, scores = self.curve.budgets, self.curve.qualities
+        at_smallest = len(self.calls) > 0 and self.score == scores[0] and self.reasoning_tokens <= budgets[0]
+        return bool(self.reasoning.strip()) and (at_smallest or self.score > scores[0])
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """Two traces of one example at one budget, of which the judge prefers one.
+
+    Attributes:
+        example_index: The example's place in the training set.
+        inputs: The example's input fields.
+        budget: Reasoning tokens.
+        chosen: The better trace.
+        rejected: The worse one.
+        judge: Who says so.
+        selected: Whether the recipe took this pair for its budget.
+    """
+
+    example_index: int
+    inputs: Mapping[str, Any]
+    budget: int
+    chosen: Side
+    rejected: Side
+    judge: str
+    selected: bool = False
+
+    @property
+    def gap(self) -> float:
+        """How much better the chosen trace is, in (0, 1]."""
+        return self.chosen.score - self.rejected.score
+
+
+def build_pairs(groups: Sequence[TraceGroup], judgement: Judgement) -> list[PreferencePair]:
+    """Builds, for each example and budget, the pair with the largest gap.
+
+    Of equal gaps the pair is taken whose chosen trace ended by itself within the budget, else earns its tokens, else
+    has the larger area under its own curve. Two traces with the same reasoning are no pair: they differ in luck alone.
+
+    Args:
+        groups: The traces of each example.
+        judgement: A judge's scores of these very groups.
+
+    Returns:
+        Pairs ordered by example, then by budget; examples and budgets where the judge sees no difference have none.
+    """
+    pairs = []
+    for group, scores in zip(groups, judgement.scores, strict=True):
+        for place in range(len(group.traces[0].checkpoints)):
+            sides = [_side(trace, row, place) for trace, row in zip(group.traces, scores, strict=True)]
+            differing = [
+                PreferencePair(
+                    group.example_index, group.inputs, group.traces[0].checkpoints[place].budget, *two, judgement.judge
+                )
+                for two in itertools.permutations([side for side in sides if side is not None], 2)
+                if two[0].score > two[1].score and two[0].reasoning != two[1].reasoning
+            ]
+            if differing:
+                pairs.append(max(differing, key=_merit))
+    return pairs
+
+
+def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    """Takes one pair for each budget: the recipe of the paper.
+
+    It is the pair with the largest gap among the examples that no smaller budget took, as long as there are any: one
+    easy example would else stand for every budget. Equal gaps are decided as in `build_pairs`, then by how unlike the
+    example is to those already taken (Jaccard distance of their words).
+
+    Args:
+        pairs: As `build_pairs` returned them.
+
+    Returns:
+        At most one pair a budget, ordered by budget.
+
+    Raises:
+        AnytimeError: There are no pairs to choose from.
+    """
+    if not pairs:
+        raise AnytimeError(
+            "the judge saw no difference between any two traces, so there is nothing to learn from: take more samples "
+            "or training examples, a higher temperature, or another judge"
+        )
+    taken: list[PreferencePair] = []
+    for budget in sorted({pair.budget for pair in pairs}):
+        here = [pair for pair in pairs if pair.budget == budget]
+        used = {pair.example_index for pair in taken}
+        fresh = [pair for pair in here if pair.example_index not in used] or here
+        novelty = {id(pair): min((_distance(pair, other) for other in taken), default=1.0) for pair in fresh}
+        taken.append(max(fresh, key=lambda pair: (*_merit(pair), novelty[id(pair)])))
+    return taken
+
+
+def write_pairs(path: Path, pairs: Iterable[PreferencePair], selected: Sequence[PreferencePair] = ()) -> None:
+    """Writes pairs as JSON Lines, the selected ones marked, as a whole file or not at all.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    chosen = {id(pair) for pair in selected}
+    write_lines(path, (replace(pair, selected=pair.selected or id(pair) in chosen) for pair in pairs))
+
+
+def read_pairs(path: Path) -> list[PreferencePair]:
+    """Reads what `write_pairs` wrote; values that JSON cannot hold are text now.
+
+    Raises:
+        RunError: The file cannot be read, or holds something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+    adapter = TypeAdapter(PreferencePair)
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            pairs.append(adapter.validate_json(line))
+        except ValidationError as error:
+            raise RunError(f"line {number} of {path} is no preference pair: {error.errors()[0]['msg']}") from error
+    return pairs
+
+
+def _side(trace: SampledTrace, scores: Sequence[float | None], place: int) -> Side | None:
+    score, checkpoint = scores[place], trace.checkpoints[place]
+    if score is None:
+        return None
+    return Side(
+        sample=trace.sample,
+        style=trace.style,
+        calls=checkpoint.calls,
+        outputs=dict(checkpoint.prediction.items()),
+        score=score,
+        curve=AnytimeCurve(tuple(point.budget for point in trace.checkpoints), tuple(one or 0.0 for one in scores)),
+        reasoning_tokens=checkpoint.reasoning_tokens,
+        complete=not checkpoint.cut,
+    )
+
+
+def _merit(pair: PreferencePair) -> tuple[float, bool, bool, float]:
+    chosen = pair.chosen
+    # Rounded, so that equal gaps are equal and areas that hardly differ leave room for what is asked next.
+    return round(pair.gap, 6), chosen.complete, chosen.earns_its_tokens, round(chosen.area, 1)
+
+
+def _distance(pair: PreferencePair, other: PreferencePair) -> float:
+    here, there = _words(pair.inputs), _words(other.inputs)
+    return 1.0 - len(here & there) / len(here | there) if here | there else 0.0
+
+
+def _words(inputs: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(" ".join(map(str, inputs.values())).casefold().split())
