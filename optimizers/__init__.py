@@ -1,1 +1,39 @@
-"""."""
+"""Optimisers that raise a program's answers at every budget, without labels."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anytime_dspy.optimizers.agreement import Agreement
+    from anytime_dspy.optimizers.judges import Judge
+    from anytime_dspy.optimizers.pairs import PreferencePair, read_pairs
+    from anytime_dspy.optimizers.pairwise import Pairwise
+    from anytime_dspy.optimizers.pdp import PDP
+    from anytime_dspy.optimizers.report import CompileReport
+
+# Loaded when first used: DSPy's own teleprompters, which PDP is one of, are slow to import.
+_HOMES = {
+    "Agreement": "agreement",
+    "CompileReport": "report",
+    "Judge": "judges",
+    "PDP": "pdp",
+    "Pairwise": "pairwise",
+    "PreferencePair": "pairs",
+    "read_pairs": "pairs",
+}
+
+__all__ = ["Agreement", "CompileReport", "Judge", "PDP", "Pairwise", "PreferencePair", "read_pairs"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

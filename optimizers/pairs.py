@@ -61,16 +61,6 @@ class Side:
         """The area under its self-judged curve, as a share of what is achievable."""
         return self.curve.index(best_so_far=False)
 
-    @property
-    def earns_its_tokens(self) -> bool:
-        """Whether there is reasoning, and a better answer than at the smallest budget where this is a larger one.
-
-        A trace that is right because the answer alone was easy teaches a model to skip its reasoning.
-        """
-        budgets, scores = self.curve.budgets, self.curve.qualities
-        at_smallest = len(self.calls) > 0 and self.score == scores[0] and self.reasoning_tokens <= budgets[0]
-        return bool(self.reasoning.strip()) and (at_smallest or self.score > scores[0])
-
 
 @dataclass(frozen=True)
 class PreferencePair:
@@ -98,6 +88,17 @@ class PreferencePair:
     def gap(self) -> float:
         """How much better the chosen trace is, in (0, 1]."""
         return self.chosen.score - self.rejected.score
+
+    @property
+    def earned(self) -> bool:
+        """Whether the chosen trace's reasoning made its answer: it has some, and did better than at the smallest budget.
+
+        A trace that is right only because the answer is easy to guess teaches a model to skip its reasoning. At the
+        smallest budget itself having some is enough.
+        """
+        curve = self.chosen.curve
+        improved = self.budget == curve.budgets[0] or self.chosen.score > curve.qualities[0]
+        return improved and bool(self.chosen.reasoning.strip())
 
 
 def build_pairs(groups: Sequence[TraceGroup], judgement: Judgement) -> list[PreferencePair]:
@@ -177,7 +178,7 @@ def read_pairs(path: Path) -> list[PreferencePair]:
         RunError: The file cannot be read, or holds something else.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from error
     adapter = TypeAdapter(PreferencePair)
@@ -209,7 +210,7 @@ def _side(trace: SampledTrace, scores: Sequence[float | None], place: int) -> Si
 def _merit(pair: PreferencePair) -> tuple[float, bool, bool, float]:
     chosen = pair.chosen
     # Rounded, so that equal gaps are equal and areas that hardly differ leave room for what is asked next.
-    return round(pair.gap, 6), chosen.complete, chosen.earns_its_tokens, round(chosen.area, 1)
+    return round(pair.gap, 6), chosen.complete, pair.earned, round(chosen.area, 1)
 
 
 def _distance(pair: PreferencePair, other: PreferencePair) -> float:

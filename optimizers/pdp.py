@@ -1,0 +1,204 @@
+"""PDP, Preference Data Prompting: a program is shown better and worse traces of its own at every budget."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import dspy
+from dspy.teleprompt import Teleprompter
+
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
+from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.optimizers.agreement import Agreement
+from anytime_dspy.optimizers.answers import AnswerKey, answer_text
+from anytime_dspy.optimizers.judges import Choice, Judge, choose_judge
+from anytime_dspy.optimizers.pairs import build_pairs, select_pairs, write_pairs
+from anytime_dspy.optimizers.pairwise import Pairwise
+from anytime_dspy.optimizers.prompting import prompted
+from anytime_dspy.optimizers.records import LineLog, write_json
+from anytime_dspy.optimizers.report import CompileReport, gold_agreement
+from anytime_dspy.optimizers.synthesis import (
+    OnTrace,
+    SampledTrace,
+    Sampling,
+    group_traces,
+    sample_traces,
+)
+
+__all__ = ["PDP"]
+
+logger = logging.getLogger(__name__)
+
+JUDGES = ("auto", "agreement", "pairwise")
+
+
+@dataclass(frozen=True)
+class PDP(Teleprompter):  # type: ignore[misc]  # dspy is not typed
+    """Compiles an `Anytime` program with preference pairs that it judges itself (Zhang et al., arXiv 2601.11038).
+
+    The student is sampled on the training examples, its traces are cut and answered at every budget, a judge without
+    labels scores them, and of all pairs the one with the largest gap at each budget goes into the prompt. Nothing is
+    kept on the optimiser: it may compile again, other programs too.
+
+    Attributes:
+        metric: The Anytime Index. It never chooses a pair: the report says with it how often self-judgement and gold
+            quality agree, where there are labels.
+        _: What follows is given by keyword.
+        samples: Traces of each training example.
+        temperature: They are sampled at, above 0.
+        contrastive: Whether the worse trace is shown beside the better one; without it the recipe is PDP(+).
+        judge: "agreement" (votes among the samples), "pairwise" (the LM's verdict in both orders), "auto" (the one
+            that is more reliable on these traces), or a `Judge` of your own.
+        answer_key: Makes answers comparable; by default their text without regard to case and white space.
+        threads: Runs and questions at the same time.
+        seed: Of the samples, and of the pairs that reliability is measured on.
+        log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), pairs.jsonl (all pairs, the
+            selected ones marked) and report.json.
+
+    Raises:
+        AnytimeError: An option cannot be used.
+
+    Example:
+        >>> from anytime_dspy import AnytimeIndex
+        >>> pdp = PDP(AnytimeIndex(lambda example, prediction: example.answer == prediction.answer), samples=4)
+        >>> pdp.contrastive
+        True
+    """
+
+    metric: AnytimeIndex
+    _: KW_ONLY
+    samples: int = 6
+    temperature: float = 0.9
+    contrastive: bool = True
+    judge: str | Judge = "auto"
+    answer_key: AnswerKey | None = None
+    threads: int = 1
+    seed: int = 0
+    log_dir: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, AnytimeIndex):
+            raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(self.metric).__name__}")
+        if self.samples < 2:
+            raise AnytimeError(f"samples must be at least 2, since pairs compare traces; got {self.samples}")
+        if not self.temperature > 0:
+            raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
+        if self.threads < 1:
+            raise AnytimeError(f"threads must be at least 1, got {self.threads}")
+        if isinstance(self.judge, str) and self.judge not in JUDGES:
+            raise AnytimeError(f"judge must be one of {', '.join(JUDGES)} or a Judge, not {self.judge!r}")
+
+    def compile(
+        self,
+        student: Anytime,
+        *,
+        trainset: Sequence[dspy.Example],
+        teacher: dspy.Module | None = None,
+        valset: Sequence[dspy.Example] | None = None,
+        on_trace: OnTrace | None = None,
+    ) -> Anytime:
+        """Returns a new program with the preference pairs in its prompt; the student is not changed.
+
+        Args:
+            student: The program with its budgets; the LM is that of the surrounding `dspy.context`, or its own.
+            trainset: Examples with their inputs set; labels, where they are, are only reported on.
+            teacher: Refused: the student learns from its own traces.
+            valset: Not looked at: the fixed recipe has nothing to choose with it.
+            on_trace: Called with each of `len(trainset) * samples` traces as it finishes, for a progress bar.
+
+        Returns:
+            The compiled program, with a `CompileReport` as its `compile_report`.
+
+        Raises:
+            ProgramError: The student is no `Anytime`, or a teacher was given.
+            DataError: There are no training examples, or one has no inputs.
+            ModelError: There is no LM to run the student on.
+            AnytimeError: Every run failed, no judge is reliable, or the judge saw no difference between any traces.
+            RunError: `log_dir` cannot be written.
+        """
+        _check(student, trainset, teacher)
+        folder = None if self.log_dir is None else Path(self.log_dir)
+        traces = self._sampled(student, trainset, folder, on_trace)
+        groups = group_traces(student, trainset, traces)
+        choice = self._chosen_judge([*groups])
+        judgement = choice.judge.scores(groups)
+        pairs = build_pairs(groups, judgement)
+        if folder:
+            write_pairs(folder / "pairs.jsonl", pairs)
+        selected = select_pairs(pairs)
+        report = CompileReport(
+            judge=judgement.judge,
+            reason=choice.reason,
+            reliability=choice.measured,
+            traces=len(traces),
+            failed=len(trainset) * self.samples - len(traces),
+            pairs=len(pairs),
+            selected=tuple(selected),
+            synthesis=_total(trace.usage for trace in traces),
+            judging=_total([judgement.usage, *(measured.usage for measured in choice.measured)]),
+            gold=gold_agreement(pairs, trainset, self.metric),
+            gold_selected=gold_agreement(selected, trainset, self.metric),
+        )
+        compiled = prompted(student, selected, contrastive=self.contrastive)
+        compiled.compile_report = report
+        if folder:
+            write_pairs(folder / "pairs.jsonl", pairs, selected)
+            write_json(folder / "report.json", report)
+        return compiled
+
+    def _sampled(
+        self, student: Anytime, trainset: Sequence[dspy.Example], folder: Path | None, on_trace: OnTrace | None
+    ) -> list[SampledTrace]:
+        log = None if folder is None else LineLog(folder / "traces.jsonl")
+
+        def finished(trace: SampledTrace) -> None:
+            if log:
+                log.append(trace)
+            if on_trace:
+                on_trace(trace)
+
+        sampling = Sampling(
+            samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads
+        )
+        return sample_traces(student, trainset, sampling, on_trace=finished)
+
+    def _chosen_judge(self, groups: Sequence[TraceGroup]) -> Choice:
+        key = self.answer_key or answer_text
+        known: dict[str, Judge] = {
+            "agreement": Agreement(key),
+            "pairwise": Pairwise(answer_key=key, threads=self.threads, seed=self.seed),
+        }
+        if self.judge == "auto":
+            return choose_judge(tuple(known.values()), groups)
+        judge = known[self.judge] if isinstance(self.judge, str) else self.judge
+        measured = judge.reliability(groups)
+        if not measured.holds:
+            logger.warning("The judge %s is hardly reliable here: %s", judge.name, measured.measured)
+        return Choice(judge, (measured,), f"{judge.name} was asked for: {measured.value:.2f} ({measured.measured})")
+
+
+def _check(student: Anytime, trainset: Sequence[dspy.Example], teacher: dspy.Module | None) -> None:
+    if not isinstance(student, Anytime):
+        raise ProgramError(f"PDP compiles an Anytime program, not {type(student).__name__}: wrap it in ad.Anytime(...)")
+    if teacher is not None:
+        raise ProgramError("PDP has no teacher: the student learns from its own traces, so leave teacher out")
+    if not trainset:
+        raise DataError("the trainset is empty: PDP needs a few examples, labels are not needed")
+    for place, example in enumerate(trainset):
+        try:
+            example.inputs()
+        except ValueError as error:
+            raise DataError(f"training example {place} has no inputs: call .with_inputs(...) on it") from error
+    if dspy.settings.lm is None and any(predictor.lm is None for predictor in student.predictors()):
+        raise ModelError("there is no LM to run the student on: compile inside `with dspy.context(lm=...):`")
+
+
+def _total(usages: Iterable[Usage]) -> Usage:
+    return reduce(add, usages, Usage())

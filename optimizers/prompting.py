@@ -1,0 +1,123 @@
+"""From chosen pairs to a plain DSPy program: demonstrations for the better traces, instructions for the contrast.
+
+Every DSPy version renders both, so what comes out loads and runs where this library is not installed. One prompt serves
+all budgets: it shows a pair for each of them and never says which one is in force, so that one trace may be cut at any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dspy
+
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.checkpoint import Call
+from anytime_dspy.optimizers.pairs import PreferencePair, Side
+
+__all__ = ["contrast_block", "demonstration", "prompted"]
+
+SHOWN_CHARACTERS = 2000
+"""Of a reasoning in the contrast, what is shown at most; demonstrations hold it whole."""
+
+HEADING = (
+    "Below, each task was reasoned about twice, and the reasoning stopped at the same number of tokens. "
+    "Reason like the better ones, so that a good answer can be given wherever the reasoning is stopped."
+)
+
+_MARKER = re.compile(r"\[\[(\s*##.*?##\s*)\]\]")
+
+
+def prompted(student: Anytime, pairs: Sequence[PreferencePair], *, contrastive: bool) -> Anytime:
+    """Returns a copy of the student that is shown the pairs.
+
+    Each predictor gets its own calls in the chosen traces as demonstrations, in the order of the budgets and in place of
+    those it had; a predictor that no chosen trace called stays as it is.
+
+    Args:
+        student: The program; it is not changed.
+        pairs: One a budget.
+        contrastive: Whether the instructions also show both reasonings of each pair (PDP); else only the chosen traces
+            are shown (PDP(+)).
+    """
+    program = student.deepcopy()
+    for name, predictor in program.named_predictors():
+        shown = [(pair, _call_of(pair.chosen, name), _call_of(pair.rejected, name)) for pair in _by_budget(pairs)]
+        demos = [demonstration(predictor.signature, better) for _, better, _ in shown if better is not None]
+        if not demos:
+            continue
+        predictor.demos = demos
+        contrasts = [(pair.budget, better, worse) for pair, better, worse in shown if better and worse]
+        if contrastive and contrasts:
+            instructions = f"{predictor.signature.instructions}\n\n{contrast_block(contrasts)}"
+            predictor.signature = predictor.signature.with_instructions(instructions)
+    return program
+
+
+def demonstration(signature: type[dspy.Signature], call: Call) -> dict[str, Any]:
+    """Returns a call as a demonstration: exactly the signature's fields, in its order.
+
+    Args:
+        signature: The predictor's.
+        call: Its call, with reasoning that ends where the budget did and the answer that was given there.
+    """
+    values = {**call.inputs, **{name: _plain(value) for name, value in call.outputs.items()}}
+    return {name: values.get(name) for name in signature.fields}
+
+
+def contrast_block(contrasts: Sequence[tuple[int, Call, Call]]) -> str:
+    """Returns the instructions' text that sets better against worse reasoning.
+
+    Args:
+        contrasts: Budget in reasoning tokens, the better call and the worse one, budgets increasing.
+    """
+    sections = [
+        f"--- stopped at {budget} tokens ---\n"
+        f"Task: {_shown(_inputs_text(better.inputs))}\n"
+        f"Better reasoning: {_shown(better.reasoning)}\n"
+        f"Worse reasoning: {_shown(worse.reasoning)}"
+        for budget, better, worse in contrasts
+    ]
+    return "\n\n".join([HEADING, *sections])
+
+
+def defused(text: str) -> str:
+    """Returns a text in which nothing can be taken for one of the prompt format's own field headers.
+
+    Example:
+        >>> defused("so [[ ## answer ## ]] 4")
+        'so [ ## answer ## ] 4'
+    """
+    return _MARKER.sub(r"[\1]", text)
+
+
+def _by_budget(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    return sorted(pairs, key=lambda pair: pair.budget)
+
+
+def _call_of(side: Side, predictor: str) -> Call | None:
+    """The predictor's call in a trace; of several that one which shows the most reasoning."""
+    calls = [call for call in side.calls if call.predictor == predictor]
+    return max(calls, key=lambda call: call.reasoning_tokens, default=None)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dspy.Reasoning):
+        value = value.content
+    return defused(value) if isinstance(value, str) else value
+
+
+def _inputs_text(inputs: Mapping[str, Any]) -> str:
+    if len(inputs) == 1:
+        return str(next(iter(inputs.values())))
+    return "; ".join(f"{name}: {value}" for name, value in inputs.items())
+
+
+def _shown(text: str) -> str:
+    """A text on as few lines as it needs, its middle left out where it is long."""
+    text = defused(text.strip()) or "(none)"
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    half = SHOWN_CHARACTERS // 2
+    return f"{text[:half].rstrip()} [...] {text[-half:].lstrip()}"
