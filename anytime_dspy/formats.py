@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 import dspy
 
-__all__ = ["Split", "answer_fields", "completion_end", "opening", "reasoning_fields", "reasoning_value", "split"]
+__all__ = [
+    "CHAT_END",
+    "Split",
+    "answer_fields",
+    "completion_end",
+    "opening",
+    "reasoning_fields",
+    "reasoning_value",
+    "split",
+]
 
 REASONING_NAMES = frozenset({"reasoning", "rationale", "thought", "thoughts", "next_thought", "thinking"})
 CHAT_END = "[[ ## completed ## ]]"

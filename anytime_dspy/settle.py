@@ -80,7 +80,8 @@ def settle(
     # no token left to say that it had ended.
     cut = text == written and (completion.truncated or total >= allowance.cap)
     over = min(max(total - allowance.answer, 0), allowance.reasoning)
-    values = completion.values if text == completion.text and not cut else _parsed(adapter, signature, text)
+    is_whole = not cut and completion.text[len(text) :].strip() in ("", formats.CHAT_END)
+    values = completion.values if is_whole else _parsed(adapter, signature, text)
     if values is not None and is_answered(signature, values):
         reasoning = reasoning_text(signature, values)
         spent = max(counter.count(reasoning), over)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from anytime_dspy.checkpoint import Usage
@@ -37,7 +37,7 @@ class Reliability:
     judge: str
     value: float
     measured: str
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def holds(self) -> bool:
@@ -57,7 +57,7 @@ class Judgement:
 
     judge: str
     scores: tuple[GroupScores, ...]
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 class Judge(Protocol):

@@ -1,13 +1,12 @@
 """Preference pairs: a better and a worse trace of the same example, at the same budget.
 
-A pair holds the reasoning that each trace had written by then. The answers that were forced out of it at smaller budgets,
-the paper's intermediate solutions, are no part of that reasoning and never in a pair.
+A pair holds the reasoning that each trace had written by then. The paper's intermediate solutions, the answers that were
+forced at smaller budgets, are no part of that reasoning and never in a pair.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +23,6 @@ from anytime_dspy.optimizers.synthesis import SampledTrace, TraceGroup
 
 __all__ = ["PreferencePair", "Side", "build_pairs", "read_pairs", "select_pairs", "write_pairs"]
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Side:
@@ -40,6 +37,7 @@ class Side:
         curve: What the judge gave it at every budget, 0 where it could not decide.
         reasoning_tokens: Reasoning spent, at most the budget.
         complete: Whether it ended by itself within the budget.
+        answered: Whether its answer could be read.
     """
 
     sample: int
@@ -50,6 +48,7 @@ class Side:
     curve: AnytimeCurve
     reasoning_tokens: int
     complete: bool
+    answered: bool
 
     @property
     def reasoning(self) -> str:
@@ -91,7 +90,7 @@ class PreferencePair:
 
     @property
     def earned(self) -> bool:
-        """Whether the chosen trace's reasoning made its answer: it has some, and did better than at the smallest budget.
+        """Whether the chosen trace's reasoning made its answer: there is some, and it beat the smallest budget's answer.
 
         A trace that is right only because the answer is easy to guess teaches a model to skip its reasoning. At the
         smallest budget itself having some is enough.
@@ -204,6 +203,7 @@ def _side(trace: SampledTrace, scores: Sequence[float | None], place: int) -> Si
         curve=AnytimeCurve(tuple(point.budget for point in trace.checkpoints), tuple(one or 0.0 for one in scores)),
         reasoning_tokens=checkpoint.reasoning_tokens,
         complete=not checkpoint.cut,
+        answered=checkpoint.answered,
     )
 
 

@@ -11,11 +11,9 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
-from functools import reduce
-from operator import add
 from typing import Any, Literal
 
 import dspy
@@ -122,8 +120,8 @@ class Pairwise:
         return Reliability(
             self.name,
             max(0.0, (same / len(asked) - chance) / (1 - chance)),
-            f"the same answer wins in both orders for {same} of {len(asked)} pairs, the verdict is A {first:.0%} of the time",
-            _total(outcome.usage for outcome in outcomes),
+            f"the same answer wins in both orders for {same} of {len(asked)} pairs, {first:.0%} of the verdicts are A",
+            sum((outcome.usage for outcome in outcomes), Usage()),
         )
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
@@ -140,7 +138,7 @@ class Pairwise:
         return Judgement(
             self.name,
             tuple(self._scored(group, table) for group, table in zip(groups, rates, strict=True)),
-            _total(outcome.usage for outcome in outcomes),
+            sum((outcome.usage for outcome in outcomes), Usage()),
         )
 
     def _scored(self, group: TraceGroup, rates: dict[str, float]) -> GroupScores:
@@ -198,7 +196,3 @@ def _verdict(task: str, a: str, b: str) -> tuple[str | None, Usage]:
 
 def _as_text(values: Any) -> str:
     return json.dumps(dict(values), ensure_ascii=False, indent=1, default=str)
-
-
-def _total(usages: Iterable[Usage]) -> Usage:
-    return reduce(add, usages, Usage())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import reduce
-from operator import add
 from pathlib import Path
 
 import dspy
@@ -28,6 +26,7 @@ from anytime_dspy.optimizers.synthesis import (
     OnTrace,
     SampledTrace,
     Sampling,
+    TraceGroup,
     group_traces,
     sample_traces,
 )
@@ -127,7 +126,7 @@ class PDP(Teleprompter):  # type: ignore[misc]  # dspy is not typed
         folder = None if self.log_dir is None else Path(self.log_dir)
         traces = self._sampled(student, trainset, folder, on_trace)
         groups = group_traces(student, trainset, traces)
-        choice = self._chosen_judge([*groups])
+        choice = self._chosen_judge(groups)
         judgement = choice.judge.scores(groups)
         pairs = build_pairs(groups, judgement)
         if folder:
@@ -141,8 +140,8 @@ class PDP(Teleprompter):  # type: ignore[misc]  # dspy is not typed
             failed=len(trainset) * self.samples - len(traces),
             pairs=len(pairs),
             selected=tuple(selected),
-            synthesis=_total(trace.usage for trace in traces),
-            judging=_total([judgement.usage, *(measured.usage for measured in choice.measured)]),
+            synthesis=sum((trace.usage for trace in traces), Usage()),
+            judging=sum((measured.usage for measured in choice.measured), judgement.usage),
             gold=gold_agreement(pairs, trainset, self.metric),
             gold_selected=gold_agreement(selected, trainset, self.metric),
         )
@@ -164,9 +163,7 @@ class PDP(Teleprompter):  # type: ignore[misc]  # dspy is not typed
             if on_trace:
                 on_trace(trace)
 
-        sampling = Sampling(
-            samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads
-        )
+        sampling = Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads)
         return sample_traces(student, trainset, sampling, on_trace=finished)
 
     def _chosen_judge(self, groups: Sequence[TraceGroup]) -> Choice:
@@ -198,7 +195,3 @@ def _check(student: Anytime, trainset: Sequence[dspy.Example], teacher: dspy.Mod
             raise DataError(f"training example {place} has no inputs: call .with_inputs(...) on it") from error
     if dspy.settings.lm is None and any(predictor.lm is None for predictor in student.predictors()):
         raise ModelError("there is no LM to run the student on: compile inside `with dspy.context(lm=...):`")
-
-
-def _total(usages: Iterable[Usage]) -> Usage:
-    return reduce(add, usages, Usage())

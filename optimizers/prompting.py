@@ -32,7 +32,7 @@ _MARKER = re.compile(r"\[\[(\s*##.*?##\s*)\]\]")
 def prompted(student: Anytime, pairs: Sequence[PreferencePair], *, contrastive: bool) -> Anytime:
     """Returns a copy of the student that is shown the pairs.
 
-    Each predictor gets its own calls in the chosen traces as demonstrations, in the order of the budgets and in place of
+    Each predictor gets its own calls in the chosen traces as demonstrations, in the order of the budgets, in place of
     those it had; a predictor that no chosen trace called stays as it is.
 
     Args:

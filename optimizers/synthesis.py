@@ -40,7 +40,7 @@ class SampledTrace:
     sample: int
     seed: int
     checkpoints: tuple[Checkpoint, ...]
-    usage: Usage = Usage()
+    usage: Usage
 
 
 @dataclass(frozen=True)

@@ -328,7 +328,10 @@ def test_an_adapter_of_the_users_keeps_its_fallback():
 
 
 def test_predictors_without_reasoning_answer_also_when_nothing_is_left():
-    lm = scripted_lm(lambda request: chat(reasoning=words(40), answer="yes"))
+    def reply(request):
+        return chat(reasoning=words(40), answer="no") if "reasoning" in question_of(request) else chat(answer="yes")
+
+    lm = scripted_lm(reply)
     with dspy.context(lm=lm), ad.budget(40, answer_tokens=15) as spent:
         dspy.ChainOfThought("question -> answer")(question="?")
         prediction = dspy.Predict("text -> answer")(text="?")

@@ -111,7 +111,7 @@ def compiled_program(
     from anytime_dspy.index import AnytimeIndex
     from anytime_dspy.optimizers import PDP
 
-    saved, made = folder / "program.json", folder / "compile" / "report.json"
+    saved, made = folder / "program.json", folder / "report.json"
     if saved.exists() and made.exists():
         known = Anytime(measurement.task.program(), student.budgets, answer_tokens=student.answer_tokens)
         return known.load(saved), json.loads(made.read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ def compiled_program(
         answer_key=measurement.task.answer_key,
         threads=measurement.threads,
         seed=measurement.seed,
-        log_dir=folder / "compile",
+        log_dir=folder,
     )
     with progress("Sampling traces", len(trainset) * recipe.samples) as advance, dspy.context(lm=measurement.lm):
         compiled = pdp.compile(student, trainset=trainset, on_trace=advance)

@@ -106,7 +106,7 @@ def show(
     as_json: bool,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes curve.png, report.json and table.md into the folder, and prints the tables, or the report as JSON."""
+    """Writes curve.png, measured.json and table.md into the folder, and prints the tables, or the report as JSON."""
     rows = [(one.label, one.summary) for one in measured]
     picture = plot_curves([Series.of(*row) for row in rows], folder / "curve.png", title=title)
     report = {
@@ -117,7 +117,7 @@ def show(
         "differences": {label: asdict(difference) for label, difference in differences},
         **(more or {}),
     }
-    write_json(folder / "report.json", report)
+    write_json(folder / "measured.json", report)
     lines = difference_lines(differences)
     (folder / "table.md").write_text(
         "\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""])
