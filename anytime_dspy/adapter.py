@@ -60,7 +60,13 @@ class BudgetAdapter(dspy.Adapter):
         replay: Where given, calls are read from this tape, and only missing ones are made.
     """
 
-    def __init__(self, inner: dspy.Adapter, spending: Spending, replay: Replay | None = None) -> None:
+    def __init__(
+        self, inner: dspy.Adapter | None = None, spending: Spending | None = None, replay: Replay | None = None
+    ) -> None:
+        if inner is None or spending is None:
+            # dspy.Refine makes one more of whatever adapter is in use: that one belongs to the same budget.
+            self.__dict__.update(vars(dspy.settings.adapter))
+            return
         super().__init__(callbacks=inner.callbacks)
         self.inner = _without_fallback(inner)
         self.spending = spending
@@ -112,6 +118,12 @@ class BudgetAdapter(dspy.Adapter):
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
         """Formats as the inner adapter does."""
         return self.inner.format(signature, demos, inputs)
+
+    def format_user_message_content(
+        self, signature: type[dspy.Signature], inputs: dict[str, Any], **options: Any
+    ) -> str:
+        """Formats as the inner adapter does; dspy.ReAct writes its trajectory with it."""
+        return str(self.inner.format_user_message_content(signature, inputs, **options))
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """Parses as the inner adapter does."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import dspy
 
-from anytime_dspy.budgeting import ANSWER_TOKENS, budget
+from anytime_dspy.budgeting import ANSWER_TOKENS, budget, enclosing
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
@@ -28,7 +28,7 @@ class AnytimePrediction(dspy.Prediction):
     """
 
     def __init__(self, base: dspy.Prediction, checkpoints: Sequence[Checkpoint] | None = None, **fields: Any) -> None:
-        super().__init__(base, **fields)
+        super().__init__({**base, **fields})
         self._completions = base.completions
         # DSPy copies a prediction by making a new one from it.
         self._checkpoints = base.checkpoints if checkpoints is None else tuple(checkpoints)
@@ -185,7 +185,10 @@ class Anytime(_Wrapper):
         return AnytimePrediction(checkpoints[0].prediction, checkpoints[::-1])
 
     def _tape(self) -> Tape | None:
-        return Tape() if self.state.mode == "trace" else None
+        if self.state.mode == "contract":
+            return None
+        around = enclosing()
+        return Tape(around.remaining if around else None)
 
     def _carried(self, checkpoints: Sequence[Checkpoint], tokens: int) -> Checkpoint | None:
         """A trace that ended within a smaller budget has its answer already."""

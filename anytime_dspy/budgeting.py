@@ -13,7 +13,7 @@ from anytime_dspy.errors import BudgetError
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Tape
 
-__all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens"]
+__all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens", "enclosing"]
 
 ANSWER_TOKENS = 64
 
@@ -45,12 +45,19 @@ def budget(
     """
     check_budgets((tokens,))
     check_answer_tokens(answer_tokens)
-    current = dspy.settings.adapter or dspy.ChatAdapter()
-    around = current if isinstance(current, BudgetAdapter) else None
-    spending = Spending(tokens, answer_tokens, parent=around.spending if around else None, names=names)
-    adapter = BudgetAdapter(around.inner if around else current, spending, tape.replay() if tape else None)
-    with dspy.context(adapter=adapter):
+    current = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
+    inner = current.inner if isinstance(current, BudgetAdapter) else current
+    if tape is not None and tape.limit is not None:
+        tokens = min(tokens, tape.limit)
+    spending = Spending(tokens, answer_tokens, parent=enclosing(), names=names)
+    with dspy.context(adapter=BudgetAdapter(inner, spending, tape.replay() if tape else None)):
         yield spending
+
+
+def enclosing() -> Spending | None:
+    """Returns what was spent of the budget around this place, or None where there is no budget."""
+    adapter = dspy.settings.adapter
+    return adapter.spending if isinstance(adapter, BudgetAdapter) else None
 
 
 def check_answer_tokens(answer_tokens: int) -> int:

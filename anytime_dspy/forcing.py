@@ -102,9 +102,8 @@ def _derived(signature: Any, restated: bool) -> type[dspy.Signature]:
     derived: type[dspy.Signature] = signature
     for name in formats.reasoning_fields(signature):
         derived = derived.delete(name)
-    if not restated:
-        return derived
-    field = dspy.InputField(desc="reasoning that was stopped early")
-    instructions = f"{signature.instructions}\n\n{RESTATED_INSTRUCTIONS}"
-    derived = derived.append(PARTIAL_REASONING, field, str).with_instructions(instructions)
+    if restated:
+        field = dspy.InputField(desc="reasoning that was stopped early")
+        instructions = f"{signature.instructions}\n\n{RESTATED_INSTRUCTIONS}"
+        derived = derived.append(PARTIAL_REASONING, field, str).with_instructions(instructions)
     return derived

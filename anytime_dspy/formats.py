@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from functools import lru_cache
+from itertools import takewhile
+from typing import Any, NamedTuple, cast
 
 import dspy
 
@@ -50,18 +52,20 @@ def reasoning_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
         >>> reasoning_fields(dspy.Signature("question -> answer"))
         ()
     """
-    names = list(signature.output_fields)
-    leading: list[str] = []
-    for name in names[:-1]:
-        if name not in REASONING_NAMES and signature.output_fields[name].annotation is not dspy.Reasoning:
-            break
-        leading.append(name)
-    return tuple(leading)
+    return _fields(cast(Any, signature))[0]
 
 
 def answer_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
     """Returns the output fields that are not reasoning."""
-    return tuple(signature.output_fields)[len(reasoning_fields(signature)) :]
+    return _fields(cast(Any, signature))[1]
+
+
+@lru_cache(maxsize=256)  # DSPy puts a signature's fields together anew whenever it is asked for them
+def _fields(signature: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    fields = signature.output_fields
+    leading = takewhile(lambda name: name in REASONING_NAMES or fields[name].annotation is dspy.Reasoning, fields)
+    reasoning = tuple(leading)[: len(fields) - 1]
+    return reasoning, tuple(fields)[len(reasoning) :]
 
 
 def opening(adapter: dspy.Adapter, field: str) -> str | None:
@@ -134,11 +138,14 @@ def _body(adapter: dspy.Adapter, field: str, head: str) -> str:
 
 def _unescaped(value: str) -> str:
     """Undoes JSON's escapes; a value that was cut inside an escape loses that escape."""
-    for end in range(len(value), max(-1, len(value) - 7), -1):
+    longest = len(r"\ud83e\udd8a")  # two escapes may be one character, and half of it is none
+    for end in range(len(value), max(-1, len(value) - longest), -1):
         try:
-            return str(json.loads(f'"{value[:end]}"', strict=False)).strip()
-        except json.JSONDecodeError:
+            text = str(json.loads(f'"{value[:end]}"', strict=False))
+            text.encode()
+        except ValueError:
             continue
+        return text.strip()
     return value.strip()
 
 

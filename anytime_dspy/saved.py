@@ -85,5 +85,8 @@ def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
                 f'The saved predictor "{name}" has the fields {found}, this program has {wanted}: '
                 "it was made for another task."
             )
-        if not isinstance(saved.get("demos"), list):
+        demos = saved.get("demos")
+        if not isinstance(demos, list) or not all(isinstance(demo, Mapping | dspy.Example) for demo in demos):
             raise ProgramError(f'The saved predictor "{name}" has no list of demonstrations: was the file edited?')
+        if not isinstance(saved["signature"].get("instructions"), str):
+            raise ProgramError(f'The saved predictor "{name}" has no instructions: was the file edited?')

@@ -73,8 +73,10 @@ def settle(
         counter: Counts the tokens.
     """
     hidden = min(completion.hidden_tokens, allowance.cap)
-    written = counter.cut(completion.text, allowance.cap - hidden)
-    total = hidden + counter.count(written)
+    written, total = completion.text, hidden + counter.count(completion.text)
+    if total > allowance.cap:
+        written = counter.cut(completion.text, allowance.cap - hidden)
+        total = hidden + counter.count(written)
     text = written[: formats.completion_end(adapter, written)]
     # What stands behind the mark of completion is no part of the answer, cut off or not. An LM that filled its cap had
     # no token left to say that it had ended.

@@ -40,7 +40,7 @@ class Spending:
         self._cut = False
         self._reasoning = 0
         self._usage = Usage()
-        self._calls: tuple[Call, ...] = ()
+        self._calls: list[Call] = []
         self.turn: threading.Lock = parent.turn if parent else threading.Lock()
 
     @property
@@ -66,7 +66,7 @@ class Spending:
     @property
     def calls(self) -> tuple[Call, ...]:
         """The predictors' calls, in the order of their ends."""
-        return self._calls
+        return tuple(self._calls)
 
     @property
     def forced(self) -> bool:
@@ -103,7 +103,7 @@ class Spending:
             self._reasoning += call.reasoning_tokens
             self._cut = self._cut or cut
             self._usage += usage
-            self._calls += (call,)
+            self._calls.append(call)
         if self._parent is None:
             return
         if replayed is None:

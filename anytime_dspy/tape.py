@@ -32,9 +32,14 @@ def call_key(
 
 
 class Tape:
-    """The completions of one run in the order of their calls, by what was asked."""
+    """The completions of one run in the order of their calls, by what was asked.
 
-    def __init__(self) -> None:
+    Args:
+        limit: Reasoning tokens that the budget around the recording has left, if there is one: no replay uses more.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
         self._completions: dict[Hashable, list[Completion]] = defaultdict(list)
 
     def replay(self) -> Replay:

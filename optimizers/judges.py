@@ -16,8 +16,8 @@ __all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Reliabili
 logger = logging.getLogger(__name__)
 
 RELIABLE = 0.3
-"""The least reliability a judge is used with; both kinds of judge that guess at random reach it about once in fifteen
-times with 12 examples and 6 samples."""
+"""The least reliability that `auto` accepts. With 12 examples of 6 samples, answers guessed among four pass it once in
+fifteen times, verdicts tossed by a coin once in nine."""
 
 GroupScores = tuple[tuple["float | None", ...], ...]
 """For the traces of one example, a score in [0, 1] at each checkpoint; None where the judge cannot decide."""
@@ -107,6 +107,6 @@ def choose_judge(judges: Sequence[Judge], groups: Sequence[TraceGroup]) -> Choic
             f"no judge of the program's own traces is reliable, {RELIABLE} is needed: {found}. Take more samples or "
             "training examples, a stronger LM, or name the judge yourself with judge=..."
         )
-    reason = f"{judges[best].name} is the most reliable of {len(judges)} judges that needs no labels: {found}"
-    logger.info("Judging by %s", reason)
+    reason = f"the most reliable of {len(judges)} judges is {judges[best].name}: {found}"
+    logger.info("Self-judging: %s", reason)
     return Choice(judges[best], measured, reason)

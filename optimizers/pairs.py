@@ -1,12 +1,13 @@
 """Preference pairs: a better and a worse trace of the same example, at the same budget.
 
-A pair holds the reasoning that each trace had written by then. The paper's intermediate solutions, the answers that were
-forced at smaller budgets, are no part of that reasoning and never in a pair.
+A pair holds the reasoning that each trace had written by then. The paper's intermediate solutions, the answers that
+were forced at smaller budgets, are no part of that reasoning and never in a pair.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from pydantic import TypeAdapter, ValidationError
 from anytime_dspy.checkpoint import Call
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, RunError
+from anytime_dspy.optimizers.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.optimizers.judges import Judgement
+from anytime_dspy.optimizers.markers import has_marker
 from anytime_dspy.optimizers.records import write_lines
 from anytime_dspy.optimizers.synthesis import SampledTrace, TraceGroup
 
@@ -38,6 +41,7 @@ class Side:
         reasoning_tokens: Reasoning spent, at most the budget.
         complete: Whether it ended by itself within the budget.
         answered: Whether its answer could be read.
+        stated: Whether the reasoning says the answer, so that it was not left to the answer call to find it.
     """
 
     sample: int
@@ -49,11 +53,19 @@ class Side:
     reasoning_tokens: int
     complete: bool
     answered: bool
+    stated: bool
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether no header of the prompt format strayed into its texts: shown again, it would teach to write such."""
+        return not any(
+            has_marker(str(text)) for call in self.calls for text in (call.reasoning, *call.outputs.values())
+        )
 
     @property
     def reasoning(self) -> str:
         """The reasoning of all its calls."""
-        return "\n\n".join(call.reasoning for call in self.calls if call.reasoning)
+        return _reasoning(self.calls)
 
     @property
     def area(self) -> float:
@@ -90,7 +102,7 @@ class PreferencePair:
 
     @property
     def earned(self) -> bool:
-        """Whether the chosen trace's reasoning made its answer: there is some, and it beat the smallest budget's answer.
+        """Whether the chosen trace has reasoning, and did better with it than at the smallest budget.
 
         A trace that is right only because the answer is easy to guess teaches a model to skip its reasoning. At the
         smallest budget itself having some is enough.
@@ -100,15 +112,19 @@ class PreferencePair:
         return improved and bool(self.chosen.reasoning.strip())
 
 
-def build_pairs(groups: Sequence[TraceGroup], judgement: Judgement) -> list[PreferencePair]:
+def build_pairs(
+    groups: Sequence[TraceGroup], judgement: Judgement, answer_key: AnswerKey = answer_text
+) -> list[PreferencePair]:
     """Builds, for each example and budget, the pair with the largest gap.
 
-    Of equal gaps the pair is taken whose chosen trace ended by itself within the budget, else earns its tokens, else
-    has the larger area under its own curve. Two traces with the same reasoning are no pair: they differ in luck alone.
+    Of equal gaps the pair is taken whose chosen trace ended by itself within the budget, else states its answer in its
+    reasoning, else earned its tokens, else has the larger area under its own curve. Two traces with the same reasoning
+    are no pair, since they differ in luck alone; a trace with strayed headers of the prompt format is never chosen.
 
     Args:
         groups: The traces of each example.
         judgement: A judge's scores of these very groups.
+        answer_key: Gives the answer that a reasoning may state.
 
     Returns:
         Pairs ordered by example, then by budget; examples and budgets where the judge sees no difference have none.
@@ -116,13 +132,13 @@ def build_pairs(groups: Sequence[TraceGroup], judgement: Judgement) -> list[Pref
     pairs = []
     for group, scores in zip(groups, judgement.scores, strict=True):
         for place in range(len(group.traces[0].checkpoints)):
-            sides = [_side(trace, row, place) for trace, row in zip(group.traces, scores, strict=True)]
+            sides = [_side(trace, row, place, answer_key) for trace, row in zip(group.traces, scores, strict=True)]
             differing = [
                 PreferencePair(
                     group.example_index, group.inputs, group.traces[0].checkpoints[place].budget, *two, judgement.judge
                 )
                 for two in itertools.permutations([side for side in sides if side is not None], 2)
-                if two[0].score > two[1].score and two[0].reasoning != two[1].reasoning
+                if two[0].score > two[1].score and two[0].reasoning != two[1].reasoning and two[0].well_formed
             ]
             if differing:
                 pairs.append(max(differing, key=_merit))
@@ -190,10 +206,11 @@ def read_pairs(path: Path) -> list[PreferencePair]:
     return pairs
 
 
-def _side(trace: SampledTrace, scores: Sequence[float | None], place: int) -> Side | None:
+def _side(trace: SampledTrace, scores: Sequence[float | None], place: int, answer_key: AnswerKey) -> Side | None:
     score, checkpoint = scores[place], trace.checkpoints[place]
     if score is None:
         return None
+    key = key_at(checkpoint, answer_key)
     return Side(
         sample=trace.sample,
         style=trace.style,
@@ -204,13 +221,23 @@ def _side(trace: SampledTrace, scores: Sequence[float | None], place: int) -> Si
         reasoning_tokens=checkpoint.reasoning_tokens,
         complete=not checkpoint.cut,
         answered=checkpoint.answered,
+        stated=key is not None and _says(_reasoning(checkpoint.calls), key),
     )
 
 
-def _merit(pair: PreferencePair) -> tuple[float, bool, bool, float]:
+def _reasoning(calls: Iterable[Call]) -> str:
+    return "\n\n".join(call.reasoning for call in calls if call.reasoning)
+
+
+def _says(text: str, answer: str) -> bool:
+    plain, sought = (" ".join(words.split()).casefold() for words in (text, answer))
+    return re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", plain) is not None
+
+
+def _merit(pair: PreferencePair) -> tuple[float, bool, bool, bool, float]:
     chosen = pair.chosen
     # Rounded, so that equal gaps are equal and areas that hardly differ leave room for what is asked next.
-    return round(pair.gap, 6), chosen.complete, pair.earned, round(chosen.area, 1)
+    return round(pair.gap, 6), chosen.complete, chosen.stated, pair.earned, round(chosen.area, 1)
 
 
 def _distance(pair: PreferencePair, other: PreferencePair) -> float:

@@ -39,7 +39,7 @@ JUDGES = ("auto", "agreement", "pairwise")
 
 
 @dataclass(frozen=True)
-class PDP(Teleprompter):  # type: ignore[misc]  # dspy is not typed
+class PDP(Teleprompter):
     """Compiles an `Anytime` program with preference pairs that it judges itself (Zhang et al., arXiv 2601.11038).
 
     The student is sampled on the training examples, its traces are cut and answered at every budget, a judge without
@@ -128,7 +128,7 @@ class PDP(Teleprompter):  # type: ignore[misc]  # dspy is not typed
         groups = group_traces(student, trainset, traces)
         choice = self._chosen_judge(groups)
         judgement = choice.judge.scores(groups)
-        pairs = build_pairs(groups, judgement)
+        pairs = build_pairs(groups, judgement, self.answer_key or answer_text)
         if folder:
             write_pairs(folder / "pairs.jsonl", pairs)
         selected = select_pairs(pairs)

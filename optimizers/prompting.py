@@ -6,7 +6,6 @@ all budgets: it shows a pair for each of them and never says which one is in for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call
+from anytime_dspy.optimizers.markers import defused
 from anytime_dspy.optimizers.pairs import PreferencePair, Side
 
 __all__ = ["contrast_block", "demonstration", "prompted"]
@@ -22,11 +22,9 @@ SHOWN_CHARACTERS = 2000
 """Of a reasoning in the contrast, what is shown at most; demonstrations hold it whole."""
 
 HEADING = (
-    "Below, each task was reasoned about twice, and the reasoning stopped at the same number of tokens. "
+    "Below, each task was reasoned about twice within the same number of tokens. "
     "Reason like the better ones, so that a good answer can be given wherever the reasoning is stopped."
 )
-
-_MARKER = re.compile(r"\[\[(\s*##.*?##\s*)\]\]")
 
 
 def prompted(student: Anytime, pairs: Sequence[PreferencePair], *, contrastive: bool) -> Anytime:
@@ -41,7 +39,7 @@ def prompted(student: Anytime, pairs: Sequence[PreferencePair], *, contrastive: 
         contrastive: Whether the instructions also show both reasonings of each pair (PDP); else only the chosen traces
             are shown (PDP(+)).
     """
-    program = student.deepcopy()
+    program: Anytime = student.deepcopy()
     for name, predictor in program.named_predictors():
         shown = [(pair, _call_of(pair.chosen, name), _call_of(pair.rejected, name)) for pair in _by_budget(pairs)]
         demos = [demonstration(predictor.signature, better) for _, better, _ in shown if better is not None]
@@ -73,23 +71,13 @@ def contrast_block(contrasts: Sequence[tuple[int, Call, Call]]) -> str:
         contrasts: Budget in reasoning tokens, the better call and the worse one, budgets increasing.
     """
     sections = [
-        f"--- stopped at {budget} tokens ---\n"
+        f"--- within {budget} tokens ---\n"
         f"Task: {_shown(_inputs_text(better.inputs))}\n"
         f"Better reasoning: {_shown(better.reasoning)}\n"
         f"Worse reasoning: {_shown(worse.reasoning)}"
         for budget, better, worse in contrasts
     ]
     return "\n\n".join([HEADING, *sections])
-
-
-def defused(text: str) -> str:
-    """Returns a text in which nothing can be taken for one of the prompt format's own field headers.
-
-    Example:
-        >>> defused("so [[ ## answer ## ]] 4")
-        'so [ ## answer ## ] 4'
-    """
-    return _MARKER.sub(r"[\1]", text)
 
 
 def _by_budget(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:

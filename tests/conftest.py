@@ -7,11 +7,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Read by dspy and litellm when they are imported, so set before any test module imports them.
 os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="anytime-dspy-cache-")
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Two shared cores are noisy: a slow example is no failure.
+settings.register_profile("anytime-dspy", deadline=None)
+settings.load_profile("anytime-dspy")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -81,7 +81,9 @@ def test_a_completion_cut_in_its_reasoning_leaves_a_prefix_of_it(adapter, reason
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("text", ["", " \n ", "[[", "{", "<reasoning", '{"reasoning": "a\\', '{"reasoning": "\\u00', "<a&"])
+@pytest.mark.parametrize(
+    "text", ["", " \n ", "[[", "{", "<reasoning", '{"reasoning": "a\\', '{"reasoning": "\\u00', "<a&"]
+)
 def test_a_malformed_completion_is_all_reasoning(adapter, text):
     split = formats.split(adapter, COT, text)
     assert split.answer_at is None
@@ -127,4 +129,7 @@ def test_reasoning_takes_its_fields_type():
     assert formats.reasoning_value(COT, "so") == {"reasoning": "so"}
     assert formats.reasoning_value(PLAIN, "so") == {}
     assert formats.reasoning_value(Typed, "so") == {"plan": dspy.Reasoning(content="so")}
-    assert formats.reasoning_value(dspy.Signature("q -> thought, rationale, a"), "so") == {"thought": "so", "rationale": None}
+    assert formats.reasoning_value(dspy.Signature("q -> thought, rationale, a"), "so") == {
+        "thought": "so",
+        "rationale": None,
+    }

@@ -92,9 +92,9 @@ def test_hidden_thinking_counts_against_the_cap():
 TEXTS = st.one_of(
     st.builds(whole, st.integers(0, 40), st.integers(0, 40)),
     st.text(max_size=80),
-    st.lists(st.sampled_from(["a b", "[[ ## answer ## ]]", "\n", "[[ ## completed ## ]]", "[[ ## reasoning ## ]]"])).map(
-        "".join
-    ),
+    st.lists(
+        st.sampled_from(["a b", "[[ ## answer ## ]]", "\n", "[[ ## completed ## ]]", "[[ ## reasoning ## ]]"])
+    ).map("".join),
 )
 
 

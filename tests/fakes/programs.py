@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dspy
 
 
 class Pipeline(dspy.Module):
     """`n` steps of chain of thought; each step's input is the answer of the one before."""
 
-    def __init__(self, n: int = 2) -> None:
+    def __init__(self, n: int = 2, signature: str = "question -> answer") -> None:
         super().__init__()
-        self.steps = [dspy.ChainOfThought("question -> answer") for _ in range(n)]
+        self.steps = [dspy.ChainOfThought(signature) for _ in range(n)]
 
     def forward(self, question: str) -> dspy.Prediction:
         for step in self.steps:
@@ -25,14 +23,3 @@ class Pipeline(dspy.Module):
             prediction = await step.acall(question=question)
             question = str(prediction.answer)
         return prediction
-
-
-class Counting(dspy.Module):
-    """A program without an LM's cooperation: keeps the predictions that its predictor made."""
-
-    def __init__(self, signature: Any = "question -> answer") -> None:
-        super().__init__()
-        self.think = dspy.ChainOfThought(signature)
-
-    def forward(self, **inputs: Any) -> dspy.Prediction:
-        return self.think(**inputs)

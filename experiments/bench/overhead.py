@@ -1,0 +1,115 @@
+"""What a budget costs where the LM costs nothing: CPU time of a call with it and without it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import dspy
+from dspy.lm15 import Message, Request, Response, Usage
+
+import anytime_dspy as ad
+
+REPLY = "[[ ## reasoning ## ]]\nTwo and two are four.\n\n[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]"
+WARM_UP = 200
+WINDOW = 500
+GOAL = 1.05
+
+
+class WordCounter:
+    """Counts words: next to no work, so that what is measured is the budget's own."""
+
+    name = "words"
+
+    def count(self, text: str) -> int:
+        """Returns the number of words."""
+        return len(text.split())
+
+    def cut(self, text: str, tokens: int) -> str:
+        """Returns the first `tokens` words."""
+        words = list(re.finditer(r"\s*\S+", text))
+        return text if len(words) <= tokens else "".join(word.group() for word in words[:tokens])
+
+
+class InstantEngine:
+    """Answers at once, always the same."""
+
+    counter = WordCounter()
+    can_continue = True
+
+    def complete(self, request: Request) -> Response:
+        """Returns the one reply."""
+        usage = Usage(input_tokens=100, output_tokens=15)
+        return Response(None, request.model, Message.assistant(REPLY), "stop", usage)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What was measured, on this process's CPU clock, so that other processes disturb little.
+
+    Attributes:
+        pairs: Calls of each kind, taken in turns.
+        bare_microseconds: Median CPU time of a call without a budget.
+        budgeted_microseconds: Median CPU time of the same call with one, opened for this call.
+        added_microseconds: Median of the pairs' differences.
+        ratio: Median of the pairs' ratios.
+        goal: What the ratio should stay below.
+        ratio_at_first: The same ratio under one budget around many calls, at the first of them.
+        ratio_at_last: And at the last of them, when the record of the others has grown.
+        long_calls: How many calls those are.
+    """
+
+    pairs: int
+    bare_microseconds: float
+    budgeted_microseconds: float
+    added_microseconds: float
+    ratio: float
+    goal: float
+    ratio_at_first: float
+    ratio_at_last: float
+    long_calls: int
+
+
+def measure(pairs: int = 3000, long_calls: int = 5000) -> Overhead:
+    """Measures both."""
+    program = dspy.ChainOfThought("question -> answer")
+
+    def budgeted(**inputs: str) -> dspy.Prediction:
+        with ad.budget(64):
+            return program(**inputs)
+
+    lm = dspy.LM("bench/instant", engine=InstantEngine(), cache=False)
+    with dspy.context(lm=lm):
+        taken = [(_time(program), _time(budgeted)) for _ in range(WARM_UP + pairs)][WARM_UP:]
+    with dspy.context(lm=lm), ad.budget(10**9):
+        long = [(_time_outside(program), _time(program)) for _ in range(WARM_UP + long_calls)][WARM_UP:]
+    return Overhead(
+        pairs=pairs,
+        bare_microseconds=1e6 * median(bare for bare, _ in taken),
+        budgeted_microseconds=1e6 * median(with_budget for _, with_budget in taken),
+        added_microseconds=1e6 * median(with_budget - bare for bare, with_budget in taken),
+        ratio=_ratio(taken),
+        goal=GOAL,
+        ratio_at_first=_ratio(long[:WINDOW]),
+        ratio_at_last=_ratio(long[-WINDOW:]),
+        long_calls=long_calls,
+    )
+
+
+def _ratio(pairs: list[tuple[float, float]]) -> float:
+    return median(with_budget / bare for bare, with_budget in pairs)
+
+
+def _time_outside(program: Callable[..., Any]) -> float:
+    with dspy.context(adapter=dspy.ChatAdapter()):
+        return _time(program)
+
+
+def _time(program: Callable[..., Any]) -> float:
+    begun = time.process_time()
+    program(question="What are two and two?")
+    return time.process_time() - begun

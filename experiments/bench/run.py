@@ -1,0 +1,51 @@
+"""Runs the cost benchmarks and keeps one JSON file for each (`make bench`)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import overhead
+import sweep_cost
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Runs what was asked for and prints it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("overhead", "sweep"), help="run one of the two")
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model, by name or path")
+    parser.add_argument("--examples", type=int, default=6, help="word problems that the sweep's cost is measured on")
+    options = parser.parse_args()
+    if options.only != "sweep":
+        keep("overhead", overhead.measure())
+    if options.only != "overhead":
+        keep(f"sweep_cost_{Path(options.model).stem}", sweep_cost.measure(options.model, options.examples))
+
+
+def keep(name: str, result: Any) -> None:
+    """Writes a result with what it was measured on, and prints it."""
+    machine = {
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "dspy": version("dspy"),
+        "xllamacpp": version("xllamacpp"),
+        "load": round(os.getloadavg()[0], 1),
+    }
+    rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(result).items()}
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"benchmark": name, **rounded, "measured_on": machine}, indent=2)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

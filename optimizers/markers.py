@@ -1,0 +1,24 @@
+"""The prompt format's own field headers, where they stray into a text."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["defused", "has_marker"]
+
+_MARKER = re.compile(r"\[\[(\s*##.*?##\s*)\]\]")
+
+
+def has_marker(text: str) -> bool:
+    """Whether a text holds something that looks like a field header."""
+    return bool(_MARKER.search(text))
+
+
+def defused(text: str) -> str:
+    """Returns a text in which nothing can be taken for a field header.
+
+    Example:
+        >>> defused("so [[ ## answer ## ]] 4")
+        'so [ ## answer ## ] 4'
+    """
+    return _MARKER.sub(r"[\1]", text)

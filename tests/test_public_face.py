@@ -1,0 +1,54 @@
+"""What `import anytime_dspy` gives and what it costs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import anytime_dspy as ad
+
+HEAVY = ("xllamacpp", "matplotlib", "optuna", "litellm", "datasets", "scipy")
+
+TIMED = "import time; begun = time.perf_counter(); import {}; print(time.perf_counter() - begun)"
+
+
+def modules() -> list[str]:
+    names = [module.name for module in pkgutil.walk_packages(ad.__path__, "anytime_dspy.")]
+    return [name for name in names if not name.endswith("__main__")]  # importing that one runs the command line
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_every_public_name_resolves():
+    for name in ad.__all__:
+        assert getattr(ad, name) is not None
+        assert name in dir(ad)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ad.nothing
+
+
+def test_importing_pulls_in_nothing_heavy():
+    # Also when the core's names are used: only their own work may load the heavy parts.
+    code = f"import sys, anytime_dspy as ad; ad.Anytime; ad.budget; print([m for m in {HEAVY} if m in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_importing_costs_little_more_than_importing_dspy():
+    def seconds(name: str) -> float:
+        return min(float(run(TIMED.format(name))) for _ in range(3))
+
+    # 0.15 s is the goal; a loaded machine is allowed for.
+    assert seconds("anytime_dspy") - seconds("dspy") < 0.4
+
+
+@pytest.mark.parametrize("name", modules())
+def test_doctests_hold(name):
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
