@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from anytime_dspy.checkpoint import Call
+from anytime_dspy.checkpoint import Call, Checkpoint
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.optimizers.answers import AnswerKey, answer_text, key_at
@@ -41,7 +41,8 @@ class Side:
         reasoning_tokens: Reasoning spent, at most the budget.
         complete: Whether it ended by itself within the budget.
         answered: Whether its answer could be read.
-        stated: Whether the reasoning says the answer, so that it was not left to the answer call to find it.
+        worked_out: Whether the reasoning came to the answer by itself: it says it, the question does not, and no answer
+            to the example is judged better. Then the answer call had only to read it off.
     """
 
     sample: int
@@ -53,7 +54,7 @@ class Side:
     reasoning_tokens: int
     complete: bool
     answered: bool
-    stated: bool
+    worked_out: bool
 
     @property
     def well_formed(self) -> bool:
@@ -117,8 +118,9 @@ def build_pairs(
 ) -> list[PreferencePair]:
     """Builds, for each example and budget, the pair with the largest gap.
 
-    Of equal gaps the pair is taken whose chosen trace ended by itself within the budget, else states its answer in its
-    reasoning, else earned its tokens, else has the larger area under its own curve. Two traces with the same reasoning
+    A pair whose chosen trace worked its answer out goes before one that left it to the answer call: shown as a
+    demonstration, the latter teaches to skip the reasoning. Of equal gaps the pair is taken whose chosen trace ended by
+    itself within the budget, else earned its tokens, else has the larger area under its own curve. Two traces with the same reasoning
     are no pair, since they differ in luck alone; a trace with strayed headers of the prompt format is never chosen.
 
     Args:
@@ -132,7 +134,11 @@ def build_pairs(
     pairs = []
     for group, scores in zip(groups, judgement.scores, strict=True):
         for place in range(len(group.traces[0].checkpoints)):
-            sides = [_side(trace, row, place, answer_key) for trace, row in zip(group.traces, scores, strict=True)]
+            best = max((row[-1] or 0.0 for row in scores), default=0.0)
+            sides = [
+                _side(trace, row, place, _workings(group, answer_key, best))
+                for trace, row in zip(group.traces, scores, strict=True)
+            ]
             differing = [
                 PreferencePair(
                     group.example_index, group.inputs, group.traces[0].checkpoints[place].budget, *two, judgement.judge
@@ -148,7 +154,7 @@ def build_pairs(
 def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
     """Takes one pair for each budget: the recipe of the paper.
 
-    It is the pair with the largest gap among the examples that no smaller budget took, as long as there are any: one
+    It is the pair with the largest gap, those worked out first, among the examples that no smaller budget took, as long as there are any: one
     easy example would else stand for every budget. Equal gaps are decided as in `build_pairs`, then by how unlike the
     example is to those already taken (Jaccard distance of their words).
 
@@ -206,11 +212,12 @@ def read_pairs(path: Path) -> list[PreferencePair]:
     return pairs
 
 
-def _side(trace: SampledTrace, scores: Sequence[float | None], place: int, answer_key: AnswerKey) -> Side | None:
+def _side(
+    trace: SampledTrace, scores: Sequence[float | None], place: int, worked_out: Callable[[Checkpoint, float], bool]
+) -> Side | None:
     score, checkpoint = scores[place], trace.checkpoints[place]
     if score is None:
         return None
-    key = key_at(checkpoint, answer_key)
     return Side(
         sample=trace.sample,
         style=trace.style,
@@ -221,8 +228,20 @@ def _side(trace: SampledTrace, scores: Sequence[float | None], place: int, answe
         reasoning_tokens=checkpoint.reasoning_tokens,
         complete=not checkpoint.cut,
         answered=checkpoint.answered,
-        stated=key is not None and _says(_reasoning(checkpoint.calls), key),
+        worked_out=worked_out(checkpoint, score),
     )
+
+
+def _workings(group: TraceGroup, answer_key: AnswerKey, best: float) -> Callable[[Checkpoint, float], bool]:
+    question = " ".join(map(str, group.inputs.values()))
+
+    def worked_out(checkpoint: Checkpoint, score: float) -> bool:
+        key = key_at(checkpoint, answer_key)
+        if key is None or score < best:
+            return False
+        return _says(_reasoning(checkpoint.calls), key) and not _says(question, key)
+
+    return worked_out
 
 
 def _reasoning(calls: Iterable[Call]) -> str:
@@ -234,10 +253,10 @@ def _says(text: str, answer: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", plain) is not None
 
 
-def _merit(pair: PreferencePair) -> tuple[float, bool, bool, bool, float]:
+def _merit(pair: PreferencePair) -> tuple[bool, float, bool, bool, float]:
     chosen = pair.chosen
     # Rounded, so that equal gaps are equal and areas that hardly differ leave room for what is asked next.
-    return round(pair.gap, 6), chosen.complete, chosen.stated, pair.earned, round(chosen.area, 1)
+    return chosen.worked_out, round(pair.gap, 6), chosen.complete, pair.earned, round(chosen.area, 1)
 
 
 def _distance(pair: PreferencePair, other: PreferencePair) -> float:

@@ -8,7 +8,7 @@ EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
 TASK = "word_problems"
 TEST_EXAMPLES = 40
-TRAINING_EXAMPLES = 12
+TRAINING_EXAMPLES = 16
 
 
 def demo(

@@ -54,12 +54,12 @@ def test_of_equal_gaps_a_trace_that_earns_its_tokens_is_chosen():
 
 def test_of_equal_gaps_a_trace_that_states_its_answer_is_chosen():
     traces = (
-        trace("12", sample=0, reasonings=["3 boxes of 412"]),
+        trace("12", sample=0, reasonings=["3 boxes of 412"], cut=False),
         trace("12", sample=1, reasonings=["3 * 4 = 12."]),
         trace("7", sample=2),
     )
     [pair] = judged([of_traces(*traces)], ((1.0,), (1.0,), (0.0,)))
-    assert (pair.chosen.sample, pair.chosen.stated, pair.rejected.stated) == (1, True, False)
+    assert (pair.chosen.sample, pair.chosen.worked_out, pair.rejected.worked_out) == (1, True, False)
 
 
 @pytest.mark.parametrize("broken", [{"reasonings": ["[[ ## reasoning ## ]] so"]}, {"answer": "4 [[ ## answer ## ]]"}])

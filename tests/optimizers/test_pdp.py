@@ -122,7 +122,7 @@ def test_an_answer_key_makes_answers_in_many_words_comparable():
         reply, style = doubler(request), prompt_of(request)
         return reply.replace("[[ ## answer ## ]]\n", f"[[ ## answer ## ]]\n{'so' if 'at most' in style else 'is'} ")
 
-    with pytest.raises(AnytimeError, match="no difference|reliable"):
+    with pytest.raises(AnytimeError, match="no judge"):
         compiled(scripted_lm(chatty), samples=3)
     report = compiled(scripted_lm(chatty), samples=3, answer_key=lambda p: p.answer.split()[-1]).compile_report
     assert report.judge == "agreement"
@@ -204,6 +204,14 @@ def test_every_predictor_of_a_pipeline_is_shown_its_own_calls():
     assert all("double of" in demo["question"] for demo in first.predict.demos)
     assert second.predict.demos
     assert not any("double of" in demo["question"] for demo in second.predict.demos)
+
+
+def test_a_student_that_runs_once_for_each_budget_is_compiled_too():
+    program = ad.Anytime(dspy.ChainOfThought("question -> answer"), (4, 8, 16), answer_tokens=16, mode="contract")
+    lm = scripted_lm(doubler)
+    report = compiled(lm, program).compile_report
+    assert [pair.budget for pair in report.selected] == [4, 8, 16]
+    assert report.synthesis.calls + report.judging.calls == len(lm.engine.requests)
 
 
 def test_the_student_and_the_optimiser_keep_nothing():
