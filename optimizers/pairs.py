@@ -120,8 +120,9 @@ def build_pairs(
 
     A pair whose chosen trace worked its answer out goes before one that left it to the answer call: shown as a
     demonstration, the latter teaches to skip the reasoning. Of equal gaps the pair is taken whose chosen trace ended by
-    itself within the budget, else earned its tokens, else has the larger area under its own curve. Two traces with the same reasoning
-    are no pair, since they differ in luck alone; a trace with strayed headers of the prompt format is never chosen.
+    itself within the budget, else earned its tokens, else has the larger area under its own curve. Two traces with the
+    same reasoning are no pair, since they differ in luck alone; a trace with strayed headers of the prompt format is
+    never chosen.
 
     Args:
         groups: The traces of each example.
@@ -154,9 +155,9 @@ def build_pairs(
 def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
     """Takes one pair for each budget: the recipe of the paper.
 
-    It is the pair with the largest gap, those worked out first, among the examples that no smaller budget took, as long as there are any: one
-    easy example would else stand for every budget. Equal gaps are decided as in `build_pairs`, then by how unlike the
-    example is to those already taken (Jaccard distance of their words).
+    It is the best pair, in the order of `build_pairs`, among the examples that no smaller budget took, as long as there
+    are any: one easy example would else stand for every budget. Equals are decided by how unlike the example is to those
+    already taken (Jaccard distance of their words).
 
     Args:
         pairs: As `build_pairs` returned them.
