@@ -156,8 +156,8 @@ def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
     """Takes one pair for each budget: the recipe of the paper.
 
     It is the best pair, in the order of `build_pairs`, among the examples that no smaller budget took, as long as there
-    are any: one easy example would else stand for every budget. Equals are decided by how unlike the example is to those
-    already taken (Jaccard distance of their words).
+    are any: one easy example would else stand for every budget. Between equals it is the one whose example is least
+    like those already taken (Jaccard distance of their words).
 
     Args:
         pairs: As `build_pairs` returned them.
