@@ -137,7 +137,7 @@ class BudgetAdapter(dspy.Adapter):
         is_replayed = completion is not None
         allowance = self.spending.allowance(paid=is_replayed)
         counter = counter_for(question.lm)
-        settled = Settled(None, "", 0, 0, cut=True)
+        settled = Settled(None, "", "", 0, 0, cut=True)
         usage, replayed = Usage(), None
         # With nothing left to reason with, only an answer is asked for.
         if allowance.reasoning or not formats.reasoning_fields(question.signature):
@@ -151,7 +151,7 @@ class BudgetAdapter(dspy.Adapter):
         values, answer_tokens = settled.values, settled.answer_tokens
         if values is None:
             if can_continue(self.inner, question):
-                request = continued(self.inner, question, settled.reasoning, allowance.answer)
+                request = continued(self.inner, question, settled.begun, allowance.answer)
                 completion = yield _Ask(question, request)
             else:
                 completion = yield _Ask(restated(question, settled.reasoning, allowance.answer))

@@ -55,20 +55,19 @@ def can_continue(adapter: dspy.Adapter, question: Question) -> bool:
     return bool(getattr(engine, "can_continue", False)) and formats.opening(adapter, first_answer) is not None
 
 
-def continued(adapter: dspy.Adapter, question: Question, reasoning: str, answer_tokens: int) -> Request:
+def continued(adapter: dspy.Adapter, question: Question, begun: str, answer_tokens: int) -> Request:
     """Returns the request that has the LM go on from its cut reasoning with the answer's header.
 
     Args:
         adapter: The inner adapter; its format can be continued.
         question: What was asked.
-        reasoning: The reasoning that fits the budget.
+        begun: The reasoning that fits the budget, as the LM wrote it: word for word, since a server holds just that.
         answer_tokens: The cap on the answer.
     """
     signature = question.signature
-    reasoning_fields = formats.reasoning_fields(signature)
-    header = formats.opening(adapter, reasoning_fields[0]) if reasoning_fields else None
-    begun = f"{header}{reasoning}\n\n" if header else ""
-    prefix = f"{begun}{formats.opening(adapter, formats.answer_fields(signature)[0])}"
+    answer = formats.opening(adapter, formats.answer_fields(signature)[0])
+    names = formats.reasoning_fields(signature)
+    prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else answer
     messages = [
         *adapter.format(signature, list(question.demos), dict(question.inputs)),
         {"role": "assistant", "content": prefix},

@@ -34,10 +34,13 @@ class Split(NamedTuple):
 
     Attributes:
         reasoning: The text before the answer, without the header of its own field.
+        head: What stands before it: its header, or nothing where the LM left that out. Empty in the formats whose
+            messages cannot be continued.
         answer_at: Where in the completion the answer's header begins; None where no answer was begun.
     """
 
     reasoning: str
+    head: str
     answer_at: int | None
 
 
@@ -105,8 +108,9 @@ def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> 
     answers = answer_fields(signature)
     starts = [at for at in (_field_at(adapter, text, name) for name in answers) if at is not None]
     answer_at = min(starts, default=None)
-    head = text if answer_at is None else text[:answer_at]
-    return Split(_body(adapter, (reasoning_fields(signature) or answers)[0], head), answer_at)
+    before = text if answer_at is None else text[:answer_at]
+    head, reasoning = _body(adapter, (reasoning_fields(signature) or answers)[0], before)
+    return Split(reasoning, head, answer_at)
 
 
 def _is_chat(adapter: dspy.Adapter) -> bool:
@@ -124,16 +128,17 @@ def _field_at(adapter: dspy.Adapter, text: str, field: str) -> int | None:
     return found.start() if found else None
 
 
-def _body(adapter: dspy.Adapter, field: str, head: str) -> str:
-    """Returns the value of the reasoning field in `head`, the text before the answer."""
+def _body(adapter: dspy.Adapter, field: str, text: str) -> tuple[str, str]:
+    """Returns the value of the reasoning field in `text`, the text before the answer; first what stands before it."""
     if isinstance(adapter, dspy.JSONAdapter):
-        value = re.sub(rf'^.*?"{field}"\s*:\s*"', "", head, count=1, flags=re.DOTALL)
-        return _unescaped(re.sub(r'"\s*$', "", value) if value != head else value)
+        value = re.sub(rf'^.*?"{field}"\s*:\s*"', "", text, count=1, flags=re.DOTALL)
+        return "", _unescaped(re.sub(r'"\s*$', "", value) if value != text else value)
     if isinstance(adapter, dspy.XMLAdapter):
-        value = re.sub(rf"^.*?<{field}\b[^>]*>", "", head, count=1, flags=re.DOTALL)
-        return re.sub(rf"</{field}>\s*$", "", value).strip()
-    header = re.search(rf"^[ \t]*\[\[ ## {field} ## \]\]\s*", head, re.MULTILINE)
-    return head[header.end() :].rstrip() if header else head.strip()
+        value = re.sub(rf"^.*?<{field}\b[^>]*>", "", text, count=1, flags=re.DOTALL)
+        return "", re.sub(rf"</{field}>\s*$", "", value).strip()
+    header = re.search(rf"^[ \t]*\[\[ ## {field} ## \]\]\s*", text, re.MULTILINE)
+    begin = header.end() if header else len(text) - len(text.lstrip())
+    return text[:begin], text[begin:].rstrip()
 
 
 def _unescaped(value: str) -> str:

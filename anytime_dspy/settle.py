@@ -40,6 +40,8 @@ class Settled:
     Attributes:
         values: The output fields, or None where the answer has still to be forced.
         reasoning: The reasoning that fits the budget.
+        begun: The same as the LM wrote it, with its header: an assistant's message that can be continued. Empty where
+            nothing has to be forced.
         reasoning_tokens: What is charged to the budget, never more than was allowed: the reasoning, and whatever else
             was written beyond the answer's own allowance (a long answer, thinking, rambling on after the end).
         answer_tokens: Tokens that the call wrote beyond those.
@@ -48,6 +50,7 @@ class Settled:
 
     values: dict[str, Any] | None
     reasoning: str
+    begun: str
     reasoning_tokens: int
     answer_tokens: int
     cut: bool
@@ -88,11 +91,12 @@ def settle(
         reasoning = reasoning_text(signature, values)
         spent = max(counter.count(reasoning), over)
         if spent <= allowance.reasoning and not (cut and _is_short(adapter, signature, text, allowance, counter)):
-            return Settled(values, reasoning, spent, max(0, total - spent), cut)
-    whole = formats.split(adapter, signature, text).reasoning or completion.thinking
+            return Settled(values, reasoning, "", spent, max(0, total - spent), cut)
+    split = formats.split(adapter, signature, text)
+    whole = split.reasoning or completion.thinking
     reasoning = counter.cut(whole, allowance.reasoning).rstrip()
     spent = max(counter.count(reasoning), over)
-    return Settled(None, reasoning, spent, max(0, total - spent), cut or reasoning != whole)
+    return Settled(None, reasoning, split.head + reasoning, spent, max(0, total - spent), cut or reasoning != whole)
 
 
 def is_answered(signature: type[dspy.Signature], values: dict[str, Any]) -> bool:

@@ -118,11 +118,10 @@ def build_pairs(
 ) -> list[PreferencePair]:
     """Builds, for each example and budget, the pair with the largest gap.
 
-    A pair whose chosen trace worked its answer out goes before one that left it to the answer call: shown as a
-    demonstration, the latter teaches to skip the reasoning. Of equal gaps the pair is taken whose chosen trace ended by
-    itself within the budget, else earned its tokens, else has the larger area under its own curve. Two traces with the
-    same reasoning are no pair, since they differ in luck alone; a trace with strayed headers of the prompt format is
-    never chosen.
+    Of equal gaps the pair is taken whose chosen trace worked its answer out (one that left it to the answer call, shown
+    as a demonstration, teaches to skip the reasoning), else ended by itself within the budget, else earned its tokens,
+    else has the larger area under its own curve. Two traces with the same reasoning are no pair, since they differ in
+    luck alone; a trace with strayed headers of the prompt format is never chosen.
 
     Args:
         groups: The traces of each example.
@@ -254,10 +253,10 @@ def _says(text: str, answer: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", plain) is not None
 
 
-def _merit(pair: PreferencePair) -> tuple[bool, float, bool, bool, float]:
+def _merit(pair: PreferencePair) -> tuple[float, bool, bool, bool, float]:
     chosen = pair.chosen
     # Rounded, so that equal gaps are equal and areas that hardly differ leave room for what is asked next.
-    return chosen.worked_out, round(pair.gap, 6), chosen.complete, pair.earned, round(chosen.area, 1)
+    return round(pair.gap, 6), chosen.worked_out, chosen.complete, pair.earned, round(chosen.area, 1)
 
 
 def _distance(pair: PreferencePair, other: PreferencePair) -> float:

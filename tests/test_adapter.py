@@ -30,15 +30,18 @@ def test_a_program_sees_the_same_prompt_as_without_a_budget():
     assert prompt_of(budgeted.engine.requests[0]) == prompt_of(bare.engine.requests[0])
 
 
-def test_a_continued_prompt_begins_with_all_that_the_server_holds():
-    lm = scripted_lm(solver)
+@pytest.mark.parametrize("header", ["[[ ## reasoning ## ]]\n", "", "Well:\n[[ ## reasoning ## ]]\n", "\n\n"])
+def test_a_continued_prompt_begins_with_all_that_the_server_holds(header):
+    lm = scripted_lm([f"{header}{words(40)}\n\n{chat(answer='sure')}", "guess"])
     with dspy.context(lm=lm), ad.budget(16, answer_tokens=10):
         dspy.ChainOfThought(QUESTION)(question="?")
     first, forced = lm.engine.requests
     assert forced.messages[:-1] == first.messages
     assert forced.system == first.system
     held = lm.engine.responses[0].message.text
-    assert held.startswith(prefill_of(forced).removesuffix("\n\n[[ ## answer ## ]]\n"))
+    kept = prefill_of(forced).removesuffix("\n\n[[ ## answer ## ]]\n")
+    assert held.startswith(kept)
+    assert kept == f"{header}{words(16)}"
 
 
 def test_options_of_the_call_reach_the_forced_answer():

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.local_lm
 
 BUDGETS = (16, 32, 64)
 ANSWER_TOKENS = 32
-EXAMPLES = 8  # a second each for every 50 tokens
+EXAMPLES = 20
 
 
 class Swept(NamedTuple):

@@ -128,6 +128,13 @@ def test_an_answer_key_makes_answers_in_many_words_comparable():
     assert report.judge == "agreement"
 
 
+def test_the_verdicts_too_go_by_the_answer_key():
+    lm = scripted_lm(doubler)
+    with pytest.raises(AnytimeError, match="no difference"):
+        compiled(lm, judge="pairwise", answer_key=lambda prediction: "the same")
+    assert not any("Two candidate answers" in prompt_of(request) for request in lm.engine.requests)
+
+
 def test_what_was_spent_is_reported_in_two_parts():
     lm = scripted_lm(doubler)
     report = compiled(lm).compile_report
