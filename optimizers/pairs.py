@@ -18,10 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from anytime_dspy.checkpoint import Call, Checkpoint
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, RunError
+from anytime_dspy.files import write_lines
 from anytime_dspy.optimizers.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.markers import has_marker
-from anytime_dspy.optimizers.records import write_lines
 from anytime_dspy.optimizers.synthesis import SampledTrace, TraceGroup
 
 __all__ = ["PreferencePair", "Side", "build_pairs", "read_pairs", "select_pairs", "write_pairs"]

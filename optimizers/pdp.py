@@ -13,6 +13,7 @@ from dspy.teleprompt import Teleprompter
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
+from anytime_dspy.files import LineLog, write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.agreement import Agreement
 from anytime_dspy.optimizers.answers import AnswerKey, answer_text
@@ -20,7 +21,6 @@ from anytime_dspy.optimizers.judges import Choice, Judge, choose_judge
 from anytime_dspy.optimizers.pairs import build_pairs, select_pairs, write_pairs
 from anytime_dspy.optimizers.pairwise import Pairwise
 from anytime_dspy.optimizers.prompting import prompted
-from anytime_dspy.optimizers.records import LineLog, write_json
 from anytime_dspy.optimizers.report import CompileReport, gold_agreement
 from anytime_dspy.optimizers.synthesis import (
     OnTrace,

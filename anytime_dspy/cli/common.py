@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import dspy
 import typer
@@ -23,9 +22,10 @@ from rich.progress import (
 )
 
 from anytime_dspy.errors import DataError, ModelError, RunError
+from anytime_dspy.files import write_json
 from anytime_dspy.saved import BUDGETS_KEY
 
-__all__ = ["Budgets", "Json", "Limit", "ModelName", "Out", "Seed", "Threads", "open_lm", "progress", "write_json"]
+__all__ = ["Budgets", "Json", "Limit", "ModelName", "Out", "Seed", "Threads", "open_lm", "progress"]
 
 DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct"
 
@@ -101,22 +101,6 @@ def spread(examples: list[dspy.Example], limit: int | None) -> list[dspy.Example
     if limit is None or limit >= len(examples):
         return examples
     return [examples[place * len(examples) // limit] for place in range(limit)]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file as a whole, or not at all.
-
-    Raises:
-        RunError: It cannot be written.
-    """
-    partial = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def save_program(program: dspy.Module, path: Path, task: str) -> None:

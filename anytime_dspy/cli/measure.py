@@ -12,7 +12,8 @@ import dspy
 from rich.console import Console
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.common import progress, write_json
+from anytime_dspy.cli.common import progress
+from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.plots import Series, plot_curves
 from anytime_dspy.statistics import Difference, Summary, index_difference, summarise

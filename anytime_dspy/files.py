@@ -1,4 +1,4 @@
-"""Files that a compile leaves: JSON and JSON Lines, whole or not at all."""
+"""JSON and JSON Lines files, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def _disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another log_dir"
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
         ) from error
