@@ -35,8 +35,8 @@ def _register() -> None:
 
 def main() -> None:
     """Runs the command line; a user's error is one line on stderr and exit code 2."""
-    logging.getLogger("dspy").setLevel(logging.ERROR)
-    logging.getLogger("LiteLLM").setLevel(logging.ERROR)
+    for name in ("anytime_dspy", "dspy", "LiteLLM"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     _register()
     try:
         app()

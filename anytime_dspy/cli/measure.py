@@ -13,6 +13,7 @@ from rich.console import Console
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.cli.common import progress
+from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.plots import Series, plot_curves
@@ -109,7 +110,6 @@ def show(
 ) -> None:
     """Writes curve.png, measured.json and table.md into the folder, and prints the tables, or the report as JSON."""
     rows = [(one.label, one.summary) for one in measured]
-    picture = plot_curves([Series.of(*row) for row in rows], folder / "curve.png", title=title)
     report = {
         "title": title,
         "programs": {
@@ -123,6 +123,10 @@ def show(
     (folder / "table.md").write_text(
         "\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""])
     )
+    try:
+        picture = f"Curve: {plot_curves([Series.of(*row) for row in rows], folder / 'curve.png', title=title)}"
+    except AnytimeError as error:  # a missing picture is no reason to end a paid run in an error
+        picture = f"No curve was drawn: {error}"
     console = Console()
     if as_json:
         print(json.dumps(report, default=str))  # noqa: T201 - the machine-readable result, alone on stdout
@@ -132,5 +136,12 @@ def show(
     console.print(curve_table(rows))
     for line in lines:
         console.print(line, highlight=False)
-    console.print(f"\nCurve: {picture}", highlight=False, soft_wrap=True)
+    if judged := (more or {}).get("compile"):
+        gold = judged["gold"]
+        console.print(
+            f"Judge: {judged['reason']}. Where true quality differs, its pairs agree with it {gold['agree']} times of "
+            f"{gold['agree'] + gold['disagree']}.",
+            highlight=False,
+        )
+    console.print(f"\n{picture}", highlight=False, soft_wrap=True)
     console.print(f"All results: {folder}", highlight=False, soft_wrap=True)
