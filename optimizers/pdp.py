@@ -17,6 +17,7 @@ from anytime_dspy.files import LineLog, write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.agreement import Agreement
 from anytime_dspy.optimizers.answers import AnswerKey, answer_text
+from anytime_dspy.optimizers.checked import Checked
 from anytime_dspy.optimizers.judges import Choice, Judge, choose_judge
 from anytime_dspy.optimizers.pairs import build_pairs, select_pairs, write_pairs
 from anytime_dspy.optimizers.pairwise import Pairwise
@@ -35,7 +36,7 @@ __all__ = ["PDP"]
 
 logger = logging.getLogger(__name__)
 
-JUDGES = ("auto", "agreement", "pairwise")
+JUDGES = ("auto", "agreement", "pairwise", "checked")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class PDP(Teleprompter):
         temperature: They are sampled at, above 0.
         contrastive: Whether the worse trace is shown beside the better one; without it the recipe is PDP(+).
         judge: "agreement" (votes among the samples), "pairwise" (the LM's verdict in both orders), "auto" (the one
-            that is more reliable on these traces), or a `Judge` of your own.
+            of these two that is more reliable on these traces), "checked" (the metric's quality itself, where it can be
+            computed from the inputs alone, as Trip's can), or a `Judge` of your own.
         answer_key: Makes answers comparable; by default their text without regard to case and white space.
         threads: Runs and questions at the same time.
         seed: Of the samples, and of the pairs that reliability is measured on.
@@ -171,9 +173,10 @@ class PDP(Teleprompter):
         known: dict[str, Judge] = {
             "agreement": Agreement(key),
             "pairwise": Pairwise(answer_key=key, threads=self.threads, seed=self.seed),
+            "checked": Checked(self.metric),
         }
         if self.judge == "auto":
-            return choose_judge(tuple(known.values()), groups)
+            return choose_judge((known["agreement"], known["pairwise"]), groups)
         judge = known[self.judge] if isinstance(self.judge, str) else self.judge
         measured = judge.reliability(groups)
         if not measured.holds:

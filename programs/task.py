@@ -54,6 +54,8 @@ class Task:
             its own, it returns `n` examples, the same ones for the same arguments.
         budgets: The reasoning tokens at which the task is measured unless others are named.
         answer_tokens: Tokens that an answer may take, the field headers of the prompt format included.
+        needs_labels: Whether `quality` looks at more than an example's inputs; where it does not, a program may be
+            compiled with it.
 
     Example:
         >>> def exact(example, prediction):
@@ -76,6 +78,7 @@ class Task:
     generator: Callable[..., list[dspy.Example]] | None = None
     budgets: tuple[int, ...] = (64, 128, 256, 512)
     answer_tokens: int = 64
+    needs_labels: bool = True
 
     def program(self) -> dspy.Module:
         """Returns a fresh, uncompiled `dspy.ChainOfThought` over the task's signature."""

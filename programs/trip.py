@@ -141,5 +141,6 @@ task = Task(
     quality=quality,
     answer_key=answer_key,
     generator=generate,
+    needs_labels=False,  # the constraints stand in the request
     answer_tokens=512,  # a plan of ten cities is long
 )

@@ -119,6 +119,7 @@ def compiled_program(
         metric=AnytimeIndex(measurement.task.quality),
         samples=recipe.samples,
         contrastive=recipe.contrastive,
+        judge="auto" if measurement.task.needs_labels else "checked",
         answer_key=measurement.task.answer_key,
         threads=measurement.threads,
         seed=measurement.seed,

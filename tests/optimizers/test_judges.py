@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.errors import AnytimeError
+from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.agreement import Agreement
 from anytime_dspy.optimizers.answers import answer_text
+from anytime_dspy.optimizers.checked import Checked
 from anytime_dspy.optimizers.judges import RELIABLE, Judgement, Reliability, choose_judge
 from anytime_dspy.optimizers.pairwise import RELIABILITY_PAIRS, Pairwise
 from tests.fakes.scripted import chat, question_of, scripted_lm
@@ -217,3 +219,16 @@ def test_a_threshold_that_nobody_meets_is_an_error_that_says_who_failed():
 def test_what_a_program_did_on_its_way_is_no_answer():
     prediction = dspy.Prediction(trajectory={"thought_0": "x"}, reasoning="y", city="Rome", days=3)
     assert answer_text(prediction) == "rome\n3"
+
+
+def test_a_checked_quality_sees_the_inputs_and_no_label():
+    seen = []
+
+    def meets(example, prediction):
+        seen.append(set(example.keys()))
+        return float(prediction.answer == "a")
+
+    traces = group(("a", "b"), ("b", "b"))
+    judgement = Checked(AnytimeIndex(meets)).scores([traces])
+    assert judgement.scores == (((1.0, 0.0), (0.0, 0.0)),)
+    assert all(keys == set(traces.inputs) for keys in seen)
