@@ -11,7 +11,7 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.synthesis import TraceGroup
 
-__all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Reliability", "choose_judge"]
+__all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Orders", "Reliability", "choose_judge"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,45 @@ class Reliability:
 
 
 @dataclass(frozen=True)
+class Orders:
+    """How a judge that compares two answers fared when it was asked about each pair in both orders.
+
+    Attributes:
+        pairs: Pairs that were asked about, two verdicts each.
+        given: Those of them where both verdicts could be had.
+        same: Those of these where the same answer won in both orders; every other pair is a tie.
+        verdicts: Verdicts that could be had.
+        first: Verdicts for the answer that stood first.
+
+    Example:
+        >>> always_first = Orders(pairs=4, given=4, same=0, verdicts=8, first=8)
+        >>> always_first.consistency, always_first.tie_rate, always_first.position_bias
+        (0.0, 1.0, 1.0)
+    """
+
+    pairs: int
+    given: int
+    same: int
+    verdicts: int
+    first: int
+
+    @property
+    def consistency(self) -> float | None:
+        """The share of pairs with two verdicts in which both name the same answer; None where there was none."""
+        return self.same / self.given if self.given else None
+
+    @property
+    def tie_rate(self) -> float | None:
+        """The share of pairs that were left a tie; None where none was asked about."""
+        return 1 - self.same / self.pairs if self.pairs else None
+
+    @property
+    def position_bias(self) -> float | None:
+        """The share of verdicts for the first position, 1/2 where the place does not matter; None without verdicts."""
+        return self.first / self.verdicts if self.verdicts else None
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What a judge says.
 
@@ -53,11 +92,15 @@ class Judgement:
         judge: The judge's name.
         scores: One entry a group, in the groups' order.
         usage: What judging cost.
+        orders: Of a judge that compares two answers, how its verdicts fared in both orders.
+        labelled: Whether the judge looked at labels.
     """
 
     judge: str
     scores: tuple[GroupScores, ...]
     usage: Usage = field(default_factory=Usage)
+    orders: Orders | None = None
+    labelled: bool = False
 
 
 class Judge(Protocol):

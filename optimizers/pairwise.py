@@ -22,7 +22,7 @@ from anytime_dspy.budgeting import budget
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.answers import AnswerKey, answer_text, answer_values, key_at
-from anytime_dspy.optimizers.judges import GroupScores, Judgement, Reliability
+from anytime_dspy.optimizers.judges import GroupScores, Judgement, Orders, Reliability
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.synthesis import TraceGroup
 
@@ -139,6 +139,7 @@ class Pairwise:
             self.name,
             tuple(self._scored(group, table) for group, table in zip(groups, rates, strict=True)),
             sum((outcome.usage for outcome in outcomes), Usage()),
+            _orders(outcomes),
         )
 
     def _scored(self, group: TraceGroup, rates: dict[str, float]) -> GroupScores:
@@ -173,6 +174,17 @@ class Pairwise:
         with dspy.context(lm=self.lm) if self.lm is not None else nullcontext():
             outcomes = dict(finished(_decide, duels, self.threads))
         return [outcomes[place] for place in range(len(duels))]
+
+
+def _orders(outcomes: Sequence[_Outcome]) -> Orders:
+    letters = [letter for outcome in outcomes for letter in outcome.letters if letter is not None]
+    return Orders(
+        pairs=len(outcomes),
+        given=sum(None not in outcome.letters for outcome in outcomes),
+        same=sum(outcome.winner is not None for outcome in outcomes),
+        verdicts=len(letters),
+        first=letters.count("A"),
+    )
 
 
 def _decide(duel: _Duel) -> _Outcome:
