@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +16,71 @@ from pydantic_core import to_jsonable_python
 
 from anytime_dspy.errors import RunError
 
-__all__ = ["LineLog", "as_line", "write_json", "write_lines"]
+__all__ = ["LineLog", "append_line", "as_line", "content_hash", "write_json", "write_lines"]
+
+logger = logging.getLogger(__name__)
 
 
 class LineLog:
-    """A JSON Lines file that is begun anew and then grows by a line at a time.
+    """A JSON Lines file that grows by a line at a time; whoever opens it again goes on with it.
+
+    A line is on disk once `append` returns. A last line that was torn by a kill counts as never written. The first line
+    says what the others belong to, so that two runs never mix.
+
+    Args:
+        path: The file; it is made where it is not there.
+        fingerprint: All that decides what is written.
+
+    Attributes:
+        lines: What was there when it was opened.
 
     Raises:
-        RunError: It cannot be written.
+        RunError: The file belongs to another run, is damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fingerprint: Mapping[str, Any]) -> None:
         self._path = path
-        write_lines(path, ())
+        self._lock = threading.Lock()
+        wanted = json.loads(as_line({"fingerprint": fingerprint}))
+        with _disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            first, *self.lines = _whole_lines(path) or [wanted]
+            self._refuse_another(first, wanted)
+            if path.stat().st_size == 0:
+                append_line(path, as_line(wanted))
 
     def append(self, value: Any) -> None:
-        """Adds a line; it is handed to the operating system when this returns."""
-        with _disk(self._path), self._path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(as_line(value))
+        """Adds a line and waits until it is on disk; safe to call from several threads.
+
+        Raises:
+            RunError: It cannot be written; what was there stays whole.
+        """
+        with self._lock, _disk(self._path):
+            append_line(self._path, as_line(value))
+
+    def _refuse_another(self, first: Any, wanted: dict[str, Any]) -> None:
+        found = first.get("fingerprint") if isinstance(first, dict) else None
+        if not isinstance(found, dict):
+            raise RunError(f"{self._path} does not say which run it is of: move it away or choose another folder")
+        here = wanted["fingerprint"]
+        for key in dict.fromkeys([*here, *found]):
+            if found.get(key) != here.get(key):
+                there, now = (json.dumps(run.get(key)) for run in (found, here))
+                raise RunError(
+                    f"{self._path} is of another run: its {key} is {there}, not {now}; choose another folder"
+                )
 
 
 def as_line(value: Any) -> str:
     """Returns a value as one line of JSON; what JSON cannot hold becomes its `str`, a NaN null."""
     plain = to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64", fallback=str)
     return json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def content_hash(value: Any) -> str:
+    """Returns a short hash of a value's content; the order of a mapping's keys is no part of it."""
+    content = json.dumps(json.loads(as_line(value)), sort_keys=True)
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:
@@ -55,6 +99,44 @@ def write_json(path: Path, value: Any) -> None:
         RunError: It cannot be written.
     """
     _write(path, json.dumps(json.loads(as_line(value)), ensure_ascii=False, indent=2) + "\n")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a file and waits until it is on disk, all of it or nothing.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    content = line.encode("utf-8", "replace")  # half a surrogate pair, which models do write, becomes a question mark
+    with path.open("ab", buffering=0) as file:
+        start = os.fstat(file.fileno()).st_size
+        try:
+            written = 0
+            while written < len(content):
+                written += file.write(content[written:])
+            os.fsync(file.fileno())
+        except OSError:
+            # Half a line would swallow the next one.
+            with suppress(OSError):
+                file.truncate(start)
+            raise
+
+
+def _whole_lines(path: Path) -> list[Any]:
+    path.touch()
+    content = path.read_bytes()
+    *lines, torn = content.split(b"\n")
+    if torn:
+        logger.warning("The last line of %s was cut off while it was written: it is done again", path)
+        os.truncate(path, len(content) - len(torn))
+    return [_parsed(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _parsed(path: Path, number: int, line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise RunError(f"line {number} of {path} is damaged ({error}): restore or delete that line") from error
 
 
 def _write(path: Path, text: str) -> None:

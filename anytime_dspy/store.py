@@ -8,7 +8,7 @@ import os
 import platform
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from pydantic_core import to_jsonable_python
 
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import RunError
+from anytime_dspy.files import append_line, as_line
 
 __all__ = ["ExampleResult", "Point", "RunStore", "result_from"]
 
@@ -186,12 +187,12 @@ class RunStore:
         Raises:
             RunError: The folder cannot be written, for instance because the disk is full; what was there stays whole.
         """
-        line = _encode(asdict(result)) + b"\n"
+        line = as_line(asdict(result))
         with self._writing():
             if self._is_done(result.id):
                 logger.debug("example %s is already in %s; its first result stands", result.id, self.path)
                 return
-            _append_line(self.path / RESULTS, line)
+            append_line(self.path / RESULTS, line)
             self._results[result.id] = result
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
@@ -254,21 +255,6 @@ def _write_json(path: Path, value: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
-
-
-def _append_line(path: Path, line: bytes) -> None:
-    with path.open("ab", buffering=0) as file:
-        start = os.fstat(file.fileno()).st_size
-        try:
-            written = 0
-            while written < len(line):
-                written += file.write(line[written:])
-            os.fsync(file.fileno())
-        except OSError:
-            # Half a line would swallow the next one.
-            with suppress(OSError):
-                file.truncate(start)
-            raise
 
 
 def _read_fingerprint(folder: Path) -> dict[str, JsonValue]:

@@ -13,7 +13,7 @@ from dspy.teleprompt import Teleprompter
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
-from anytime_dspy.files import LineLog, write_json
+from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.agreement import Agreement
 from anytime_dspy.optimizers.answers import AnswerKey, answer_text
@@ -31,6 +31,7 @@ from anytime_dspy.optimizers.synthesis import (
     group_traces,
     sample_traces,
 )
+from anytime_dspy.optimizers.trace_log import TraceLog
 
 __all__ = ["PDP"]
 
@@ -157,16 +158,9 @@ class PDP(Teleprompter):
     def _sampled(
         self, student: Anytime, trainset: Sequence[dspy.Example], folder: Path | None, on_trace: OnTrace | None
     ) -> list[SampledTrace]:
-        log = None if folder is None else LineLog(folder / "traces.jsonl")
-
-        def finished(trace: SampledTrace) -> None:
-            if log:
-                log.append(trace)
-            if on_trace:
-                on_trace(trace)
-
         sampling = Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads)
-        return sample_traces(student, trainset, sampling, on_trace=finished)
+        log = TraceLog(folder / "traces.jsonl") if folder else None
+        return sample_traces(student, trainset, sampling, log=log, on_trace=on_trace)
 
     def _chosen_judge(self, groups: Sequence[TraceGroup]) -> Choice:
         key = self.answer_key or answer_text

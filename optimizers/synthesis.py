@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -12,52 +12,17 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.budgeting import budget
-from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import AnytimeError
+from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.styles import STYLES, Style
+from anytime_dspy.optimizers.trace_log import TraceLog
+from anytime_dspy.optimizers.traces import SampledTrace, TraceGroup, group_traces
+from anytime_dspy.sweep import program_hash
 
 __all__ = ["OnTrace", "SampledTrace", "Sampling", "TraceGroup", "group_traces", "sample_traces"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SampledTrace:
-    """One run of the student on one training example, cut and answered at every budget.
-
-    Attributes:
-        example_index: The example's place in the training set.
-        style: The name of the style that it was sampled under.
-        sample: Which of the example's samples it is, from 0.
-        seed: What told this sample's calls apart: their rollout id, and their seed where the engine takes one.
-        checkpoints: One a budget, in ascending order.
-        usage: What it really cost: the run, and the answers forced at the budgets that it did not end within.
-    """
-
-    example_index: int
-    style: str
-    sample: int
-    seed: int
-    checkpoints: tuple[Checkpoint, ...]
-    usage: Usage
-
-
-@dataclass(frozen=True)
-class TraceGroup:
-    """The traces of one example: what a judge compares with each other.
-
-    Attributes:
-        example_index: The example's place in the training set.
-        instructions: What the student is told to do.
-        inputs: The example's input fields.
-        traces: At least one, in the order of their samples.
-    """
-
-    example_index: int
-    instructions: str
-    inputs: Mapping[str, Any]
-    traces: tuple[SampledTrace, ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +34,7 @@ class Sampling:
         samples: Traces of each example, spread evenly over the styles.
         temperature: Above 0, for reasoning and answers alike.
         seed: The same seed gives the same traces where the LM repeats itself, and fresh ones to a caching LM else.
+        round: Which round of sampling this is, from 0; each has seeds of its own.
         styles: What to sample under, in turn.
         threads: Runs at the same time.
     """
@@ -77,6 +43,7 @@ class Sampling:
     samples: int = 6
     temperature: float = 0.9
     seed: int = 0
+    round: int = 0
     styles: tuple[Style, ...] = STYLES
     threads: int = 1
 
@@ -86,7 +53,12 @@ OnTrace = Callable[[SampledTrace], None]
 
 
 def sample_traces(
-    student: Anytime, trainset: Sequence[dspy.Example], sampling: Sampling, *, on_trace: OnTrace | None = None
+    student: Anytime,
+    trainset: Sequence[dspy.Example],
+    sampling: Sampling,
+    *,
+    log: TraceLog | None = None,
+    on_trace: OnTrace | None = None,
 ) -> list[SampledTrace]:
     """Runs the student several times on each example.
 
@@ -98,25 +70,38 @@ def sample_traces(
         student: The program; it is copied, never changed.
         trainset: Examples with their inputs set; labels are not looked at.
         sampling: How many, how hot, in which styles.
-        on_trace: Called with each trace as it finishes.
+        log: Where given, each trace is kept there as it finishes, and those that are there are not sampled again.
+        on_trace: Called with each trace as it finishes, and with each that the log had.
 
     Returns:
         Traces ordered by example, then by sample. Runs that failed are logged and left out.
 
     Raises:
         AnytimeError: Every run failed, or the program cannot be run under a budget at all.
+        RunError: The log is of another sampling, is damaged, or cannot be written.
     """
+    known = log.open(student, _fingerprint(student, trainset, sampling)) if log else []
+    traces = {(trace.example_index, trace.sample): trace for trace in known}
+    for trace in traces.values():
+        if on_trace:
+            on_trace(trace)
     variants = [_Variant.of(student, sampling, sample) for sample in range(sampling.samples)]
     # All samples of an example in a row: an engine's prefix cache then still holds its prompt.
-    runs = [(place, example, variant) for place, example in enumerate(trainset) for variant in variants]
-    traces: list[tuple[int, SampledTrace]] = []
+    runs = [
+        (place, example, variant)
+        for place, example in enumerate(trainset)
+        for variant in variants
+        if (place, variant.sample) not in traces
+    ]
     failures: list[Exception] = []
     for order, outcome in finished(_run, runs, sampling.threads):
         if isinstance(outcome, Exception):
             failures.append(outcome)
             logger.warning("A run on training example %d failed: %s", runs[order][0], outcome)
             continue
-        traces.append((order, outcome))
+        traces[outcome.example_index, outcome.sample] = outcome
+        if log:
+            log.append(outcome)
         if on_trace:
             on_trace(outcome)
     if not traces:
@@ -124,27 +109,25 @@ def sample_traces(
         raise AnytimeError(
             f"none of the {len(runs)} runs of the student gave a trace ({reason}): mend the LM or program"
         )
-    return [trace for _, trace in sorted(traces, key=lambda ordered: ordered[0])]
+    return [traces[key] for key in sorted(traces)]
 
 
-def group_traces(
-    student: Anytime, trainset: Sequence[dspy.Example], traces: Sequence[SampledTrace]
-) -> list[TraceGroup]:
-    """Puts the traces of each example together; an example without traces has no group.
-
-    Args:
-        student: The program that was sampled, for its instructions.
-        trainset: The examples.
-        traces: As `sample_traces` returned them.
-    """
-    instructions = "\n\n".join(predictor.signature.instructions for predictor in student.predictors())
-    found: dict[int, list[SampledTrace]] = {}
-    for trace in traces:
-        found.setdefault(trace.example_index, []).append(trace)
-    return [
-        TraceGroup(index, instructions, trainset[index].inputs().toDict(), tuple(group))
-        for index, group in sorted(found.items())
-    ]
+def _fingerprint(student: Anytime, trainset: Sequence[dspy.Example], sampling: Sampling) -> dict[str, Any]:
+    predictors = student.predictors()
+    return {
+        "student": program_hash(student),
+        "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in predictors],
+        "budgets": student.state.dump_state(),
+        "samples": sampling.samples,
+        "temperature": sampling.temperature,
+        "seed": sampling.seed,
+        "round": sampling.round,
+        "styles": {
+            style.name: content_hash([style.render(p.signature.instructions, student.budgets) for p in predictors])
+            for style in sampling.styles
+        },
+        "trainset": content_hash([example.inputs().toDict() for example in trainset]),
+    }
 
 
 @dataclass(frozen=True)
@@ -159,7 +142,7 @@ class _Variant:
     @classmethod
     def of(cls, student: Anytime, sampling: Sampling, sample: int) -> _Variant:
         style = sampling.styles[sample % len(sampling.styles)]
-        seed = random.Random(f"{sampling.seed}/{sample}").randrange(2**31)
+        seed = random.Random(f"{sampling.seed}/{sampling.round}/{sample}").randrange(2**31)
         program = student.deepcopy()
         for predictor in program.predictors():
             rendered = style.render(predictor.signature.instructions, student.budgets)

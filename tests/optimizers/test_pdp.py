@@ -155,7 +155,7 @@ def test_failed_runs_are_counted():
 
 def test_the_log_folder_holds_traces_pairs_and_the_report(tmp_path):
     report = compiled(log_dir=tmp_path / "log").compile_report
-    traces = [json.loads(line) for line in (tmp_path / "log" / "traces.jsonl").read_text().splitlines()]
+    _, *traces = [json.loads(line) for line in (tmp_path / "log" / "traces.jsonl").read_text().splitlines()]
     assert len(traces) == report.traces
     assert {trace["style"] for trace in traces} == {style.name for style in STYLES}
     assert [point["budget"] for point in traces[0]["checkpoints"]] == [4, 8, 16]
@@ -170,10 +170,12 @@ def test_the_log_folder_holds_traces_pairs_and_the_report(tmp_path):
     assert written["gold"] == {"pairs": report.pairs, "agree": report.pairs, "disagree": 0}
 
 
-def test_compiling_again_into_the_same_folder_begins_its_traces_anew(tmp_path):
-    for _ in range(2):
-        compiled(log_dir=tmp_path)
-    assert len((tmp_path / "traces.jsonl").read_text().splitlines()) == 24
+def test_compiling_again_into_the_same_folder_samples_no_trace_twice(tmp_path):
+    lm = scripted_lm(doubler)
+    first, again = (compiled(lm, log_dir=tmp_path) for _ in range(2))
+    assert first.dump_state() == again.dump_state()
+    assert first.compile_report.synthesis == again.compile_report.synthesis
+    assert sum("Two candidate" not in prompt_of(r) for r in lm.engine.requests) == first.compile_report.synthesis.calls
 
 
 def test_the_same_seed_compiles_the_same_program_with_any_number_of_threads():
