@@ -24,7 +24,7 @@ from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.markers import has_marker
 from anytime_dspy.optimizers.synthesis import SampledTrace, TraceGroup
 
-__all__ = ["PreferencePair", "Side", "build_pairs", "read_pairs", "select_pairs", "write_pairs"]
+__all__ = ["PreferencePair", "Side", "build_pairs", "distance", "read_pairs", "select_pairs", "write_pairs"]
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,15 @@ def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
         here = [pair for pair in pairs if pair.budget == budget]
         used = {pair.example_index for pair in taken}
         fresh = [pair for pair in here if pair.example_index not in used] or here
-        novelty = {id(pair): min((_distance(pair, other) for other in taken), default=1.0) for pair in fresh}
+        novelty = {id(pair): min((distance(pair, other) for other in taken), default=1.0) for pair in fresh}
         taken.append(max(fresh, key=lambda pair: (*_merit(pair), novelty[id(pair)])))
     return taken
+
+
+def distance(pair: PreferencePair, other: PreferencePair) -> float:
+    """Returns how unlike two pairs' problems are, in [0, 1]: the Jaccard distance of the words of their inputs."""
+    here, there = _words(pair.inputs), _words(other.inputs)
+    return 1.0 - len(here & there) / len(here | there) if here | there else 0.0
 
 
 def write_pairs(path: Path, pairs: Iterable[PreferencePair], selected: Sequence[PreferencePair] = ()) -> None:
@@ -257,11 +263,6 @@ def _merit(pair: PreferencePair) -> tuple[float, bool, bool, bool, float]:
     chosen = pair.chosen
     # Rounded, so that equal gaps are equal and areas that hardly differ leave room for what is asked next.
     return round(pair.gap, 6), chosen.worked_out, chosen.complete, pair.earned, round(chosen.area, 1)
-
-
-def _distance(pair: PreferencePair, other: PreferencePair) -> float:
-    here, there = _words(pair.inputs), _words(other.inputs)
-    return 1.0 - len(here & there) / len(here | there) if here | there else 0.0
 
 
 def _words(inputs: Mapping[str, Any]) -> frozenset[str]:

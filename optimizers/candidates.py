@@ -1,0 +1,81 @@
+"""Sets of preference pairs to try in a prompt: good ones, of problems that are unlike each other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+import dspy
+
+from anytime_dspy.files import content_hash
+from anytime_dspy.optimizers.pairs import PreferencePair, distance
+
+__all__ = ["PairSet", "candidate_sets", "pairs_for"]
+
+PairSet = tuple[PreferencePair, ...]
+"""Pairs that are shown together, ordered by budget."""
+
+DRAWS = 20
+"""For each set that is wanted, the sets that are drawn before giving up: with few examples there are no more."""
+
+
+def pairs_for(pairs: Iterable[PreferencePair], *, excluding: Iterable[dspy.Example]) -> list[PreferencePair]:
+    """Returns the pairs that may be shown where these examples are asked: none that was made from one of them.
+
+    Args:
+        pairs: Of any examples.
+        excluding: Examples with their inputs set. They are known by the content of their inputs, so that a copy of an
+            example in another data set is found too.
+    """
+    asked = {content_hash(example.inputs().toDict()) for example in excluding}
+    return [pair for pair in pairs if content_hash(pair.inputs) not in asked]
+
+
+def candidate_sets(pairs: Sequence[PreferencePair], k: int, size: int, seed: int = 0) -> list[PairSet]:
+    """Draws different sets of pairs, each of unlike problems.
+
+    Each set takes the budgets in turn, and at each the pair with the largest product of its gap and of how unlike its
+    problem is to those in the set (`distance`); of equals the one whose chosen trace worked its answer out, else has
+    the larger area under its own curve. Where there are others, no trace is shown that was right before it reasoned.
+    The first set looks at all examples, each other one at a half of them, drawn by the seed.
+
+    Args:
+        pairs: As `build_pairs` returned them.
+        k: Sets wanted, at least 1.
+        size: Pairs in a set, at least 1.
+        seed: The same seed draws the same sets.
+
+    Returns:
+        At most `k` sets, fewer where there are not as many. No example is in a set twice, so a set is smaller than
+        `size` where there are fewer examples.
+    """
+    examples = sorted({pair.example_index for pair in pairs})
+    drawn: dict[frozenset[tuple[int, int]], PairSet] = {}
+    for draw in range(k * DRAWS):
+        rng = random.Random(f"{seed}/{draw}")
+        looked_at = set(rng.sample(examples, max(min(size, len(examples)), len(examples) // 2)) if draw else examples)
+        chosen = _set_of([pair for pair in pairs if pair.example_index in looked_at], size)
+        drawn.setdefault(frozenset((pair.example_index, pair.budget) for pair in chosen), chosen)
+        if len(drawn) == k:
+            break
+    return [chosen for chosen in drawn.values() if chosen]
+
+
+def _set_of(pairs: Sequence[PreferencePair], size: int) -> PairSet:
+    budgets = sorted({pair.budget for pair in pairs})
+    taken: list[PreferencePair] = []
+    left = list(pairs)
+    while left and len(taken) < size:
+        budget = budgets[len(taken) % len(budgets)]
+        # An example that only another budget has pairs of is better than none.
+        here = [pair for pair in left if pair.budget == budget] or left
+        able = [pair for pair in here if pair.earned] or here
+        taken.append(max(able, key=lambda pair: _merit(pair, taken)))
+        left = [pair for pair in left if pair.example_index != taken[-1].example_index]
+    return tuple(sorted(taken, key=lambda pair: pair.budget))
+
+
+def _merit(pair: PreferencePair, taken: Sequence[PreferencePair]) -> tuple[float, bool, float]:
+    novelty = min((distance(pair, other) for other in taken), default=1.0)
+    # Rounded, so that equals are equal.
+    return round(pair.gap * novelty, 6), pair.chosen.worked_out, pair.chosen.area

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import dspy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anytime_dspy.optimizers.candidates import candidate_sets, pairs_for
+from anytime_dspy.optimizers.judges import Judgement
+from anytime_dspy.optimizers.pairs import build_pairs
+from tests.optimizers.made import group
+
+SHARING = [f"{name} shares {n} pens among {n} friends" for n, name in enumerate(["Ann", "Bob", "Cid", "Dee"], start=2)]
+OTHERS = ["a train leaves at noon", "how old is the captain", "paint covers which wall area"]
+
+
+def pairs_of(problems, gaps=None):
+    """Two pairs a problem, at budgets 16 and 32, whose chosen traces get better with their reasoning."""
+    gaps = gaps or [1.0] * len(problems)
+    groups = [group(("a", "b"), ("c", "d"), index=place, problem=problem) for place, problem in enumerate(problems)]
+    return build_pairs(groups, Judgement("test", tuple(((gap / 2, gap), (0.0, 0.0)) for gap in gaps)))
+
+
+def problems_of(pair_set):
+    return {pair.inputs["question"] for pair in pair_set}
+
+
+def test_a_set_holds_unlike_problems_and_not_the_easiest_kind_again_and_again():
+    # The sharing problems have the larger gaps: by the gap alone all four pairs would be theirs.
+    pairs = pairs_of([*SHARING, *OTHERS], [1.0] * 4 + [0.9] * 3)
+    [first] = candidate_sets(pairs, 1, 4)
+    assert len(problems_of(first) & set(OTHERS)) >= 2
+    assert [pair.budget for pair in first] == [16, 16, 32, 32]
+    assert max(pair.gap for pair in first if pair.budget == 16) == 0.5  # the first one taken is the best of all
+
+
+def test_sets_differ_and_the_same_seed_draws_the_same():
+    pairs = pairs_of([*SHARING, *OTHERS])
+    sets, again, other = (candidate_sets(pairs, 5, 3, seed) for seed in (0, 0, 1))
+    assert len(sets) == 5
+    assert len({frozenset((p.example_index, p.budget) for p in pair_set) for pair_set in sets}) == 5
+    assert sets == again
+    assert sets != other
+    assert sets[0] == other[0]  # the one that looks at every example
+
+
+def test_where_there_are_few_examples_there_are_few_sets():
+    assert [len(pair_set) for pair_set in candidate_sets(pairs_of(["only one"]), 6, 4)] == [1]
+    assert candidate_sets([], 3, 2) == []
+
+
+def test_a_trace_that_was_right_before_it_reasoned_is_taken_only_where_nothing_else_is_left():
+    early = build_pairs([group(("a", "b"), ("c", "d"), problem="easy")], Judgement("test", (((1.0, 1.0), (0.0, 0.0)),)))
+    earned = pairs_of(["first", "second"], [0.6, 0.6])[2:]
+    [chosen] = candidate_sets([pair for pair in early + earned if pair.budget == 32], 1, 1)
+    assert problems_of(chosen) == {"second"}
+    assert candidate_sets(early[1:], 1, 1) == [tuple(early[1:])]
+
+
+@given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 5), st.integers(0, 99))
+def test_no_example_is_in_a_set_twice(examples, size, k, seed):
+    pairs = pairs_of([*SHARING, *OTHERS][:examples])
+    for pair_set in candidate_sets(pairs, k, size, seed):
+        assert len(problems_of(pair_set)) == len(pair_set) == min(size, examples)
+
+
+def test_an_example_never_sees_a_pair_made_from_itself():
+    pairs = pairs_of(SHARING)
+    copy = dspy.Example(question=SHARING[1], answer="1", id="elsewhere").with_inputs("question")
+    left = pairs_for(pairs, excluding=[copy])
+    assert {pair.inputs["question"] for pair in left} == set(SHARING) - {SHARING[1]}
