@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anytime_dspy.optimizers.answers import AnswerKey, answer_text, key_at
+from anytime_dspy.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.optimizers.judges import GroupScores, Judgement, Reliability
 from anytime_dspy.optimizers.synthesis import TraceGroup
 

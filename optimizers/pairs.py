@@ -15,11 +15,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from anytime_dspy.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.checkpoint import Call, Checkpoint
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.files import write_lines
-from anytime_dspy.optimizers.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.markers import has_marker
 from anytime_dspy.optimizers.synthesis import SampledTrace, TraceGroup

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import dspy
 
+from anytime_dspy.answers import AnswerKey, answer_text, answer_values, key_at
 from anytime_dspy.budgeting import budget
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.optimizers.answers import AnswerKey, answer_text, answer_values, key_at
 from anytime_dspy.optimizers.judges import GroupScores, Judgement, Orders, Reliability
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.synthesis import TraceGroup

@@ -10,13 +10,13 @@ from pathlib import Path
 import dspy
 from dspy.teleprompt import Teleprompter
 
+from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
 from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.agreement import Agreement
-from anytime_dspy.optimizers.answers import AnswerKey, answer_text
 from anytime_dspy.optimizers.checked import Checked
 from anytime_dspy.optimizers.judges import Choice, Judge, choose_judge
 from anytime_dspy.optimizers.pairs import build_pairs, select_pairs, write_pairs

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anytime_dspy.answers import answer_text
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.agreement import Agreement
-from anytime_dspy.optimizers.answers import answer_text
 from anytime_dspy.optimizers.checked import Checked
 from anytime_dspy.optimizers.judges import RELIABLE, Judgement, Reliability, choose_judge
 from anytime_dspy.optimizers.pairwise import RELIABILITY_PAIRS, Pairwise
