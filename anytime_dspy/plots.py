@@ -59,7 +59,7 @@ class Series:
             committed=tuple(estimate.value for estimate in committed),
             low=tuple(estimate.low for estimate in committed),
             high=tuple(estimate.high for estimate in committed),
-            best_so_far=tuple(point.best_so_far for point in summary.points),
+            best_so_far=tuple(point.best_so_far.value for point in summary.points),
         )
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from anytime_dspy.budgets import check_same_grid
 from anytime_dspy.curve import AnytimeCurve, Axis, anytime_index
-from anytime_dspy.errors import AnytimeError, RunError
+from anytime_dspy.errors import RunError
+from anytime_dspy.intervals import Estimate, Interval, bootstrap_interval, estimates
+from anytime_dspy.paired import Difference, paired_difference
+from anytime_dspy.stability import Stability, stability
 from anytime_dspy.store import ExampleResult
 
 __all__ = [
@@ -27,47 +27,11 @@ __all__ = [
     "index_difference",
     "item_indices",
     "paired_difference",
+    "paired_results",
     "summarise",
 ]
 
 Floats = NDArray[np.float64]
-
-# Resampled values held in memory at once: 4 MB, which stays in the cache.
-_BATCH_VALUES = 500_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval; both ends are NaN where one item alone says nothing about the spread."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over items with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much higher the second of two runs is on the same items, with the interval of that mean.
-
-    Attributes:
-        mean: After minus before, averaged over items.
-        low: Lower end of the interval.
-        high: Upper end.
-        n: Items.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -77,13 +41,13 @@ class PointSummary:
     Attributes:
         budget: Reasoning tokens.
         committed: Mean quality of the answers at this budget, with its interval.
-        best_so_far: Mean over items of the best quality up to this budget.
+        best_so_far: Mean over items of the best quality up to this budget, with its interval.
         answer_rate: Share of items with an answer that could be read.
     """
 
     budget: int
     committed: Estimate
-    best_so_far: float
+    best_so_far: Estimate
     answer_rate: float
 
 
@@ -112,6 +76,7 @@ class Summary:
         index_of_mean_curve: Best-so-far index of the mean curve, in which guessing gains nothing.
         answer_rate: Share of answers that could be read, over items and budgets; the others count 0.
         tokens: Means per item at the largest budget. Smaller budgets reuse that trace, so they do not add up.
+        stability: Where answers settle, and how often they turn worse.
     """
 
     n: int
@@ -123,6 +88,7 @@ class Summary:
     index_of_mean_curve: float
     answer_rate: float
     tokens: TokenMeans
+    stability: Stability
 
     @property
     def curve(self) -> AnytimeCurve:
@@ -149,73 +115,6 @@ class Summary:
         return self.curve.tokens_to(target)
 
 
-def bootstrap_interval(
-    values: ArrayLike,
-    *,
-    statistic: Callable[..., Any] = np.mean,
-    confidence: float = 0.95,
-    resamples: int = 9_999,
-    seed: int = 0,
-) -> Interval:
-    """Bootstraps an interval by resampling items.
-
-    Bias-corrected and accelerated (Efron 1987, as in scipy.stats.bootstrap): it keeps its level better than percentiles
-    on the skewed scores that hard tasks give. Where it is undefined the percentiles stand in.
-
-    Args:
-        values: Shape (n,), one number an item. Reduce an item's checkpoints or samples to one number first, so that
-            the item is resampled as a whole.
-        statistic: Called as `statistic(array, axis=-1)`, such as np.mean or np.median.
-        confidence: The level.
-        resamples: Resampled data sets.
-        seed: Of the resampling; the same seed gives the same interval.
-
-    Returns:
-        The interval; NaN at both ends for one item, no width for constant data.
-
-    Raises:
-        AnytimeError: No items, or values that are not finite.
-
-    >>> bootstrap_interval([0.25, 0.25, 0.25])
-    Interval(low=0.25, high=0.25)
-    """
-    data = np.asarray(values, dtype=np.float64)
-    if data.ndim != 1 or data.size == 0 or not np.isfinite(data).all():
-        raise AnytimeError(f"an interval needs one finite number an item, got an array of shape {data.shape}")
-    return _intervals(data[np.newaxis], statistic=statistic, confidence=confidence, resamples=resamples, seed=seed)[0]
-
-
-def paired_difference(
-    before: Mapping[str, float],
-    after: Mapping[str, float],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 9_999,
-    seed: int = 0,
-) -> Difference:
-    """Compares two runs item by item.
-
-    Args:
-        before: A number for each item id.
-        after: The same items' numbers in the other run.
-        confidence: The level of the interval.
-        resamples: Resampled data sets.
-        seed: Of the resampling.
-
-    Raises:
-        RunError: The two do not hold the same items.
-
-    >>> paired_difference({"a": 0.0, "b": 0.5}, {"b": 0.75, "a": 0.25})
-    Difference(mean=0.25, low=0.25, high=0.25, n=2)
-    """
-    unpaired = sorted(before.keys() ^ after.keys())
-    if unpaired:
-        raise RunError(f"only one run has item {unpaired[0]!r} ({len(unpaired)} such in all): measure the same items")
-    gains = np.array([after[item] - before[item] for item in sorted(before)], dtype=np.float64)
-    interval = bootstrap_interval(gains, confidence=confidence, resamples=resamples, seed=seed)
-    return Difference(float(gains.mean()), interval.low, interval.high, len(gains))
-
-
 def item_indices(
     results: Sequence[ExampleResult], *, best_so_far: bool = True, axis: Axis = "linear", q_max: float = 1.0
 ) -> dict[str, float]:
@@ -240,13 +139,38 @@ def index_difference(
 ) -> Difference:
     """Compares the Anytime Index of two runs, paired by item, with a 95% interval.
 
+    Items that could not be run in one of the two are left out.
+
     Raises:
         BudgetError: The runs were measured at different budgets.
-        RunError: The two did not measure the same items.
+        RunError: The two did not try the same items, or an id stands for unlike items.
     """
-    check_same_grid([_grid(_measured(before)), _grid(_measured(after))])
-    pair = [item_indices(run, best_so_far=best_so_far, axis=axis, q_max=q_max) for run in (before, after)]
+    pair = [item_indices(run, best_so_far=best_so_far, axis=axis, q_max=q_max) for run in paired_results(before, after)]
     return paired_difference(*pair, seed=seed)
+
+
+def paired_results(
+    before: Sequence[ExampleResult], after: Sequence[ExampleResult]
+) -> tuple[list[ExampleResult], list[ExampleResult]]:
+    """Returns what two runs measured both, in one order.
+
+    Raises:
+        BudgetError: The runs were measured at different budgets, or have no measured item in common.
+        RunError: The two did not try the same items, or an id stands for unlike items.
+    """
+    first, second = ({result.id: result for result in run} for run in (before, after))
+    alone = sorted(first.keys() ^ second.keys())
+    if alone:
+        raise RunError(
+            f"only one run has item {alone[0]!r} ({len(alone)} such in all): give both the same --limit and data"
+        )
+    unlike = sorted(item for item in first if first[item].inputs != second[item].inputs)
+    if unlike:
+        raise RunError(f"item {unlike[0]!r} is another one in each run: measure both on the same data")
+    common = {item for item in first if first[item].error is None and second[item].error is None}
+    one, other = (_measured([run[item] for item in common]) for run in (first, second))
+    check_same_grid([_grid(one), _grid(other)])
+    return one, other
 
 
 def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max: float = 1.0, seed: int = 0) -> Summary:
@@ -264,24 +188,34 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
     measured = _measured(results)
     budgets = _grid(measured)
     committed = _qualities(measured)
-    best_so_far = np.maximum.accumulate(committed, axis=1).mean(axis=0)
+    best_so_far = np.maximum.accumulate(committed, axis=1)
     answered = np.array([[point.answered for point in result.points] for result in measured], dtype=np.float64)
     best, at_hand = (
         anytime_index(committed, budgets, best_so_far=oracle, axis=axis, q_max=q_max) for oracle in (True, False)
     )
-    index_best, index_committed, *at_budgets = _estimates(np.vstack([best, at_hand, committed.T]), seed)
+    index_best, index_committed = estimates(np.vstack([best, at_hand]), bounds=(0.0, 1.0), seed=seed)
+    at_budgets = estimates(np.vstack([committed.T, best_so_far.T]), bounds=(0.0, q_max), seed=seed)
     # Rounding may lift the mean of items at the ceiling above it.
     mean_curve = np.minimum(committed.mean(axis=0), q_max)
     return Summary(
         n=len(measured),
         failed=len(results) - len(measured),
         axis=axis,
-        points=tuple(map(PointSummary, budgets, at_budgets, best_so_far.tolist(), answered.mean(axis=0).tolist())),
+        points=tuple(
+            map(
+                PointSummary,
+                budgets,
+                at_budgets[: len(budgets)],
+                at_budgets[len(budgets) :],
+                answered.mean(axis=0).tolist(),
+            )
+        ),
         index_best=index_best,
         index_committed=index_committed,
         index_of_mean_curve=anytime_index(mean_curve, budgets, axis=axis, q_max=q_max),
         answer_rate=float(answered.mean()),
         tokens=_token_means(measured),
+        stability=stability(measured),
     )
 
 
@@ -303,47 +237,3 @@ def _token_means(measured: Sequence[ExampleResult]) -> TokenMeans:
     spent = [result.points[-1].usage for result in measured]
     columns = [(u.prompt_tokens, u.reasoning_tokens, u.answer_tokens, u.hidden_tokens) for u in spent]
     return TokenMeans(*np.mean(columns, axis=0).tolist())
-
-
-def _estimates(rows: Floats, seed: int) -> list[Estimate]:
-    intervals = _intervals(rows, statistic=np.mean, confidence=0.95, resamples=9_999, seed=seed)
-    return [Estimate(float(row.mean()), i.low, i.high) for row, i in zip(rows, intervals, strict=True)]
-
-
-def _intervals(
-    rows: Floats, *, statistic: Callable[..., Any], confidence: float, resamples: int, seed: int
-) -> list[Interval]:
-    """One interval for each row of shape (rows, n); all rows see the same resampled items."""
-    count, n = rows.shape
-    if n < 2:
-        return [Interval(math.nan, math.nan)] * count
-    constant = rows.max(axis=1) == rows.min(axis=1)
-    low = np.where(constant, rows[:, 0], math.nan)
-    high = low.copy()
-    for method in ("BCa", "percentile"):
-        missing = np.isnan(low) | np.isnan(high)
-        if missing.any():
-            low[missing], high[missing] = _bootstrap(rows[missing], statistic, confidence, resamples, seed, method)
-    return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-
-
-def _bootstrap(
-    rows: Floats, statistic: Callable[..., Any], confidence: float, resamples: int, seed: int, method: Any
-) -> tuple[Floats, Floats]:
-    """Shape (rows,) twice; NaN where the method is undefined for a row."""
-    from scipy import stats  # slow to import
-
-    with warnings.catch_warnings():
-        # scipy warns of what the NaN says already.
-        warnings.simplefilter("ignore")
-        interval = stats.bootstrap(
-            (rows,),
-            statistic,
-            n_resamples=resamples,
-            batch=max(1, _BATCH_VALUES // rows.size),
-            axis=-1,
-            confidence_level=confidence,
-            method=method,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-    return np.asarray(interval.low), np.asarray(interval.high)

@@ -74,11 +74,11 @@ def difference_lines(differences: Sequence[tuple[str, Difference]]) -> list[str]
     Args:
         differences: What was compared, and its paired difference.
 
-    >>> difference_lines([("Anytime Index (committed)", Difference(0.0642, 0.0121, 0.118, 60))])
-    ['Anytime Index (committed): +0.064 [+0.012, +0.118] on 60 paired items: higher']
+    >>> difference_lines([("Anytime Index (committed)", Difference(0.0642, 0.0121, 0.118, 60, 0.0182))])
+    ['Anytime Index (committed): +0.064 [+0.012, +0.118] on 60 paired items, p = 0.018: higher']
     """
     return [
-        f"{label}: {d.mean:+.3f} {_interval(d.low, d.high, '+.3f')} on {d.n} paired items: {_verdict(d)}"
+        f"{label}: {d.mean:+.3f} {_interval(d.low, d.high, '+.3f')} on {d.n} paired items, p = {d.p:.3f}: {_verdict(d)}"
         for label, d in differences
     ]
 

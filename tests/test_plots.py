@@ -108,9 +108,9 @@ def test_what_cannot_be_compared_is_not_put_in_one_table(rows):
     ],
 )
 def test_a_difference_is_called_one_only_where_its_interval_leaves_out_zero(low, high, verdict):
-    (line,) = difference_lines([("Final", Difference((low + high) / 2, low, high, 30))])
+    (line,) = difference_lines([("Final", Difference((low + high) / 2, low, high, 30, 0.5))])
     assert line.startswith("Final: ")
-    assert line.endswith(f"on 30 paired items: {verdict}")
+    assert line.endswith(f"on 30 paired items, p = 0.500: {verdict}")
 
 
 def test_plot_is_a_picture_that_depends_on_its_data_alone(rows, tmp_path):

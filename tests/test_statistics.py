@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,17 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.curve import anytime_index
-from anytime_dspy.errors import AnytimeError, BudgetError, RunError
+from anytime_dspy.errors import BudgetError, RunError
 from anytime_dspy.statistics import (
-    Interval,
     bootstrap_interval,
     index_difference,
     item_indices,
-    paired_difference,
     summarise,
 )
 from anytime_dspy.store import ExampleResult, result_from
@@ -52,91 +48,6 @@ def run(matrix: np.ndarray) -> list[ExampleResult]:
     return [result(f"item {number}", row.tolist()) for number, row in enumerate(matrix)]
 
 
-@pytest.mark.parametrize("statistic", [np.mean, np.median])
-def test_interval_agrees_with_scipy(statistic):
-    values = np.random.default_rng(3).beta(0.5, 1.5, size=40)
-    theirs = stats.bootstrap((values,), statistic, method="BCa", rng=np.random.default_rng(5)).confidence_interval
-    ours = bootstrap_interval(values, statistic=statistic, seed=5)
-    assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high, abs=1e-12))
-
-
-@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
-def test_same_seed_same_interval(values, seed):
-    first, again = (bootstrap_interval(values, resamples=99, seed=seed) for _ in range(2))
-    assert repr(first) == repr(again)
-
-
-@given(st.lists(st.floats(0.0, 1.0, allow_subnormal=False), min_size=2, max_size=30))
-def test_interval_lies_within_the_data(values):
-    interval = bootstrap_interval(values, resamples=199)
-    assert min(values) - 1e-12 <= interval.low <= interval.high <= max(values) + 1e-12
-
-
-def test_another_seed_gives_another_interval():
-    values = np.random.default_rng(3).random(40)
-    assert bootstrap_interval(values, seed=0) != bootstrap_interval(values, seed=1)
-
-
-def test_one_item_says_nothing_about_the_spread():
-    interval = bootstrap_interval([0.5])
-    assert math.isnan(interval.low)
-    assert math.isnan(interval.high)
-
-
-@pytest.mark.parametrize("constant", [0.0, 0.1, 1.0])
-def test_constant_data_have_an_interval_without_width(constant):
-    assert bootstrap_interval([constant] * 7) == Interval(constant, constant)
-
-
-def test_percentiles_stand_in_where_the_correction_is_undefined():
-    # Leaving out any one item leaves this median alone, so there is no acceleration to compute.
-    values = [0.0, 0.5, 0.5, 0.5, 1.0]
-    interval = bootstrap_interval(values, statistic=np.median)
-    assert 0.0 <= interval.low <= 0.5 <= interval.high <= 1.0
-
-
-def test_a_higher_confidence_is_a_wider_interval():
-    values = np.random.default_rng(3).random(40)
-    narrow, wide = (bootstrap_interval(values, confidence=level) for level in (0.5, 0.99))
-    assert wide.low < narrow.low < narrow.high < wide.high
-
-
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    rng = np.random.default_rng(11)
-    covered = 0
-    for _ in range(200):
-        interval = bootstrap_interval(rng.random(30) < 0.4, resamples=499)
-        covered += interval.low <= 0.4 <= interval.high
-    assert 0.89 <= covered / 200 <= 0.99
-
-
-@pytest.mark.parametrize("values", [[], [0.5, float("nan")], [[0.1, 0.2], [0.3, 0.4]]])
-def test_unusable_values_are_refused(values):
-    with pytest.raises(AnytimeError, match="one finite number an item"):
-        bootstrap_interval(values)
-
-
-def test_difference_is_paired_by_item_and_not_by_position():
-    rng = np.random.default_rng(2)
-    before = {f"item {number}": float(value) for number, value in enumerate(rng.random(50))}
-    after = {item: before[item] + 0.1 for item in reversed(list(before))}
-    difference = paired_difference(before, after)
-    # Unpaired, spread of 0.29 an item would make this interval 0.2 wide.
-    assert (difference.mean, difference.n) == (pytest.approx(0.1), 50)
-    assert difference.high - difference.low < 1e-12
-
-
-def test_difference_depends_on_no_order():
-    rng = np.random.default_rng(2)
-    before, after = ({str(item): float(value) for item, value in enumerate(rng.random(40))} for _ in range(2))
-    assert paired_difference(dict(reversed(before.items())), after) == paired_difference(before, after)
-
-
-def test_difference_of_other_items_is_refused():
-    with pytest.raises(RunError, match=r"only one run has item 'b' \(2 such in all\)"):
-        paired_difference({"a": 0.0, "b": 1.0}, {"a": 0.0, "c": 1.0})
-
-
 def test_index_difference_pairs_runs_and_refuses_another_grid():
     before, after = np.zeros((20, 3)), np.zeros((20, 3))
     after[:10, 2] = 1.0
@@ -148,6 +59,22 @@ def test_index_difference_pairs_runs_and_refuses_another_grid():
         index_difference(run(before), other)
 
 
+def test_an_item_that_failed_in_one_run_is_in_no_pair():
+    matrix = np.random.default_rng(4).random((20, 3))
+    failed = [*run(matrix)[:-1], replace(run(matrix)[-1], points=(), error="outage")]
+    assert index_difference(run(matrix), failed).n == 19
+    assert index_difference(failed, run(matrix)) == index_difference(run(matrix)[:-1], run(matrix)[:-1])
+
+
+def test_runs_on_unlike_data_are_refused():
+    some, fewer = run(np.zeros((3, 3))), run(np.zeros((2, 3)))
+    with pytest.raises(RunError, match=r"only one run has item 'item 2' \(1 such in all\)"):
+        index_difference(some, fewer)
+    others = [replace(one, inputs={"question": "of another file"}) for one in some]
+    with pytest.raises(RunError, match="item 'item 0' is another one in each run"):
+        index_difference(some, others)
+
+
 def test_summary_holds_what_the_formulas_say():
     matrix = np.random.default_rng(0).integers(0, 2, size=(60, 3)).astype(float)
     summary = summarise(run(matrix))
@@ -157,7 +84,7 @@ def test_summary_holds_what_the_formulas_say():
     assert summary.index_of_mean_curve == pytest.approx(anytime_index(matrix.mean(axis=0), BUDGETS))
     assert summary.curve.qualities == pytest.approx(tuple(matrix.mean(axis=0)))
     assert (summary.final, summary.average) == (pytest.approx(matrix[:, 2].mean()), pytest.approx(matrix.mean()))
-    assert summary.points[1].best_so_far == pytest.approx(matrix[:, :2].max(axis=1).mean())
+    assert summary.points[1].best_so_far.value == pytest.approx(matrix[:, :2].max(axis=1).mean())
     assert summary.tokens_to_target(0.0) == 16
     assert summary.tokens_to_target(1.0) is None
     interval = bootstrap_interval(list(item_indices(run(matrix)).values()))
