@@ -15,9 +15,10 @@ from dspy.lm15 import Request
 from dspy.utils.exceptions import AdapterParseError
 
 from anytime_dspy import formats
+from anytime_dspy.call_log import enclosing_log, lasting_key
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ProgramError
-from anytime_dspy.forcing import Question, answer_signature, can_continue, capped, continued, restated
+from anytime_dspy.forcing import Question, answer_signature, can_continue, capped, continued, forced, restated
 from anytime_dspy.lm_calls import Completion, Ledger, recording
 from anytime_dspy.settle import Settled, is_answered, settle
 from anytime_dspy.spending import Spending
@@ -142,7 +143,7 @@ class BudgetAdapter(dspy.Adapter):
         # With nothing left to reason with, only an answer is asked for.
         if allowance.reasoning or not formats.reasoning_fields(question.signature):
             if completion is None:
-                completion = yield _Ask(_with_options(question, capped(question, allowance.cap)))
+                completion = yield from self._completion(_Ask(_with_options(question, capped(question, allowance.cap))))
                 if self._replay:
                     self._replay.add(key, completion)
             settled = settle(self.inner, question.signature, completion, allowance, counter)
@@ -150,11 +151,12 @@ class BudgetAdapter(dspy.Adapter):
             replayed = usage if is_replayed else None
         values, answer_tokens = settled.values, settled.answer_tokens
         if values is None:
+            asked = forced(question, allowance.answer)
             if can_continue(self.inner, question):
-                request = continued(self.inner, question, settled.begun, allowance.answer)
-                completion = yield _Ask(question, request)
+                ask = _Ask(asked, continued(self.inner, asked, settled.begun))
             else:
-                completion = yield _Ask(restated(question, settled.reasoning, allowance.answer))
+                ask = _Ask(restated(asked, settled.reasoning))
+            completion = yield from self._completion(ask)
             values = self._forced_values(question, settled.reasoning, completion)
             answer_tokens = _written(self.inner, completion, counter)
             usage += _usage(completion, 0, answer_tokens, completion.hidden_tokens)
@@ -170,6 +172,18 @@ class BudgetAdapter(dspy.Adapter):
         )
         self.spending.record(call, usage, cut=settled.cut, replayed=replayed)
         return values
+
+    def _completion(self, ask: _Ask) -> Generator[_Ask, Completion, Completion]:
+        """Has a call made, unless a log of this run's calls holds it."""
+        log = enclosing_log()
+        if log is None:
+            return (yield ask)
+        key = lasting_key(self.inner, ask.question, ask.request)
+        completion = log.get(key, ask.question.signature)
+        if completion is None:
+            completion = yield ask
+            log.add(key, completion)
+        return completion
 
     def _forced_values(self, question: Question, reasoning: str, completion: Completion) -> dict[str, Any]:
         answers = completion.values

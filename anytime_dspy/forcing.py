@@ -17,7 +17,7 @@ from dspy.lm15 import Request, request_from_openai_chat
 
 from anytime_dspy import formats
 
-__all__ = ["Question", "answer_signature", "can_continue", "capped", "continued", "restated"]
+__all__ = ["Question", "answer_signature", "can_continue", "capped", "continued", "forced", "restated"]
 
 PARTIAL_REASONING = "partial_reasoning"
 RESTATED_INSTRUCTIONS = (
@@ -48,6 +48,19 @@ def capped(question: Question, tokens: int) -> dict[str, Any]:
     return {**question.lm_kwargs, key: tokens if own is None else min(own, tokens)}
 
 
+def forced(question: Question, tokens: int) -> Question:
+    """Returns the question with options for an answer that is asked for: capped, and greedy where it was not.
+
+    Samples are to differ in their reasoning; what a given reasoning comes to is no place for luck. The models that know
+    their cap as max_completion_tokens refuse any other temperature than their own.
+    """
+    options = capped(question, tokens)
+    temperature = {**question.lm.kwargs, **options}.get("temperature")
+    if not temperature or "max_completion_tokens" in options:
+        return replace(question, lm_kwargs=options)
+    return replace(question, lm_kwargs={**options, "temperature": 0.0, "rollout_id": None})
+
+
 def can_continue(adapter: dspy.Adapter, question: Question) -> bool:
     """Whether a cut-off message of the assistant can be continued: the engine and the format must both allow it."""
     first_answer = formats.answer_fields(question.signature)[0]
@@ -55,14 +68,13 @@ def can_continue(adapter: dspy.Adapter, question: Question) -> bool:
     return bool(getattr(engine, "can_continue", False)) and formats.opening(adapter, first_answer) is not None
 
 
-def continued(adapter: dspy.Adapter, question: Question, begun: str, answer_tokens: int) -> Request:
+def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
     """Returns the request that has the LM go on from its cut reasoning with the answer's header.
 
     Args:
         adapter: The inner adapter; its format can be continued.
-        question: What was asked.
+        question: What was asked, with the options of a forced answer.
         begun: The reasoning that fits the budget, as the LM wrote it: word for word, since a server holds just that.
-        answer_tokens: The cap on the answer.
     """
     signature = question.signature
     answer = formats.opening(adapter, formats.answer_fields(signature)[0])
@@ -72,14 +84,14 @@ def continued(adapter: dspy.Adapter, question: Question, begun: str, answer_toke
         *adapter.format(signature, list(question.demos), dict(question.inputs)),
         {"role": "assistant", "content": prefix},
     ]
-    options = {**question.lm.kwargs, **capped(question, answer_tokens)}
+    options = {**question.lm.kwargs, **question.lm_kwargs}
     body = {name: value for name, value in options.items() if name not in NOT_SENT and value is not None}
     request = request_from_openai_chat({"model": question.lm.model, "messages": messages, **body})
     stop = (*request.config.stop, formats.CHAT_END)
     return replace(request, config=replace(request.config, stop=stop))
 
 
-def restated(question: Question, reasoning: str, answer_tokens: int) -> Question:
+def restated(question: Question, reasoning: str) -> Question:
     """Returns the question that shows the LM its cut reasoning and asks for the answer alone."""
     names = formats.reasoning_fields(question.signature)
     signature = answer_signature(question.signature, restated=bool(reasoning))
@@ -88,7 +100,7 @@ def restated(question: Question, reasoning: str, answer_tokens: int) -> Question
         {**dict(demo), PARTIAL_REASONING: str(demo.get(names[0]) or "")} if names else dict(demo)
         for demo in question.demos
     ]
-    return replace(question, lm_kwargs=capped(question, answer_tokens), signature=signature, demos=demos, inputs=inputs)
+    return replace(question, signature=signature, demos=demos, inputs=inputs)
 
 
 def answer_signature(signature: type[dspy.Signature], *, restated: bool = False) -> type[dspy.Signature]:

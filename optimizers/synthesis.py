@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.budgeting import budget
+from anytime_dspy.call_log import keeping_calls
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers.parallel import finished
@@ -23,6 +25,9 @@ from anytime_dspy.sweep import program_hash
 __all__ = ["OnTrace", "SampledTrace", "Sampling", "TraceGroup", "group_traces", "sample_traces"]
 
 logger = logging.getLogger(__name__)
+
+CALLS = "calls.jsonl"
+"""Beside a log of traces, the LM calls that they are made of."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ def sample_traces(
         student: The program; it is copied, never changed.
         trainset: Examples with their inputs set; labels are not looked at.
         sampling: How many, how hot, in which styles.
-        log: Where given, each trace is kept there as it finishes, and those that are there are not sampled again.
+        log: Where given, each trace is kept there as it finishes, and those that are there are not sampled again. The
+            LM calls are kept beside it, in calls.jsonl, unless a block of `keeping_calls` around this keeps them.
         on_trace: Called with each trace as it finishes, and with each that the log had.
 
     Returns:
@@ -94,16 +100,18 @@ def sample_traces(
         if (place, variant.sample) not in traces
     ]
     failures: list[Exception] = []
-    for order, outcome in finished(_run, runs, sampling.threads):
-        if isinstance(outcome, Exception):
-            failures.append(outcome)
-            logger.warning("A run on training example %d failed: %s", runs[order][0], outcome)
-            continue
-        traces[outcome.example_index, outcome.sample] = outcome
-        if log:
-            log.append(outcome)
-        if on_trace:
-            on_trace(outcome)
+    # The calls are kept too: a trace that a kill left half done takes up its own.
+    with keeping_calls(log.path.with_name(CALLS)) if log else nullcontext():
+        for order, outcome in finished(_run, runs, sampling.threads):
+            if isinstance(outcome, Exception):
+                failures.append(outcome)
+                logger.warning("A run on training example %d failed: %s", runs[order][0], outcome)
+                continue
+            traces[outcome.example_index, outcome.sample] = outcome
+            if log:
+                log.append(outcome)
+            if on_trace:
+                on_trace(outcome)
     if not traces:
         reason = f"{type(failures[0]).__name__}: {failures[0]}" if failures else "there was nothing to run"
         raise AnytimeError(

@@ -44,19 +44,28 @@ def test_a_continued_prompt_begins_with_all_that_the_server_holds(header):
     assert kept == f"{header}{words(16)}"
 
 
-def test_options_of_the_call_reach_the_forced_answer():
+def test_options_of_the_call_reach_the_forced_answer_which_is_greedy():
     lm = scripted_lm(solver, temperature=0.3)
     with dspy.context(lm=lm), ad.budget(16, answer_tokens=10):
         dspy.ChainOfThought(QUESTION, seed=7, stop=["STOP"])(question="?")
     first, forced = (request.config for request in lm.engine.requests)
     assert (first.temperature, first.seed, first.stop) == (0.3, 7, ("STOP",))
-    assert (forced.temperature, forced.seed, forced.stop) == (0.3, 7, ("STOP", "[[ ## completed ## ]]"))
+    assert (forced.temperature, forced.seed, forced.stop) == (0.0, 7, ("STOP", "[[ ## completed ## ]]"))
 
 
-def test_a_forced_answer_is_cached_and_told_apart_by_its_rollout():
+@pytest.mark.parametrize("can_continue", [True, False])
+def test_a_forced_answer_is_greedy_only_where_a_temperature_was_set(can_continue):
+    for options, expected in (({}, None), ({"temperature": 1.0, "max_completion_tokens": 90}, 1.0)):
+        lm = scripted_lm(solver, can_continue=can_continue, **options)
+        with dspy.context(lm=lm), ad.budget(16, answer_tokens=10):
+            dspy.ChainOfThought(QUESTION, rollout_id=3)(question="?")
+        assert [request.config.temperature for request in lm.engine.requests] == [expected, expected]
+
+
+def test_a_forced_answer_is_cached_and_another_rollout_with_the_same_reasoning_has_the_same():
     lm = scripted_lm(solver, cache=True, temperature=1.0)
     program = dspy.ChainOfThought(QUESTION)
-    for rollout, calls in ((1, 2), (1, 2), (2, 4)):
+    for rollout, calls in ((1, 2), (1, 2), (2, 3)):
         with dspy.context(lm=lm), ad.budget(16, answer_tokens=10) as spent:
             program(question="?", config={"rollout_id": rollout})
         assert len(lm.engine.requests) == calls

@@ -31,6 +31,15 @@ def sampled(lm, program=None, trainset=None, on_trace=None, **options):
         return sample_traces(program or student(), trainset or examples(), Sampling(**options), on_trace=on_trace)
 
 
+def heats_of(lm):
+    """The temperature that reasoning was sampled at, and that of forced answers."""
+    kinds = [
+        {r.config.temperature for r in lm.engine.requests if bool(prefill_of(r)) is forced} for forced in (False, True)
+    ]
+    [(sampled_at,), (forced_at,)] = kinds
+    return sampled_at, forced_at
+
+
 def test_each_example_is_sampled_evenly_over_the_styles_in_a_fixed_order():
     traces = sampled(scripted_lm(thinker), samples=6, threads=4)
     assert [(trace.example_index, trace.sample) for trace in traces] == [(e, s) for e in range(2) for s in range(6)]
@@ -59,7 +68,7 @@ def test_samples_differ_in_their_seeds_and_are_hot_whatever_the_lm_was_made_with
     seeds = {trace.seed for trace in sampled(lm, samples=6, temperature=0.7)}
     assert len(seeds) == 6
     assert {request.config.seed for request in lm.engine.requests} == seeds
-    assert {request.config.temperature for request in lm.engine.requests} == {0.7}
+    assert heats_of(lm) == (0.7, 0.0)
 
 
 def test_seed_zero_is_a_seed_of_its_own():
@@ -77,7 +86,7 @@ def test_a_predictor_with_an_lm_of_its_own_is_sampled_on_it():
     program.set_lm(own)
     sampled(other, program, samples=2)
     assert not other.engine.requests
-    assert {request.config.temperature for request in own.engine.requests} == {0.9}
+    assert heats_of(own) == (0.9, 0.0)
     assert None not in {request.config.seed for request in own.engine.requests}
 
 

@@ -48,16 +48,19 @@ def test_a_finished_sampling_is_read_again_without_a_call(tmp_path):
     assert len(lm.engine.requests) == paid
 
 
-def test_a_stopped_sampling_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize(("calls_left", "sampled_again"), [(True, 0), (False, 4)])
+def test_a_stopped_sampling_goes_on_where_it_was(tmp_path, calls_left, sampled_again):
     lm = scripted_lm(thinker)
     whole = sampled(lm, tmp_path)
     path = tmp_path / "traces.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:3]) + lines[3][:40])  # two traces, and one that a kill tore
+    if not calls_left:
+        (tmp_path / "calls.jsonl").unlink()
     paid = len(lm.engine.requests)
     resumed = sampled(lm, tmp_path)
     assert [trace.checkpoints[0].calls for trace in resumed] == [trace.checkpoints[0].calls for trace in whole]
-    assert len(lm.engine.requests) - paid == paid * 4 // 6
+    assert len(lm.engine.requests) - paid == paid * sampled_again // 6
     assert len(path.read_bytes().splitlines()) == len(lines)
 
 

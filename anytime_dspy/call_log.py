@@ -1,0 +1,92 @@
+"""LM calls kept on disk as they finish, so that a run that was killed and is started again repeats none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import dspy
+from dspy.lm15 import Request
+
+from anytime_dspy.errors import RunError
+from anytime_dspy.files import LineLog, content_hash
+from anytime_dspy.forcing import NOT_SENT, Question
+from anytime_dspy.lm_calls import Completion
+from anytime_dspy.typed import typed
+
+__all__ = ["CallLog", "enclosing_log", "keeping_calls", "lasting_key"]
+
+
+class CallLog:
+    """Completions by what was asked; asking the same again gives the same, as with DSPy's cache.
+
+    Unlike that cache it belongs to one run, is on disk when a call returns, and holds what the call cost.
+
+    Args:
+        path: A JSON Lines file; it is made where it is not there.
+
+    Raises:
+        RunError: The file is something else, is damaged, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineLog(path, {"holds": "LM calls"})
+        try:
+            self._known = {line["key"]: Completion(**line["completion"]) for line in self._lines.lines}
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{path} holds something that is no LM call ({error!r}): choose another folder") from error
+
+    def get(self, key: str, signature: type[dspy.Signature]) -> Completion | None:
+        """Returns the completion of a call, its values as the signature has them; None where it was never made."""
+        known = self._known.get(key)
+        if known is None or known.values is None:
+            return known
+        types = {name: field.annotation for name, field in signature.output_fields.items()}
+        return replace(known, values=typed(known.values, types))
+
+    def add(self, key: str, completion: Completion) -> None:
+        """Keeps a completion and waits until it is on disk; safe to call from several threads.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        self._lines.append({"key": key, "completion": asdict(completion)})
+        self._known[key] = completion
+
+
+@contextmanager
+def keeping_calls(path: Path) -> Iterator[None]:
+    """Keeps every LM call that is made under a budget inside the `with` block, and answers from there what is kept.
+
+    Inside another such block, that one keeps the calls.
+
+    Raises:
+        RunError: The file is something else, is damaged, or cannot be written.
+    """
+    with dspy.context(anytime_call_log=enclosing_log() or CallLog(path)):
+        yield
+
+
+def enclosing_log() -> CallLog | None:
+    """Returns the log of the block around this place, or None where there is none."""
+    log = dspy.settings.get("anytime_call_log", None)
+    return log if isinstance(log, CallLog) else None
+
+
+def lasting_key(adapter: dspy.Adapter, question: Question, request: Request | None) -> str:
+    """Returns what makes two calls the same call, in another process too: what is sent, the model and its options.
+
+    Args:
+        adapter: The inner adapter, which says what is sent.
+        question: What is asked.
+        request: What is sent instead, where it is a request of our own.
+    """
+    sent = (
+        adapter.format(question.signature, list(question.demos), dict(question.inputs)) if request is None else request
+    )
+    options: Mapping[str, Any] = {**question.lm.kwargs, **question.lm_kwargs}
+    told_apart = {name: value for name, value in options.items() if name == "rollout_id" or name not in NOT_SENT}
+    return content_hash([type(adapter).__name__, str(question.lm.model), told_apart, repr(sent)])

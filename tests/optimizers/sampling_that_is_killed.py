@@ -1,0 +1,44 @@
+"""Run by test_killed_sampling: samples traces, and tells of each LM call as it ends, in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import dspy
+
+import anytime_dspy as ad
+from anytime_dspy.files import content_hash
+from anytime_dspy.optimizers.synthesis import Sampling, sample_traces
+from anytime_dspy.optimizers.trace_log import TraceLog
+from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, question_of, words
+
+
+def main(folder: Path) -> None:
+    told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    class TellingEngine(ScriptedEngine):
+        def complete(self, request):
+            time.sleep(0.005)
+            response = super().complete(request)
+            os.write(told, f"{content_hash(repr(request))}\n".encode())
+            return response
+
+    def reply(request):
+        begun = prefill_of(request)
+        seen = f"{question_of(request)}{request.config.seed}"
+        return chat(reasoning=words(20, content_hash(seen)), answer="late") if begun is None else content_hash(begun)
+
+    student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (4, 8, 16), answer_tokens=16)
+    trainset = [dspy.Example(question=f"question {n}").with_inputs("question") for n in range(4)]
+    with dspy.context(lm=dspy.LM("telling/engine", engine=TellingEngine(reply), cache=False)):
+        traces = sample_traces(student, trainset, Sampling(samples=4), log=TraceLog(folder / "log" / "traces.jsonl"))
+    (folder / "result").write_text(
+        content_hash([[call.outputs for p in t.checkpoints for call in p.calls] for t in traces])
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

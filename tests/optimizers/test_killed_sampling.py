@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 5
+
+
+def begun(folder):
+    command = [sys.executable, "-m", "tests.optimizers.sampling_that_is_killed", str(folder)]
+    return subprocess.Popen(command, cwd=ROOT)
+
+
+def told(folder):
+    path = folder / "told"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def killed_after(folder, calls):
+    """Starts or goes on with the sampling, and kills it after about that many more calls; returns the last one."""
+    known = len(told(folder))
+    process = begun(folder)
+    while len(told(folder)) < known + calls and process.poll() is None:
+        time.sleep(0.001)
+    time.sleep(random.Random(calls).uniform(0, 0.01))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    return told(folder)[-1]
+
+
+def test_a_sampling_that_is_killed_again_and_again_repeats_no_finished_call(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    assert begun(whole).wait() == 0
+    rng = random.Random(0)
+    # The very last call before a kill may have ended without anyone having been told.
+    last_words = Counter(killed_after(killed, rng.randint(1, 12)) for _ in range(KILLS))
+    assert begun(killed).wait() == 0
+    assert (killed / "result").read_text() == (whole / "result").read_text()
+    repeated = Counter(told(killed)) - Counter(told(whole))
+    assert repeated <= last_words
+    assert Counter(told(whole)) <= Counter(told(killed))
+    assert begun(killed).wait() == 0  # once more, with everything done
+    assert Counter(told(killed)) - Counter(told(whole)) == repeated
