@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anytime_dspy.answers import AnswerKey, answer_text, key_at
+from anytime_dspy.optimizers.contenders import contenders, scores_by_answer
 from anytime_dspy.optimizers.judges import GroupScores, Judgement, Reliability
-from anytime_dspy.optimizers.synthesis import TraceGroup
+from anytime_dspy.optimizers.traces import TraceGroup
 
-__all__ = ["Agreement"]
+__all__ = ["Agreement", "final_votes"]
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,17 @@ class Agreement:
         return Judgement(self.name, tuple(self._scored(group) for group in groups))
 
     def _scored(self, group: TraceGroup) -> GroupScores:
-        ballot = _ballot(group, self.answer_key)
-        votes = Counter(key for key in ballot if key is not None)
+        votes = final_votes(group, self.answer_key)
+        table: dict[str, float | None] = {
+            one.key: votes[one.key] / len(group.traces) for one in contenders(group, self.answer_key)
+        }
         decided = max(votes.values(), default=0) > 1
+        return scores_by_answer(group, table if decided else {}, self.answer_key)
 
-        def score(key: str | None) -> float | None:
-            return (votes[key] / len(ballot) if key is not None else 0.0) if decided else None
 
-        return tuple(
-            tuple(score(key_at(checkpoint, self.answer_key)) for checkpoint in trace.checkpoints)
-            for trace in group.traces
-        )
+def final_votes(group: TraceGroup, answer_key: AnswerKey) -> Counter[str]:
+    """Returns how many traces of a group ended in each answer, at the largest budget."""
+    return Counter(key for key in _ballot(group, answer_key) if key is not None)
 
 
 Ballot = Sequence["str | None"]

@@ -1,4 +1,4 @@
-"""The judge that checks: a quality that can be computed at run time, from the inputs alone."""
+"""The judges that measure: the metric's own quality, from an example's inputs alone, or from its labels too."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass
 
 import dspy
 
-from anytime_dspy.checkpoint import Checkpoint
+from anytime_dspy.errors import DataError
 from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.optimizers.judges import Judgement, Reliability
-from anytime_dspy.optimizers.synthesis import TraceGroup
+from anytime_dspy.optimizers.judges import GroupScores, Judgement, Reliability
+from anytime_dspy.optimizers.traces import TraceGroup
 
-__all__ = ["Checked"]
+__all__ = ["Checked", "Gold"]
 
 
 @dataclass(frozen=True)
 class Checked:
     """Scores a trace at a checkpoint by a quality that needs no labels, such as whether a plan meets its constraints.
 
-    The quality is shown an example's inputs and nothing else, so that it cannot look at a label.
+    The quality is shown an example's inputs and nothing else, so that it cannot look at a label. Where quality is told
+    by labels, use `Gold`, which says so.
 
     Attributes:
         metric: Whose quality is asked.
@@ -38,14 +39,54 @@ class Checked:
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
         """Scores every trace at every checkpoint; it costs no call."""
-        return Judgement(self.name, tuple(self._scored(group) for group in groups))
+        examples = (dspy.Example(**group.inputs).with_inputs(*group.inputs) for group in groups)
+        scores = (_scored(self.metric, example, group) for example, group in zip(examples, groups, strict=True))
+        return Judgement(self.name, tuple(scores))
 
-    def _scored(self, group: TraceGroup) -> tuple[tuple[float, ...], ...]:
-        example = dspy.Example(**group.inputs).with_inputs(*group.inputs)
 
-        def score(checkpoint: Checkpoint) -> float:
-            if not checkpoint.answered:
-                return 0.0
-            return float(self.metric.quality(example, checkpoint.prediction)) / self.metric.q_max
+@dataclass(frozen=True)
+class Gold:
+    """Scores a trace at a checkpoint by its gold quality: what a compile with labels may do instead of judging itself.
 
-        return tuple(tuple(map(score, trace.checkpoints)) for trace in group.traces)
+    Attributes:
+        metric: Whose quality is asked.
+        trainset: The examples with their labels, in the order that the traces were sampled in.
+    """
+
+    metric: AnytimeIndex
+    trainset: Sequence[dspy.Example]
+
+    @property
+    def name(self) -> str:
+        """What reports call it: the metric itself."""
+        return "metric"
+
+    def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
+        """Returns full reliability: labels are what every other judge is held against."""
+        return Reliability(self.name, 1.0, "gold quality, told by labels")
+
+    def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
+        """Scores every trace at every checkpoint; it costs no call, and looks at labels.
+
+        Raises:
+            DataError: An example has no labels.
+        """
+        examples = [self.trainset[group.example_index] for group in groups]
+        for example, group in zip(examples, groups, strict=True):
+            if not example.labels().keys():
+                raise DataError(
+                    f"the judge 'metric' looks at labels, and training example {group.example_index} has none: "
+                    "use 'checked' where quality needs no labels, else 'auto'"
+                )
+        scores = (_scored(self.metric, example, group) for example, group in zip(examples, groups, strict=True))
+        return Judgement(self.name, tuple(scores), labelled=True)
+
+
+def _scored(metric: AnytimeIndex, example: dspy.Example, group: TraceGroup) -> GroupScores:
+    return tuple(
+        tuple(
+            float(metric.quality(example, checkpoint.prediction)) / metric.q_max if checkpoint.answered else 0.0
+            for checkpoint in trace.checkpoints
+        )
+        for trace in group.traces
+    )

@@ -12,7 +12,7 @@ import dspy
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.judges import Choice, Judgement, Orders, Reliability
-from anytime_dspy.optimizers.synthesis import TraceGroup
+from anytime_dspy.optimizers.traces import TraceGroup
 
 __all__ = ["GoldCheck", "JudgeReport", "gold_check", "judge_report"]
 
@@ -58,7 +58,7 @@ class JudgeReport:
         tie_rate: The share of pairs left a tie.
         position_bias: The share of verdicts for whatever stood first.
         gold: Agreement with gold quality, None where there are no labels. It decides nothing.
-        usage: What judging cost, the reliability of every judge considered included.
+        usage: What judging cost, with what it took to measure the judges that were not used.
     """
 
     judge: str
@@ -100,7 +100,7 @@ def judge_report(
         tie_rate=orders.tie_rate if orders else None,
         position_bias=orders.position_bias if orders else None,
         gold=gold_check(groups, judgement, trainset, metric),
-        usage=sum((measured.usage for measured in choice.measured), judgement.usage),
+        usage=sum((one.usage for one in choice.measured if one.judge != judgement.judge), judgement.usage),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.optimizers.synthesis import TraceGroup
+from anytime_dspy.optimizers.traces import TraceGroup
 
 __all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Orders", "Reliability", "choose_judge"]
 
@@ -91,7 +91,7 @@ class Judgement:
     Attributes:
         judge: The judge's name.
         scores: One entry a group, in the groups' order.
-        usage: What judging cost.
+        usage: All that the judge asked about these groups cost, its questions for their reliability included.
         orders: Of a judge that compares two answers, how its verdicts fared in both orders.
         labelled: Whether the judge looked at labels.
     """
@@ -133,18 +133,22 @@ class Choice:
 
 
 def choose_judge(judges: Sequence[Judge], groups: Sequence[TraceGroup]) -> Choice:
-    """Measures the judges on the same traces and takes the most reliable one; the first of equals.
+    """Takes the one judge that was asked for, or of several the most reliable on these traces, the first of equals.
 
     Args:
-        judges: Whom to consider, at least one.
+        judges: Whom to consider, at least one. A single one is taken however reliable it is, and its reliability said.
         groups: The traces.
 
     Raises:
-        AnytimeError: None of them is reliable.
+        AnytimeError: Of several none is reliable.
     """
     measured = tuple(judge.reliability(groups) for judge in judges)
-    best = max(range(len(judges)), key=lambda place: measured[place].value)
     found = "; ".join(f"{one.judge} {one.value:.2f} ({one.measured})" for one in measured)
+    if len(judges) == 1:
+        if not measured[0].holds:
+            logger.warning("The judge %s is hardly reliable here: %s", judges[0].name, measured[0].measured)
+        return Choice(judges[0], measured, f"it was asked for: {found}")
+    best = max(range(len(judges)), key=lambda place: measured[place].value)
     if not measured[best].holds:
         raise AnytimeError(
             f"no judge of the program's own traces is reliable, {RELIABLE} is needed: {found}. Take more samples or "

@@ -32,13 +32,13 @@ def test_a_quality_that_fails_loses_no_compile():
     assert gold_check([group(("a",), ("b",))], Judgement("judge", (((1.0,), (0.0,)),)), LABELLED, broken) is None
 
 
-def test_a_report_holds_what_every_judge_cost_and_how_steady_the_used_one_was():
+def test_a_report_holds_what_judging_cost_once_and_how_steady_the_used_one_was():
     groups = [group(("a",), ("b",))]
     measured = (Reliability("one", 0.2, "so", Usage(calls=3)), Reliability("two", 0.8, "so", Usage(calls=4)))
     said = Judgement("two", (((1.0,), (0.0,)),), Usage(calls=5), Orders(pairs=4, given=3, same=2, verdicts=7, first=5))
     report = judge_report(Choice(Agreement(), measured, "why"), said, groups, LABELLED, METRIC)
     assert (report.judge, report.reason, report.labelled) == ("two", "why", False)
-    assert report.usage.calls == 12
+    assert report.usage.calls == 3 + 5
     assert report.consistency == pytest.approx(2 / 3)
     assert report.tie_rate == 0.5
     assert report.position_bias == pytest.approx(5 / 7)

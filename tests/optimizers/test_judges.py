@@ -151,13 +151,13 @@ def test_a_judge_that_always_says_the_same_letter_is_not(letter):
 
 def test_a_judge_that_tosses_a_coin_is_hardly_reliable():
     coin = random.Random(3)
-    groups = [finals("1", "2", index=place) for place in range(RELIABILITY_PAIRS)]
+    groups = [finals("1", "2", index=place, problem=str(place)) for place in range(RELIABILITY_PAIRS)]
     assert Pairwise(verdicts(lambda a, b: coin.choice("AB"))).reliability(groups).value < RELIABLE
 
 
 def test_reliability_asks_about_a_bounded_number_of_pairs():
     judge = Pairwise(verdicts(larger), threads=4)
-    groups = [finals("1", "2", "3", "4", index=place) for place in range(20)]
+    groups = [finals("1", "2", "3", "4", index=place, problem=str(place)) for place in range(20)]
     assert judge.reliability(groups).usage.calls == 2 * RELIABILITY_PAIRS == len(judge.lm.engine.requests)
 
 

@@ -1,0 +1,92 @@
+"""The family of judges by name: what PDP's `judge=` may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dspy
+
+from anytime_dspy.answers import AnswerKey, answer_text
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.optimizers.agreement import Agreement
+from anytime_dspy.optimizers.checked import Checked, Gold
+from anytime_dspy.optimizers.confidence import Confidence
+from anytime_dspy.optimizers.judges import Judge
+from anytime_dspy.optimizers.memo import Memo
+from anytime_dspy.optimizers.pairwise import Pairwise
+from anytime_dspy.optimizers.verdicts import check_module
+
+__all__ = ["JUDGES", "Panel", "check_judge"]
+
+JUDGES = ("auto", "agreement", "pairwise", "confidence", "checked", "metric")
+"""The names of judges. "auto" weighs the three that judge without labels and without a check: the first of equals in
+the order agreement, pairwise, confidence."""
+
+
+def check_judge(judge: Any) -> None:
+    """Checks, without a call, that something can be a judge.
+
+    Args:
+        judge: A name of `JUDGES`, a `Judge`, or a DSPy module that gives verdicts.
+
+    Raises:
+        AnytimeError: It is none of these.
+        ProgramError: The module has another signature.
+    """
+    if isinstance(judge, dspy.Module):
+        check_module(judge)
+    elif isinstance(judge, str) and judge not in JUDGES:
+        raise AnytimeError(f"there is no judge {judge!r}: choose {', '.join(JUDGES)}, a Judge or a DSPy module")
+    elif not isinstance(judge, str) and not (hasattr(judge, "scores") and hasattr(judge, "reliability")):
+        raise AnytimeError(
+            f"a judge is one of {', '.join(JUDGES)}, a Judge or a DSPy module, not {type(judge).__name__}"
+        )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What judges need of the compile that they serve.
+
+    Attributes:
+        metric: The compile's metric, for "checked" and "metric".
+        trainset: Its examples, for "metric".
+        answer_key: Says which answers are the same.
+        threads: Questions at the same time.
+        seed: Picks the pairs that reliability is measured on.
+        memo: Answers that were paid for.
+    """
+
+    metric: AnytimeIndex
+    trainset: Sequence[dspy.Example]
+    answer_key: AnswerKey = answer_text
+    threads: int = 1
+    seed: int = 0
+    memo: Memo = field(default_factory=Memo)
+
+    def judges(self, judge: str | Judge | dspy.Module) -> tuple[Judge, ...]:
+        """Returns the judges to choose from: one, or those that "auto" weighs.
+
+        Args:
+            judge: As `check_judge` lets through. A `Pairwise`, `Teacher` or `Confidence` of the user's stays as it is,
+                but for its memo.
+        """
+        if isinstance(judge, dspy.Module):
+            return (self._pairwise(judge),)
+        if not isinstance(judge, str):
+            return (replace(judge, memo=self.memo) if isinstance(judge, (Pairwise, Confidence)) else judge,)
+        named: dict[str, Judge] = {
+            "agreement": Agreement(self.answer_key),
+            "pairwise": self._pairwise(),
+            "confidence": Confidence(answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo),
+            "checked": Checked(self.metric),
+            "metric": Gold(self.metric, self.trainset),
+        }
+        if judge == "auto":
+            return named["agreement"], named["pairwise"], named["confidence"]
+        return (named[judge],)
+
+    def _pairwise(self, module: dspy.Module | None = None) -> Pairwise:
+        return Pairwise(module=module, answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo)
