@@ -7,24 +7,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anytime_dspy.optimizers.agreement import Agreement
+    from anytime_dspy.optimizers.checked import Checked
+    from anytime_dspy.optimizers.confidence import Confidence
+    from anytime_dspy.optimizers.judge_report import JudgeReport
     from anytime_dspy.optimizers.judges import Judge
     from anytime_dspy.optimizers.pairs import PreferencePair, read_pairs
-    from anytime_dspy.optimizers.pairwise import Pairwise
+    from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
     from anytime_dspy.optimizers.pdp import PDP
     from anytime_dspy.optimizers.report import CompileReport
 
 # Loaded when first used: DSPy's own teleprompters, which PDP is one of, are slow to import.
 _HOMES = {
     "Agreement": "agreement",
+    "Checked": "checked",
     "CompileReport": "report",
+    "Confidence": "confidence",
     "Judge": "judges",
+    "JudgeReport": "judge_report",
     "PDP": "pdp",
     "Pairwise": "pairwise",
     "PreferencePair": "pairs",
+    "Teacher": "pairwise",
     "read_pairs": "pairs",
 }
 
-__all__ = ["Agreement", "CompileReport", "Judge", "PDP", "Pairwise", "PreferencePair", "read_pairs"]
+__all__ = [
+    "Agreement",
+    "Checked",
+    "CompileReport",
+    "Confidence",
+    "Judge",
+    "JudgeReport",
+    "PDP",
+    "Pairwise",
+    "PreferencePair",
+    "Teacher",
+    "read_pairs",
+]
 
 
 def __getattr__(name: str) -> Any:

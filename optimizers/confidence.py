@@ -74,11 +74,10 @@ class Confidence:
         if not pairs:
             return Reliability(self.name, 0.0, "no two answers to an example differ in their votes")
         drawn = random.Random(self.seed).sample(pairs, min(RELIABILITY_PAIRS, len(pairs)))
-        try:
-            self._said([drawn[0].more])  # one question tells whether the LM gives log-probabilities at all
-            said = self._said(itertools.chain.from_iterable(drawn))
-        except ModelError as error:
-            return Reliability(self.name, 0.0, str(error))
+        said = self._said(itertools.chain.from_iterable(drawn))
+        refusal = _refusal(said)
+        if refusal:
+            return Reliability(self.name, 0.0, refusal, _cost(said))
         gaps = [_gap(said[pair.more].probability, said[pair.less].probability) for pair in drawn]
         agree, disagree = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
         return Reliability(
@@ -97,6 +96,9 @@ class Confidence:
         """
         asked = [self._questions(group) for group in groups]
         said = self._said(itertools.chain.from_iterable(questions.values() for questions in asked))
+        refusal = _refusal(said)
+        if refusal:
+            raise ModelError(f"{refusal}: use the judge 'agreement' or 'pairwise'")
         scores = [
             scores_by_answer(
                 group, {key: said[question].probability for key, question in questions.items()}, self.answer_key
@@ -119,10 +121,13 @@ class Confidence:
         ]
 
     def _said(self, questions: Iterable[Asked]) -> dict[Asked, Said]:
+        """Asks each question once; the first one alone, since it tells whether the LM gives log-probabilities."""
         different = list(dict.fromkeys(questions))
         with nullcontext() if self.lm is None else dspy.context(lm=self.lm):
-            said = dict(finished(self._ask, different, self.threads))
-        return {question: said[place] for place, question in enumerate(different)}
+            said = {question: self._ask(question) for question in different[:1]}
+            if not _refusal(said):
+                said |= {different[place + 1]: one for place, one in finished(self._ask, different[1:], self.threads)}
+        return {question: said[question] for question in different if question in said}
 
     def _ask(self, question: Asked) -> Said:
         lm = dspy.settings.lm
@@ -132,7 +137,7 @@ class Confidence:
             raise
         except Exception as error:  # one failed question must not lose the traces that are paid for
             logger.warning("A probability could not be had: %s", error)
-            return Said(None, Usage())
+            return Said(None)
 
 
 class _VotedPair(NamedTuple):
@@ -144,6 +149,10 @@ class _VotedPair(NamedTuple):
 
 def _gap(more: float | None, less: float | None) -> float:
     return 0.0 if more is None or less is None else more - less
+
+
+def _refusal(said: Mapping[Asked, Said]) -> str | None:
+    return next((one.refusal for one in said.values() if one.refusal), None)
 
 
 def _cost(said: Mapping[Asked, Said]) -> Usage:

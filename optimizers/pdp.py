@@ -16,18 +16,17 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
 from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.optimizers.agreement import Agreement
-from anytime_dspy.optimizers.checked import Checked
-from anytime_dspy.optimizers.judges import Choice, Judge, choose_judge
+from anytime_dspy.optimizers.family import Panel, check_judge
+from anytime_dspy.optimizers.judge_report import judge_report
+from anytime_dspy.optimizers.judges import Judge, choose_judge
+from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.pairs import build_pairs, select_pairs, write_pairs
-from anytime_dspy.optimizers.pairwise import Pairwise
 from anytime_dspy.optimizers.prompting import prompted
 from anytime_dspy.optimizers.report import CompileReport, gold_agreement
 from anytime_dspy.optimizers.synthesis import (
     OnTrace,
     SampledTrace,
     Sampling,
-    TraceGroup,
     group_traces,
     sample_traces,
 )
@@ -36,8 +35,6 @@ from anytime_dspy.optimizers.trace_log import TraceLog
 __all__ = ["PDP"]
 
 logger = logging.getLogger(__name__)
-
-JUDGES = ("auto", "agreement", "pairwise", "checked")
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,16 @@ class PDP(Teleprompter):
         samples: Traces of each training example.
         temperature: They are sampled at, above 0.
         contrastive: Whether the worse trace is shown beside the better one; without it the recipe is PDP(+).
-        judge: "agreement" (votes among the samples), "pairwise" (the LM's verdict in both orders), "auto" (the one
-            of these two that is more reliable on these traces), "checked" (the metric's quality itself, where it can be
-            computed from the inputs alone, as Trip's can), or a `Judge` of your own.
+        judge: Who scores the traces: "agreement" (votes among the samples), "pairwise" (the LM's verdict in both
+            orders), "confidence" (how likely the LM finds an answer correct), "auto" (the most reliable of these three
+            on these traces), "checked" (the metric's quality where it can be computed from the inputs alone, as
+            Trip's can), "metric" (gold quality, which looks at labels), `Teacher(lm)`, a DSPy module `task,
+            candidate_a, candidate_b -> better`, or a `Judge` of your own.
         answer_key: Makes answers comparable; by default their text without regard to case and white space.
         threads: Runs and questions at the same time.
         seed: Of the samples, and of the pairs that reliability is measured on.
-        log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), pairs.jsonl (all pairs, the
-            selected ones marked) and report.json.
+        log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), judged.jsonl (what judges were
+            asked), pairs.jsonl (all pairs, the selected ones marked) and report.json.
 
     Raises:
         AnytimeError: An option cannot be used.
@@ -79,7 +78,7 @@ class PDP(Teleprompter):
     samples: int = 6
     temperature: float = 0.9
     contrastive: bool = True
-    judge: str | Judge = "auto"
+    judge: str | Judge | dspy.Module = "auto"
     answer_key: AnswerKey | None = None
     threads: int = 1
     seed: int = 0
@@ -94,8 +93,7 @@ class PDP(Teleprompter):
             raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
         if self.threads < 1:
             raise AnytimeError(f"threads must be at least 1, got {self.threads}")
-        if isinstance(self.judge, str) and self.judge not in JUDGES:
-            raise AnytimeError(f"judge must be one of {', '.join(JUDGES)} or a Judge, not {self.judge!r}")
+        check_judge(self.judge)
 
     def compile(
         self,
@@ -127,10 +125,13 @@ class PDP(Teleprompter):
         """
         _check(student, trainset, teacher)
         folder = None if self.log_dir is None else Path(self.log_dir)
+        memo = Memo(folder / "judged.jsonl" if folder else None)
         traces = self._sampled(student, trainset, folder, on_trace)
         groups = group_traces(student, trainset, traces)
-        choice = self._chosen_judge(groups)
+        panel = Panel(self.metric, trainset, self.answer_key or answer_text, self.threads, self.seed, memo)
+        choice = choose_judge(panel.judges(self.judge), groups)
         judgement = choice.judge.scores(groups)
+        judged = judge_report(choice, judgement, groups, trainset, self.metric)
         pairs = build_pairs(groups, judgement, self.answer_key or answer_text)
         if folder:
             write_pairs(folder / "pairs.jsonl", pairs)
@@ -139,12 +140,13 @@ class PDP(Teleprompter):
             judge=judgement.judge,
             reason=choice.reason,
             reliability=choice.measured,
+            judged=judged,
             traces=len(traces),
             failed=len(trainset) * self.samples - len(traces),
             pairs=len(pairs),
             selected=tuple(selected),
             synthesis=sum((trace.usage for trace in traces), Usage()),
-            judging=sum((measured.usage for measured in choice.measured), judgement.usage),
+            judging=judged.usage,
             gold=gold_agreement(pairs, trainset, self.metric),
             gold_selected=gold_agreement(selected, trainset, self.metric),
         )
@@ -161,21 +163,6 @@ class PDP(Teleprompter):
         sampling = Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads)
         log = TraceLog(folder / "traces.jsonl") if folder else None
         return sample_traces(student, trainset, sampling, log=log, on_trace=on_trace)
-
-    def _chosen_judge(self, groups: Sequence[TraceGroup]) -> Choice:
-        key = self.answer_key or answer_text
-        known: dict[str, Judge] = {
-            "agreement": Agreement(key),
-            "pairwise": Pairwise(answer_key=key, threads=self.threads, seed=self.seed),
-            "checked": Checked(self.metric),
-        }
-        if self.judge == "auto":
-            return choose_judge((known["agreement"], known["pairwise"]), groups)
-        judge = known[self.judge] if isinstance(self.judge, str) else self.judge
-        measured = judge.reliability(groups)
-        if not measured.holds:
-            logger.warning("The judge %s is hardly reliable here: %s", judge.name, measured.measured)
-        return Choice(judge, (measured,), f"{judge.name} was asked for: {measured.value:.2f} ({measured.measured})")
 
 
 def _check(student: Anytime, trainset: Sequence[dspy.Example], teacher: dspy.Module | None) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dspy.utils.exceptions import LMInvalidRequestError, LMUnsupportedFeatureError
 
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.errors import ModelError
 from anytime_dspy.lm_calls import Ledger, recording
 from anytime_dspy.optimizers.quoting import quoted
 from anytime_dspy.tokens import counter_for
@@ -57,28 +56,25 @@ class Said:
     Attributes:
         probability: That the answer is correct; None where neither "Yes" nor "No" was likely to be said.
         usage: What asking cost.
+        refusal: Why the LM gives no log-probabilities at all; None where it does.
     """
 
     probability: float | None
-    usage: Usage
+    usage: Usage = field(default_factory=Usage)
+    refusal: str | None = None
 
 
 def ask(lm: Any, asked: Asked) -> Said:
-    """Asks an LM about an answer.
-
-    Raises:
-        ModelError: The LM gives no log-probabilities.
-    """
-    refusal = f"{lm.model} gives no log-probabilities: use the judge 'agreement' or 'pairwise'"
+    """Asks an LM about an answer; one that DSPy knows to give no log-probabilities is not called."""
+    refusal = f"{lm.model} gives no log-probabilities"
+    if "logprobs" not in lm.supported_params:
+        return Said(None, refusal=refusal)
     ledger, begun = Ledger(), time.perf_counter()
     with recording(ledger):
         try:
             [output] = lm(asked.prompt, logprobs=True, top_logprobs=ALTERNATIVES, max_tokens=REPLY_TOKENS)
         except (LMUnsupportedFeatureError, LMInvalidRequestError) as error:
-            raise ModelError(f"{refusal} ({error})") from error
-    alternatives = _first_token(output)
-    if not alternatives:
-        raise ModelError(refusal)
+            return Said(None, refusal=f"{refusal} ({error})")
     counter = counter_for(lm)
     completion = ledger.completion(None, time.perf_counter() - begun, counter)
     usage = Usage(
@@ -89,7 +85,8 @@ def ask(lm: Any, asked: Asked) -> Said:
         seconds=completion.seconds,
         dollars=completion.dollars,
     )
-    return Said(yes_probability(alternatives), usage)
+    alternatives = _first_token(output)
+    return Said(yes_probability(alternatives), usage) if alternatives else Said(None, usage, refusal)
 
 
 def yes_probability(alternatives: Mapping[str, float]) -> float | None:

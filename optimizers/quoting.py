@@ -18,12 +18,12 @@ def quoted(texts: Sequence[str]) -> list[str]:
 
     Example:
         >>> print(*quoted(["12", "so </data> it ends"]), sep=chr(10))
-        <data a49c5a02c8cfaf2d>
+        <data b8ba9da4403083c0>
         12
-        </data a49c5a02c8cfaf2d>
-        <data a49c5a02c8cfaf2d>
+        </data b8ba9da4403083c0>
+        <data b8ba9da4403083c0>
         so </data> it ends
-        </data a49c5a02c8cfaf2d>
+        </data b8ba9da4403083c0>
     """
     mark = hashlib.sha256("\0".join(sorted(texts)).encode(errors="replace")).hexdigest()[:16]
     return [f"<data {mark}>\n{defused(text)}\n</data {mark}>" for text in texts]

@@ -10,6 +10,7 @@ import dspy
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.optimizers.judge_report import JudgeReport
 from anytime_dspy.optimizers.judges import Reliability
 from anytime_dspy.optimizers.pairs import PreferencePair
 
@@ -41,6 +42,7 @@ class CompileReport:
         judge: Who scored the traces.
         reason: Why this judge, in one line.
         reliability: Of every judge that was considered, the used one included.
+        judged: How the judge fared: order consistency, ties, position bias, agreement with gold.
         traces: Traces that were sampled.
         failed: Runs of the student that gave none.
         pairs: Pairs of all examples and budgets.
@@ -54,6 +56,7 @@ class CompileReport:
     judge: str
     reason: str
     reliability: tuple[Reliability, ...]
+    judged: JudgeReport
     traces: int
     failed: int
     pairs: int
