@@ -32,6 +32,7 @@ def sweep(
     store: RunStore | None = None,
     threads: int = 1,
     on_result: Callable[[ExampleResult], None] | None = None,
+    redact: Callable[[ExampleResult], ExampleResult] | None = None,
 ) -> list[ExampleResult]:
     """Runs a program on every example and scores it at every budget.
 
@@ -42,6 +43,7 @@ def sweep(
         store: Where given, each result is written there as it comes, and what is there already is not run again.
         threads: Examples run at the same time.
         on_result: Called in this thread with each new result.
+        redact: Takes from each new result what may not be kept, before anything else sees it.
 
     Returns:
         One result an example, in the order of `examples`. An example whose run failed has an `error` and no points.
@@ -64,7 +66,9 @@ def sweep(
         ]
         try:
             for future in as_completed(futures):
-                result = future.result()
+                result = redact(future.result()) if redact else future.result()
+                if result.error:
+                    logger.warning("Example %s failed: %s", result.id, result.error)
                 results[result.id] = result
                 if store:
                     store.append(result)
@@ -99,7 +103,6 @@ def _run_one(program: Anytime, metric: AnytimeIndex, name: str, example: dspy.Ex
     try:
         prediction = program(**inputs)
     except Exception as error:  # one bad example must not lose the paid ones
-        logger.warning("Example %s failed: %s", name, error)
         return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}")
     curve = metric.curve(example, prediction)
     return result_from(name, inputs, prediction.checkpoints, curve.qualities, _trace(prediction.checkpoints[-1].calls))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["get_task", "task_names"]
 
-BUILT_IN = ("trip", "word_problems")
+BUILT_IN = ("trip", "aime", "gpqa", "word_problems")
 ENTRY_POINTS = "anytime_dspy.tasks"
 
 

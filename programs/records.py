@@ -1,11 +1,13 @@
-"""Reading records from JSON and JSON Lines files, from urls and from the Hugging Face hub, with clear errors."""
+"""Reading records from JSON, JSON Lines and CSV files, from urls and from the Hugging Face hub, with clear errors."""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.request import urlopen
@@ -14,12 +16,13 @@ from pydantic import BaseModel, ValidationError
 
 from anytime_dspy.errors import DataError
 
-__all__ = ["hub_records", "read_records"]
+__all__ = ["hub_records", "parse_records", "read_bytes", "read_records", "text_id"]
 
 logger = logging.getLogger(__name__)
 
 DOWNLOAD_SECONDS = 60.0
 OFFLINE_HINT = "fetch it elsewhere and pass the file with --data PATH"
+HUB_SCHEME = "hf://"
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
@@ -33,10 +36,11 @@ class _Raw(NamedTuple):
 
 
 def read_records(source: str | Path, schema: type[RecordT]) -> dict[str, RecordT]:
-    """Reads a file of records: a JSON object or array of them, or one JSON object a line.
+    """Reads a file of records: a JSON object or array of them, one JSON object a line, or CSV.
 
     Args:
-        source: A path, or an http(s) url.
+        source: A path, an http(s) url, or a file on the Hugging Face hub as `hf://datasets/OWNER/NAME/FILE`; CSV is
+            known by its name's end.
         schema: The pydantic model that every record has to fit; keys that it does not name are ignored.
 
     Returns:
@@ -45,13 +49,48 @@ def read_records(source: str | Path, schema: type[RecordT]) -> dict[str, RecordT
     Raises:
         DataError: The source is missing, unreachable, empty, cut off or holds a record that does not fit.
     """
-    text = _text_of(source)
+    return parse_records(read_bytes(source), str(source), schema)
+
+
+def read_bytes(source: str | Path) -> bytes:
+    """Returns what a file, a url or a file on the hub holds; see `read_records`.
+
+    Raises:
+        DataError: It is missing or unreachable.
+    """
+    if str(source).startswith(("http://", "https://", HUB_SCHEME)):
+        return _download(str(source))
+    try:
+        return Path(source).read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{source} does not exist: check the path") from error
+    except OSError as error:
+        raise DataError(f"cannot read {source} ({_first_line(error)}): check the path") from error
+
+
+def parse_records(content: bytes, name: str, schema: type[RecordT]) -> dict[str, RecordT]:
+    """Reads records from a file's content; see `read_records`.
+
+    Args:
+        content: JSON, JSON Lines or CSV in UTF-8.
+        name: What the file is called, in errors too; `.csv` at its end says that it is CSV.
+        schema: The pydantic model that every record has to fit.
+
+    Raises:
+        DataError: The content is empty, cut off or holds a record that does not fit.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not UTF-8 text: pass the data as JSON, JSON Lines or CSV") from error
     if not text.strip():
-        raise DataError(f"{source} is empty: fetch it again")
-    return _validated(_split(text, str(source)), schema, str(source))
+        raise DataError(f"{name} is empty: fetch it again")
+    return _validated(_rows(text, name) if name.lower().endswith(".csv") else _split(text, name), schema, name)
 
 
-def hub_records(dataset: str, configuration: str, split: str, schema: type[RecordT]) -> dict[str, RecordT]:
+def hub_records(
+    dataset: str, configuration: str, split: str, schema: type[RecordT], *, way_in: str = OFFLINE_HINT
+) -> dict[str, RecordT]:
     """Reads one split of a dataset on the Hugging Face hub.
 
     Args:
@@ -59,6 +98,7 @@ def hub_records(dataset: str, configuration: str, split: str, schema: type[Recor
         configuration: The dataset's configuration.
         split: The split's name.
         schema: The pydantic model that every row has to fit.
+        way_in: What to do where it cannot be fetched.
 
     Returns:
         The rows in order, under "0", "1", ...
@@ -72,31 +112,41 @@ def hub_records(dataset: str, configuration: str, split: str, schema: type[Recor
     try:
         rows = datasets.load_dataset(dataset, configuration, split=split)
     except Exception as error:  # whatever the transport below the hub's client raises
-        raise DataError(f"could not load {name} from the hub ({_first_line(error)}): {OFFLINE_HINT}") from error
+        raise DataError(f"could not load {name} from the hub ({_first_line(error)}): {way_in}") from error
     return _validated((_Raw(str(i), f"row {i}", row) for i, row in enumerate(rows)), schema, name)
 
 
-def _text_of(source: str | Path) -> str:
-    try:
-        if str(source).startswith(("http://", "https://")):
-            return _download(str(source))
-        return Path(source).read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{source} does not exist: check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{source} is not UTF-8 text: pass the data as JSON or JSON Lines") from error
-    except OSError as error:
-        raise DataError(f"cannot read {source} ({_first_line(error)}): check the path") from error
+def text_id(prefix: str, text: str) -> str:
+    """Returns an id that a text keeps wherever it stands in a file.
+
+    Example:
+        >>> text_id("aime", "What is 1 + 1?")
+        'aime-72f8917549'
+    """
+    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def _download(url: str) -> str:
+def _download(url: str) -> bytes:
     logger.info("downloading %s", url)
     try:
-        with urlopen(url, timeout=DOWNLOAD_SECONDS) as response:
-            content: bytes = response.read()
-    except (OSError, HTTPException, ValueError) as error:
+        if url.startswith(HUB_SCHEME):
+            from huggingface_hub import HfFileSystem
+
+            content: bytes = HfFileSystem().read_bytes(url)
+        else:
+            with urlopen(url, timeout=DOWNLOAD_SECONDS) as response:
+                content = response.read()
+    except Exception as error:  # whatever the transport below the clients raises
         raise DataError(f"could not download {url} ({_first_line(error)}): {OFFLINE_HINT}") from error
-    return content.decode("utf-8-sig")
+    return content
+
+
+def _rows(text: str, source: str) -> Iterator[_Raw]:
+    try:
+        for index, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True)):
+            yield _Raw(str(index), f"row {index + 1}", {key: value for key, value in row.items() if key is not None})
+    except csv.Error as error:
+        raise DataError(f"{source} is not whole CSV ({error}): fetch it again") from error
 
 
 def _split(text: str, source: str) -> Iterator[_Raw]:

@@ -19,7 +19,10 @@ class Loader(Protocol):
     """Reads a task's examples from a file, a url or, without a path, from where they are published."""
 
     def __call__(self, path: str | Path | None = None, split: str = "test") -> list[dspy.Example]:
-        """Returns examples with their inputs set and an `id`, a string that is no input and never changes."""
+        """Returns examples with their inputs set and an `id`, a string that is no input and never changes.
+
+        Splits are the task's own; one that is called "train" shares no example with "test".
+        """
 
 
 class Quality(Protocol):
@@ -56,6 +59,8 @@ class Task:
         answer_tokens: Tokens that an answer may take, the field headers of the prompt format included.
         needs_labels: Whether `quality` looks at more than an example's inputs; where it does not, a program may be
             compiled with it.
+        private: Whether the data must not be copied: what is written of a run then holds ids, scores, token counts and
+            `answer_key`s, and no texts. `dataclasses.replace(task, private=False)` is the user's consent.
 
     Example:
         >>> def exact(example, prediction):
@@ -79,6 +84,7 @@ class Task:
     budgets: tuple[int, ...] = (64, 128, 256, 512)
     answer_tokens: int = 64
     needs_labels: bool = True
+    private: bool = False
 
     def program(self) -> dspy.Module:
         """Returns a fresh, uncompiled `dspy.ChainOfThought` over the task's signature."""

@@ -5,6 +5,7 @@ Data and evaluator: NATURAL PLAN (Zheng et al. 2024, arXiv 2406.04520), CC BY 4.
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ import dspy
 from pydantic import BaseModel, BeforeValidator
 
 from anytime_dspy.errors import DataError
-from anytime_dspy.programs.records import read_records
+from anytime_dspy.programs.records import read_records, text_id
 from anytime_dspy.programs.task import Task, field_text
 from anytime_dspy.programs.trip_generator import generate
 from anytime_dspy.programs.trip_grammar import Constraints, parse_request
@@ -22,6 +23,7 @@ from anytime_dspy.programs.trip_plan import Visit, read_official, read_plan
 __all__ = ["answer_key", "constraint_rate", "exact_match", "load", "quality", "task"]
 
 DATA_URL = "https://raw.githubusercontent.com/google-deepmind/natural-plan/main/data/trip_planning.json"
+SPLITS = ("all", "train", "val", "test")
 # No real cities and days: small models copy an example that names any.
 INSTRUCTIONS = """\
 Plan a trip that meets every wish of the request. The day of a flight counts in both cities.
@@ -44,12 +46,16 @@ class TripRecord(BaseModel):
     durations: Annotated[tuple[int, ...], BeforeValidator(_starred)]
 
 
-def load(path: str | Path | None = None, split: str = "test") -> list[dspy.Example]:
+def load(path: str | Path | None = None, split: str = "all") -> list[dspy.Example]:
     """Reads NaturalPlan Trip: the official file, or records with its keys as JSON Lines.
 
+    Only a test set of 1,600 is published, so it is split here, by a hash of each record's id: a record keeps its split
+    wherever it stands in the file, and in any part of the file.
+
     Args:
-        path: A path or url; without one the official file is downloaded.
-        split: Only "test" is published; a file of your own is read whole.
+        path: A path, a url or a file on the hub (`hf://datasets/OWNER/NAME/FILE`); without one the official file is
+            downloaded.
+        split: "all", as the published figures have it, or "train" or "val" (a tenth each) or "test" (the rest).
 
     Returns:
         Examples with the input `request` and the labels `plan` (the gold plan's text), `cities` (in order) and
@@ -58,12 +64,16 @@ def load(path: str | Path | None = None, split: str = "test") -> list[dspy.Examp
     Raises:
         DataError: The data cannot be fetched or read, or a request is not in the grammar.
     """
-    if path is None and split != "test":
-        raise DataError(
-            f"NaturalPlan publishes a test split only, not {split!r}: generate examples or pass --data PATH"
-        )
+    if split not in SPLITS:
+        raise DataError(f"Trip has no split {split!r}: there are {', '.join(SPLITS)}")
     records = read_records(path or DATA_URL, TripRecord)
-    return [_example(f"trip-{key}" if key.isdigit() else key, record) for key, record in records.items()]
+    examples = [_example(key, record) for key, record in records.items()]
+    return [example for example in examples if split in ("all", _split_of(example.id))]
+
+
+def _split_of(example_id: str) -> str:
+    tenth = int(hashlib.sha256(example_id.encode()).hexdigest(), 16) % 10
+    return {0: "train", 1: "val"}.get(tenth, "test")
 
 
 def _example(key: str, record: TripRecord) -> dspy.Example:
@@ -76,7 +86,11 @@ def _example(key: str, record: TripRecord) -> dspy.Example:
     if len(record.cities) != len(record.durations):
         raise DataError(f"{key}: {len(record.cities)} cities but {len(record.durations)} durations: repair the record")
     return dspy.Example(
-        id=key, request=request, plan=record.golden_plan, cities=record.cities, durations=record.durations
+        id=text_id("trip", request) if key.isdigit() else key,  # a line's number is no name
+        request=request,
+        plan=record.golden_plan,
+        cities=record.cities,
+        durations=record.durations,
     ).with_inputs("request")
 
 
@@ -135,7 +149,7 @@ def answer_key(prediction: dspy.Prediction | None) -> str | None:
 
 task = Task(
     name="trip",
-    version="2",
+    version="3",
     signature=dspy.Signature("request: str -> plan: str", INSTRUCTIONS),
     load=load,
     quality=quality,

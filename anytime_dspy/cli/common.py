@@ -25,7 +25,20 @@ from anytime_dspy.errors import DataError, ModelError, RunError
 from anytime_dspy.files import write_json
 from anytime_dspy.saved import BUDGETS_KEY
 
-__all__ = ["Budgets", "Json", "Limit", "ModelName", "Out", "Seed", "Threads", "open_lm", "progress"]
+__all__ = [
+    "Budgets",
+    "Data",
+    "Json",
+    "Limit",
+    "ModelName",
+    "Out",
+    "Seed",
+    "ShowGpqa",
+    "Split",
+    "Threads",
+    "open_lm",
+    "progress",
+]
 
 DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct"
 
@@ -38,6 +51,13 @@ ModelName = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; the same folder goes on with the same run.")]
 Data = Annotated[str | None, typer.Option("--data", help="A data file or url in the task's official format.")]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="Of the data: 2024 or 2025 for aime, diamond, main or extended for gpqa, ..."),
+]
+ShowGpqa = Annotated[
+    bool, typer.Option("--show-gpqa", help="Keep GPQA's texts in the run's files: its authors ask not to publish them.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take this many examples, spread over the data.")]
 Budgets = Annotated[str | None, typer.Option("--budgets", help="Reasoning tokens, with commas between: 64,128,256.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of data, samples and intervals.")]

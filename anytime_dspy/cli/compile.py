@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anytime_dspy.cli.common import DEFAULT_MODEL, Budgets, Data, Json, Limit, ModelName, Out, Seed, Threads
+from anytime_dspy.cli.common import (
+    DEFAULT_MODEL,
+    Budgets,
+    Data,
+    Json,
+    Limit,
+    ModelName,
+    Out,
+    Seed,
+    ShowGpqa,
+    Split,
+    Threads,
+)
 
 if TYPE_CHECKING:
     import dspy
@@ -41,10 +53,13 @@ class Recipe:
 
 
 def compile_task(
-    task: Annotated[str, typer.Argument(help="trip, word_problems, a plug-in's name or the path of a my_task.py.")],
+    task: Annotated[
+        str, typer.Argument(help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.")
+    ],
     model: ModelName = DEFAULT_MODEL,
     data: Data = None,
-    train: Annotated[int, typer.Option("--train", min=1, help="Training examples, generated.")] = 12,
+    split: Split = None,
+    train: Annotated[int, typer.Option("--train", min=1, help="How many training examples.")] = 12,
     train_data: Annotated[str | None, typer.Option("--train-data", help="A file of training examples instead.")] = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="Traces sampled for each of them.")] = 6,
     contrastive: Annotated[bool, typer.Option(help="Show rejected traces beside the chosen ones.")] = True,
@@ -54,18 +69,18 @@ def compile_task(
     out: Out = None,
     seed: Seed = 0,
     threads: Threads = 4,
+    show_gpqa: ShowGpqa = False,
     as_json: Json = False,
 ) -> None:
     """Compiles a task's program with self-judged preference pairs, and measures it before and after on test data."""
     from anytime_dspy.cli.common import open_lm, spread
     from anytime_dspy.cli.measure import Measurement
-    from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples, training_examples
-    from anytime_dspy.programs import get_task
+    from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples, training_examples
 
-    chosen = get_task(task)
+    chosen = chosen_task(task, show_texts=show_gpqa, copies_texts=True)
     student = anytime_program(chosen, budgets, program)
-    test = spread(test_examples(chosen, data, seed), limit)
-    trainset = training_examples(chosen, train_data, train, seed, test)
+    test = spread(test_examples(chosen, data, split, seed), limit)
+    trainset = training_examples(chosen, train_data, train, seed, test, data)
     folder = out or default_folder("compile", chosen.name)
     measurement = Measurement(chosen, test, open_lm(model, threads=threads), threads, seed)
     compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive), folder, as_json=as_json)

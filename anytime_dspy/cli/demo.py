@@ -26,7 +26,7 @@ def demo(
     from anytime_dspy.programs import get_task
 
     task = get_task(TASK)
-    test = spread(test_examples(task, None, seed), TEST_EXAMPLES)
+    test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
     trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
     measurement = Measurement(task, test, open_lm(model, threads=threads), threads, seed)
     folder = out or default_folder("demo", TASK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.plots import Series, plot_curves
+from anytime_dspy.redaction import without_texts
 from anytime_dspy.statistics import Difference, Summary, index_difference, summarise
 from anytime_dspy.store import ExampleResult, RunStore
 from anytime_dspy.sweep import program_hash, sweep
@@ -55,9 +57,16 @@ class Measurement:
         store = RunStore.open(folder, fingerprint(self.task, program, self.lm))
         known = len(store.done() & {str(example.get("id", None)) for example in self.examples})
         metric = AnytimeIndex(self.task.quality)
+        redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
         with progress(f"Sweeping {label}", len(self.examples) - known) as advance, dspy.context(lm=self.lm):
             results = sweep(
-                program, self.examples, metric, store=store, threads=self.threads, on_result=lambda _: advance()
+                program,
+                self.examples,
+                metric,
+                store=store,
+                threads=self.threads,
+                on_result=lambda _: advance(),
+                redact=redact,
             )
         summary = summarise(results, seed=self.seed)
         store.write_summary(asdict(summary))

@@ -7,15 +7,30 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import DEFAULT_MODEL, Budgets, Data, Json, Limit, ModelName, Out, Seed, Threads
+from anytime_dspy.cli.common import (
+    DEFAULT_MODEL,
+    Budgets,
+    Data,
+    Json,
+    Limit,
+    ModelName,
+    Out,
+    Seed,
+    ShowGpqa,
+    Split,
+    Threads,
+)
 
 EXAMPLE = "Example: [cyan]anytime-dspy sweep trip --data trip_planning.json --limit 8 --out runs/trip[/cyan]"
 
 
 def sweep(
-    task: Annotated[str, typer.Argument(help="trip, word_problems, a plug-in's name or the path of a my_task.py.")],
+    task: Annotated[
+        str, typer.Argument(help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.")
+    ],
     model: ModelName = DEFAULT_MODEL,
     data: Data = None,
+    split: Split = None,
     program: Annotated[
         Path | None, typer.Option("--program", help="A saved program; else the task's plain one.")
     ] = None,
@@ -24,17 +39,17 @@ def sweep(
     out: Out = None,
     seed: Seed = 0,
     threads: Threads = 4,
+    show_gpqa: ShowGpqa = False,
     as_json: Json = False,
 ) -> None:
     """Runs a task's program on its test data and scores the answer at every budget."""
     from anytime_dspy.cli.common import open_lm, spread
     from anytime_dspy.cli.measure import Measurement, show
-    from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples
-    from anytime_dspy.programs import get_task
+    from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples
 
-    chosen = get_task(task)
+    chosen = chosen_task(task, show_texts=show_gpqa)
     subject = anytime_program(chosen, budgets, program)
-    examples = spread(test_examples(chosen, data, seed), limit)
+    examples = spread(test_examples(chosen, data, split, seed), limit)
     folder = out or default_folder("sweep", chosen.name)
     measurement = Measurement(chosen, examples, open_lm(model, threads=threads), threads, seed)
     measured = measurement.of("compiled" if program else "plain", subject, folder)

@@ -83,7 +83,7 @@ def install(folder: Path, target: str) -> None:
 def test_task_from_an_installed_plug_in(plug_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(plug_in.parent)
     install(plug_in.parent, "my_task:task")
-    assert task_names() == ("trip", "word_problems", "rhymes")
+    assert task_names() == ("trip", "aime", "gpqa", "word_problems", "rhymes")
     assert isinstance(get_task("rhymes"), Task)
 
 
@@ -96,7 +96,9 @@ def test_broken_installed_plug_in(plug_in: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_unknown_name_lists_the_names() -> None:
-    with pytest.raises(DataError, match=r"no task 'tripp': did you mean 'trip'\? there are trip, word_problems"):
+    with pytest.raises(
+        DataError, match=r"no task 'tripp': did you mean 'trip'\? there are trip, aime, gpqa, word_problems"
+    ):
         get_task("tripp")
     with pytest.raises(DataError) as caught:
         get_task("chess")

@@ -146,6 +146,26 @@ def test_requests_outside_the_grammar_are_refused(examples: list[dspy.Example]) 
         assert "\n" not in str(caught.value)
 
 
-def test_only_the_test_split_is_published() -> None:
-    with pytest.raises(DataError, match="test split only"):
-        trip.task.load(split="train")
+def test_splits_do_not_depend_on_the_order_of_the_file(official_file: Path, shared_data: Path, tmp_path: Path) -> None:
+    records = json.loads(official_file.read_text())
+    shuffled = tmp_path / "shuffled.json"
+    shuffled.write_text(json.dumps(dict(sorted(records.items(), key=lambda item: item[1]["prompt_0shot"]))))
+    lines = (shared_data / "natural_plan" / "trip_fewshot_pool.jsonl").read_text().splitlines()
+    turned = tmp_path / "turned.jsonl"
+    turned.write_text("\n".join(reversed(lines)))
+
+    def ids(path: Path, split: str) -> set[str]:
+        return {example.id for example in trip.load(path, split)}
+
+    splits = ("train", "val", "test")
+    for one, other in ((official_file, shuffled), (shared_data / "natural_plan" / "trip_fewshot_pool.jsonl", turned)):
+        parts = [ids(one, split) for split in splits]
+        assert parts == [ids(other, split) for split in splits]
+        assert all(parts)
+        assert sum(map(len, parts)) == len(set.union(*parts)) == len(ids(one, "all"))
+        assert len(parts[2]) > 0.7 * len(ids(one, "all"))
+
+
+def test_unknown_split() -> None:
+    with pytest.raises(DataError, match="no split 'dev': there are all, train, val, test"):
+        trip.task.load(split="dev")
