@@ -143,7 +143,10 @@ def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.part")
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", errors="replace")
+        with partial.open("wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -20,13 +21,13 @@ from pydantic_core import to_jsonable_python
 
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import RunError
-from anytime_dspy.files import append_line, as_line
+from anytime_dspy.files import append_line, as_line, content_hash, write_json
 
 __all__ = ["ExampleResult", "Point", "RunStore", "result_from"]
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 RUN, RESULTS, SUMMARY = "run.json", "results.jsonl", "summary.json"
 
 
@@ -116,14 +117,22 @@ def result_from(
 class RunStore:
     """A run's folder: `run.json` says what is measured, `results.jsonl` has a line an example, `summary.json` sums up.
 
-    `RunStore.open` writes, `RunStore.read` only looks. A result is on disk once `append` returns.
+    `RunStore.open` writes, `RunStore.read` only looks. A result is on disk once `append` returns. Each line is sealed
+    with a hash of itself and of the run's description, so that neither can be edited, or brought in from another run,
+    without being noticed.
+
+    Attributes:
+        path: The folder.
+        fingerprint: All that decides a result.
+        created: When it was begun and with which versions; it decides nothing.
     """
 
-    def __init__(
-        self, path: Path, fingerprint: dict[str, JsonValue], results: Sequence[ExampleResult], *, writable: bool
-    ) -> None:
+    def __init__(self, path: Path, description: _Description, *, writable: bool) -> None:
         self.path = path
-        self.fingerprint = fingerprint
+        self.fingerprint = description.fingerprint
+        self.created = description.created
+        self._seal = _Seal(path / RESULTS, description.fingerprint)
+        results = _read_results(self._seal, repair=writable)
         self._writable = writable
         self._lock = threading.Lock()
         self._results: dict[str, ExampleResult] = {}
@@ -149,12 +158,12 @@ class RunStore:
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / RUN).exists():
-                if any(entry.name != _partial(folder / RUN).name for entry in folder.iterdir()):
+                if any(entry.name != f".{RUN}.part" for entry in folder.iterdir()):
                     raise RunError(f"{folder} holds files but no run: choose an empty folder")
-                _write_json(folder / RUN, {"schema": SCHEMA, "fingerprint": wanted, "created": _origin()})
-            found = _read_fingerprint(folder)
-            _refuse_other_run(folder, found, wanted)
-            return cls(folder, found, _read_results(folder / RESULTS, repair=True), writable=True)
+                write_json(folder / RUN, {"schema": SCHEMA, "fingerprint": wanted, "created": _origin()})
+            description = _read_description(folder)
+            _refuse_other_run(folder, description.fingerprint, wanted)
+            return cls(folder, description, writable=True)
 
     @classmethod
     def read(cls, path: str | Path) -> RunStore:
@@ -167,7 +176,7 @@ class RunStore:
         with _disk(folder):
             if not (folder / RUN).is_file():
                 raise RunError(f"{folder} holds no run: it has no {RUN}")
-            return cls(folder, _read_fingerprint(folder), _read_results(folder / RESULTS, repair=False), writable=False)
+            return cls(folder, _read_description(folder), writable=False)
 
     def done(self) -> set[str]:
         """Returns the ids of the examples that need not be run again: those with a result and no error."""
@@ -187,7 +196,7 @@ class RunStore:
         Raises:
             RunError: The folder cannot be written, for instance because the disk is full; what was there stays whole.
         """
-        line = as_line(asdict(result))
+        line = self._seal.line(result)
         with self._writing():
             if self._is_done(result.id):
                 logger.debug("example %s is already in %s; its first result stands", result.id, self.path)
@@ -202,7 +211,7 @@ class RunStore:
             RunError: The folder cannot be written.
         """
         with self._writing():
-            _write_json(self.path / SUMMARY, _as_json(summary))
+            write_json(self.path / SUMMARY, summary)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -218,11 +227,6 @@ class RunStore:
 
 def _as_json(value: Mapping[str, Any]) -> Any:
     return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64", fallback=str)
-
-
-def _encode(value: Any, indent: int | None = None) -> bytes:
-    """JSON in UTF-8; half a surrogate pair, which models do write, becomes a question mark."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent).encode("utf-8", "replace")
 
 
 def _origin() -> dict[str, str]:
@@ -244,29 +248,26 @@ def _disk(folder: Path) -> Iterator[None]:
         raise RunError(f"the run folder {folder} cannot be used: {reason}; free space or choose another") from error
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
+@dataclass(frozen=True)
+class _Description:
+    """What `run.json` says."""
+
+    fingerprint: dict[str, JsonValue]
+    created: dict[str, JsonValue]
 
 
-def _write_json(path: Path, value: Any) -> None:
-    partial = _partial(path)
-    with partial.open("wb") as file:
-        file.write(_encode(value, indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def _read_fingerprint(folder: Path) -> dict[str, JsonValue]:
+def _read_description(folder: Path) -> _Description:
     path = folder / RUN
     try:
         run = json.loads(path.read_bytes())
-        schema, fingerprint = int(run["schema"]), dict(run["fingerprint"])
-    except (ValueError, KeyError, TypeError) as error:
+        schema, description = int(run["schema"]), _Description(dict(run["fingerprint"]), dict(run["created"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"{path} is damaged ({error!r}): restore it or choose another folder") from error
     if schema > SCHEMA:
         raise RunError(f"{path} has schema {schema}, this version knows up to {SCHEMA}: update anytime-dspy")
-    return fingerprint
+    if schema < SCHEMA:
+        raise RunError(f"{path} has schema {schema}, which is no longer read: measure again in another folder")
+    return description
 
 
 def _refuse_other_run(folder: Path, found: Mapping[str, JsonValue], wanted: Mapping[str, JsonValue]) -> None:
@@ -276,7 +277,8 @@ def _refuse_other_run(folder: Path, found: Mapping[str, JsonValue], wanted: Mapp
             raise RunError(f"{folder} holds another run: its {key} is {there}, not {here}; choose another folder")
 
 
-def _read_results(path: Path, *, repair: bool) -> list[ExampleResult]:
+def _read_results(seal: _Seal, *, repair: bool) -> list[ExampleResult]:
+    path = seal.path
     if not path.exists():
         return []
     content = path.read_bytes()
@@ -285,14 +287,42 @@ def _read_results(path: Path, *, repair: bool) -> list[ExampleResult]:
         logger.warning("the last line of %s was cut off while it was written; its example will be run again", path)
         if repair:
             os.truncate(path, len(content) - len(torn))
-    return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
+    return [seal.read(number, line) for number, line in enumerate(lines, start=1)]
 
 
-def _parse(path: Path, number: int, line: bytes) -> ExampleResult:
-    try:
-        return _LINE.validate_json(line, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        problem = f"{where}: {first['msg']}" if where else first["msg"]
-        raise RunError(f"line {number} of {path} is no result ({problem}): restore or delete that line") from error
+class _Seal:
+    """Turns results into lines that are tied to their run, and back."""
+
+    def __init__(self, path: Path, fingerprint: Mapping[str, JsonValue]) -> None:
+        self.path = path
+        self._run = hashlib.sha256(content_hash(fingerprint).encode())
+
+    def line(self, result: ExampleResult) -> str:
+        """Returns the line of a result: a JSON object whose last key is the seal."""
+        text = as_line(asdict(result)).rstrip("\n")
+        return text[:-1] + self._end(text.encode("utf-8", "replace")).decode() + "\n"
+
+    def read(self, number: int, line: bytes) -> ExampleResult:
+        """Returns the result of a line.
+
+        Raises:
+            RunError: The line is no result, was edited, or is another run's.
+        """
+        try:
+            result = _LINE.validate_json(line, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise self._refusal(number, f"{where}: {first['msg']}" if where else first["msg"]) from error
+        end = len(self._end(b""))
+        if line[-end:] != self._end(line[:-end] + b"}"):
+            raise self._refusal(number, "it was edited, or is another run's")
+        return result
+
+    def _end(self, text: bytes) -> bytes:
+        digest = self._run.copy()
+        digest.update(text)
+        return b', "seal": "%s"}' % digest.hexdigest()[:16].encode()
+
+    def _refusal(self, number: int, problem: str) -> RunError:
+        return RunError(f"line {number} of {self.path} is no result of this run ({problem}): restore or delete it")

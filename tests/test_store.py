@@ -107,8 +107,10 @@ def test_the_first_of_two_results_stands(folder):
     before = (folder / "results.jsonl").read_bytes()
     RunStore.open(folder, FINGERPRINT).append(result("a", "another plan"))
     assert (folder / "results.jsonl").read_bytes() == before
+    twin = RunStore.open(folder.parent / "twin", FINGERPRINT)
+    twin.append(result("a", "another plan"))
     with (folder / "results.jsonl").open("ab") as file:
-        file.write(before.splitlines()[0].replace(b"the plan", b"another plan") + b"\n")
+        file.write((twin.path / "results.jsonl").read_bytes())
     assert RunStore.read(folder).results() == [result("a"), result("b")]
 
 
@@ -157,9 +159,80 @@ def test_any_other_damaged_line_is_named(folder, edit, complaint):
     assert edit(first) != first
     results.write_bytes(b"\n".join([second, edit(first), second, b""]))
     for look in (lambda: RunStore.read(folder), lambda: RunStore.open(folder, FINGERPRINT)):
-        with pytest.raises(RunError, match=rf"line 2 of .*results\.jsonl is no result \(.*{complaint}") as refusal:
+        with pytest.raises(
+            RunError, match=rf"line 2 of .*results\.jsonl is no result of this run \(.*{complaint}"
+        ) as refusal:
             look()
         assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "edited"),
+    [
+        (b'"quality": 0.5', b'"quality": 0.9'),
+        (b'"quality": 0.5', b'"quality": -7.5'),
+        (b'"budget": 16', b'"budget": 64'),
+        (b'"id": "a"', b'"id": "c"'),
+        (b'"answered": true', b'"answered": false'),
+        (b"the plan", b"the  plan"),
+        (b', "trace"', b',  "trace"'),
+    ],
+)
+def test_no_edit_goes_unnoticed(folder, written, edited):
+    results = folder / "results.jsonl"
+    assert written in results.read_bytes()
+    results.write_bytes(results.read_bytes().replace(written, edited, 1))
+    with pytest.raises(RunError, match=r"line 1 of .* \(it was edited, or is another run's\)"):
+        RunStore.read(folder)
+
+
+def test_results_of_another_run_are_noticed(folder, tmp_path):
+    other = RunStore.open(tmp_path / "other", {**FINGERPRINT, "model": "gpt-4o"})
+    other.append(result("c"))
+    with (folder / "results.jsonl").open("ab") as file:
+        file.write((other.path / "results.jsonl").read_bytes())
+    with pytest.raises(RunError, match="line 3 of .* another run's"):
+        RunStore.read(folder)
+
+
+def test_a_description_that_was_edited_is_noticed(folder):
+    described = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(described.replace("simulated", "gpt-4o"))
+    with pytest.raises(RunError, match="line 1 of .* edited"):
+        RunStore.read(folder)
+
+
+def test_a_folder_cut_off_at_any_byte_gives_whole_results_or_one_error(folder):
+    for name, whole in [(name, (folder / name).read_bytes()) for name in ("results.jsonl", "run.json")]:
+        for length in range(len(whole)):
+            (folder / name).write_bytes(whole[:length])
+            try:
+                kept = RunStore.read(folder).results()
+            except RunError as error:
+                assert "\n" not in str(error)
+                assert name == "run.json"
+            else:
+                assert kept == [result("a"), result("b")][: len(kept)]
+                assert len(kept) == (whole[:length].count(b"\n") if name == "results.jsonl" else 2)
+        (folder / name).write_bytes(whole)
+
+
+@given(data=st.data())
+def test_any_changed_byte_gives_whole_results_or_one_error(tmp_path_factory, data):
+    store = RunStore.open(tmp_path_factory.mktemp("run"), FINGERPRINT)
+    store.append(result("a"))
+    store.append(result("b"))
+    path = store.path / data.draw(st.sampled_from(["results.jsonl", "run.json"]))
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        kept = RunStore.read(store.path)
+    except RunError as error:
+        assert "\n" not in str(error)
+    else:
+        assert kept.fingerprint == store.fingerprint
+        assert kept.results() == [result("a"), result("b")][: len(kept.results())]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +277,16 @@ def test_a_damaged_description_is_refused(folder, content):
 
 def test_a_newer_schema_asks_for_an_update(folder):
     description = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**description, "schema": 2}))
-    with pytest.raises(RunError, match="schema 2, this version knows up to 1: update anytime-dspy"):
+    (folder / "run.json").write_text(json.dumps({**description, "schema": 3}))
+    with pytest.raises(RunError, match="schema 3, this version knows up to 2: update anytime-dspy"):
         RunStore.open(folder, FINGERPRINT)
+
+
+def test_an_older_schema_is_not_guessed_at(folder):
+    description = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**description, "schema": 1}))
+    with pytest.raises(RunError, match="schema 1, which is no longer read: measure again"):
+        RunStore.read(folder)
 
 
 def test_a_run_opened_for_reading_is_not_written(folder):

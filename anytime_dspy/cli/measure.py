@@ -87,6 +87,7 @@ def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[
     return {
         "task": task.name,
         "task version": task.version,
+        "scorer": scorer_name(task.quality),
         "program": program_hash(program),
         "model": lm.model,
         "temperature": lm.kwargs.get("temperature"),
@@ -94,6 +95,11 @@ def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[
         "answer tokens": program.answer_tokens,
         **more,
     }
+
+
+def scorer_name(quality: Any) -> str:
+    """Returns what a quality function is called, so that runs scored by unlike ones are not compared."""
+    return str(getattr(quality, "__qualname__", type(quality).__qualname__))
 
 
 def compare(before: Measured, after: Measured, seed: int) -> list[tuple[str, Difference]]:
