@@ -42,6 +42,14 @@ def result(example_id: str, text: str = "the plan") -> ExampleResult:
     return result_from(example_id, {"request": text}, checkpoints, [0.0, 0.5], trace)
 
 
+def kept_or_refused(folder: Path) -> list[ExampleResult] | None:
+    """The results that can be read, or None where one error of this library refuses the folder."""
+    try:
+        return RunStore.read(folder).results()
+    except RunError:
+        return None
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run with two results."""
@@ -191,14 +199,14 @@ def test_results_of_another_run_are_noticed(folder, tmp_path):
     other.append(result("c"))
     with (folder / "results.jsonl").open("ab") as file:
         file.write((other.path / "results.jsonl").read_bytes())
-    with pytest.raises(RunError, match="line 3 of .* another run's"):
+    with pytest.raises(RunError, match=r"line 3 of .* another run's"):
         RunStore.read(folder)
 
 
 def test_a_description_that_was_edited_is_noticed(folder):
     described = (folder / "run.json").read_text()
     (folder / "run.json").write_text(described.replace("simulated", "gpt-4o"))
-    with pytest.raises(RunError, match="line 1 of .* edited"):
+    with pytest.raises(RunError, match=r"line 1 of .* edited"):
         RunStore.read(folder)
 
 
@@ -206,14 +214,11 @@ def test_a_folder_cut_off_at_any_byte_gives_whole_results_or_one_error(folder):
     for name, whole in [(name, (folder / name).read_bytes()) for name in ("results.jsonl", "run.json")]:
         for length in range(len(whole)):
             (folder / name).write_bytes(whole[:length])
-            try:
-                kept = RunStore.read(folder).results()
-            except RunError as error:
-                assert "\n" not in str(error)
-                assert name == "run.json"
+            kept = kept_or_refused(folder)
+            if name == "results.jsonl":
+                assert kept == [result("a"), result("b")][: whole[:length].count(b"\n")]
             else:
-                assert kept == [result("a"), result("b")][: len(kept)]
-                assert len(kept) == (whole[:length].count(b"\n") if name == "results.jsonl" else 2)
+                assert kept in (None, [result("a"), result("b")])
         (folder / name).write_bytes(whole)
 
 
@@ -226,13 +231,8 @@ def test_any_changed_byte_gives_whole_results_or_one_error(tmp_path_factory, dat
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
-    try:
-        kept = RunStore.read(store.path)
-    except RunError as error:
-        assert "\n" not in str(error)
-    else:
-        assert kept.fingerprint == store.fingerprint
-        assert kept.results() == [result("a"), result("b")][: len(kept.results())]
+    kept = kept_or_refused(store.path)
+    assert kept is None or kept == [result("a"), result("b")][: len(kept)]
 
 
 @pytest.mark.parametrize(
