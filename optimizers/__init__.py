@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from anytime_dspy.optimizers.agreement import Agreement
     from anytime_dspy.optimizers.checked import Checked
     from anytime_dspy.optimizers.confidence import Confidence
+    from anytime_dspy.optimizers.export import pairs_dataset
     from anytime_dspy.optimizers.judge_report import JudgeReport
     from anytime_dspy.optimizers.judges import Judge
     from anytime_dspy.optimizers.pairs import PreferencePair, read_pairs
@@ -28,6 +29,7 @@ _HOMES = {
     "Pairwise": "pairwise",
     "PreferencePair": "pairs",
     "Teacher": "pairwise",
+    "pairs_dataset": "export",
     "read_pairs": "pairs",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "Pairwise",
     "PreferencePair",
     "Teacher",
+    "pairs_dataset",
     "read_pairs",
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.files import write_lines
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.markers import has_marker
-from anytime_dspy.optimizers.synthesis import SampledTrace, TraceGroup
+from anytime_dspy.optimizers.prompts import Prompt
+from anytime_dspy.optimizers.traces import SampledTrace, TraceGroup
 
 __all__ = ["PreferencePair", "Side", "build_pairs", "distance", "read_pairs", "select_pairs", "write_pairs"]
 
@@ -86,6 +87,7 @@ class PreferencePair:
         rejected: The worse one.
         judge: Who says so.
         selected: Whether the recipe took this pair for its budget.
+        prompts: What both traces answer, by predictor.
     """
 
     example_index: int
@@ -95,6 +97,7 @@ class PreferencePair:
     rejected: Side
     judge: str
     selected: bool = False
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
@@ -133,16 +136,14 @@ def build_pairs(
     """
     pairs = []
     for group, scores in zip(groups, judgement.scores, strict=True):
-        for place in range(len(group.traces[0].checkpoints)):
+        for place, budget in enumerate(checkpoint.budget for checkpoint in group.traces[0].checkpoints):
             best = max((row[-1] or 0.0 for row in scores), default=0.0)
             sides = [
                 _side(trace, row, place, _workings(group, answer_key, best))
                 for trace, row in zip(group.traces, scores, strict=True)
             ]
             differing = [
-                PreferencePair(
-                    group.example_index, group.inputs, group.traces[0].checkpoints[place].budget, *two, judgement.judge
-                )
+                PreferencePair(group.example_index, group.inputs, budget, *two, judgement.judge, prompts=group.prompts)
                 for two in itertools.permutations([side for side in sides if side is not None], 2)
                 if two[0].score > two[1].score and two[0].reasoning != two[1].reasoning and two[0].well_formed
             ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Checkpoint, Usage
+from anytime_dspy.optimizers.prompts import Prompt, prompts_of
 
 __all__ = ["SampledTrace", "TraceGroup", "group_traces"]
 
@@ -44,12 +45,14 @@ class TraceGroup:
         instructions: What the student is told to do.
         inputs: The example's input fields.
         traces: At least one, in the order of their samples.
+        prompts: What the student was asked first, by predictor; see `prompts_of`.
     """
 
     example_index: int
     instructions: str
     inputs: Mapping[str, Any]
     traces: tuple[SampledTrace, ...]
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
 
 
 def group_traces(
@@ -58,7 +61,7 @@ def group_traces(
     """Puts the traces of each example together; an example without traces has no group.
 
     Args:
-        student: The program that was sampled, for its instructions.
+        student: The program that was sampled, for its instructions and prompts.
         trainset: The examples.
         traces: As `sample_traces` returned them.
     """
@@ -67,6 +70,12 @@ def group_traces(
     for trace in traces:
         found.setdefault(trace.example_index, []).append(trace)
     return [
-        TraceGroup(index, instructions, trainset[index].inputs().toDict(), tuple(group))
+        TraceGroup(
+            index,
+            instructions,
+            trainset[index].inputs().toDict(),
+            tuple(group),
+            prompts_of(student, [trace.checkpoints[-1].calls for trace in group]),
+        )
         for index, group in sorted(found.items())
     ]

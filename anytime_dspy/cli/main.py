@@ -24,13 +24,14 @@ INTERRUPTED = 130
 
 
 def _register() -> None:
-    from anytime_dspy.cli import compile, demo, models, run, sweep
+    from anytime_dspy.cli import compile, demo, models, pairs, run, sweep
 
     app.command(epilog=demo.EXAMPLE)(demo.demo)
     app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
     app.command(epilog=compile.EXAMPLE, name="compile")(compile.compile_task)
     app.command(epilog=run.EXAMPLE)(run.run)
     app.add_typer(models.app, name="models")
+    app.add_typer(pairs.app, name="pairs")
 
 
 def main() -> None:

@@ -1,0 +1,68 @@
+"""Preference pairs as other libraries read them: for training a model, where PDP only shows them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from anytime_dspy.errors import DataError
+from anytime_dspy.files import content_hash
+from anytime_dspy.optimizers.pairs import PreferencePair, Side
+from anytime_dspy.optimizers.prompts import Prompt, first_call
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["pairs_dataset", "trl_rows"]
+
+Row = dict[str, list[dict[str, Any]]]
+
+
+def trl_rows(pairs: Iterable[PreferencePair]) -> list[Row]:
+    """Returns pairs in TRL's conversational preference format, with an explicit prompt: what its DPOTrainer reads.
+
+    A row has three lists of messages: "prompt", what a predictor of the student sent; "chosen" and "rejected", one of
+    the assistant each, with the reasoning cut at the pair's budget and no answer. A pair has a row for each predictor
+    that both traces asked the same; one without reasoning on either side has none. Equal rows are there once.
+
+    Raises:
+        DataError: No pair gives a row.
+    """
+    rows = {content_hash(row): row for pair in pairs for row in _rows(pair)}
+    if not rows:
+        raise DataError(
+            "no pair can be exported: none has a prompt and reasoning on both sides (pairs of an older version hold no "
+            "prompts: compile again)"
+        )
+    return list(rows.values())
+
+
+def pairs_dataset(pairs: Iterable[PreferencePair]) -> Dataset:
+    """Returns the rows of `trl_rows` as a `datasets.Dataset`: `DPOTrainer(..., train_dataset=pairs_dataset(pairs))`.
+
+    Raises:
+        DataError: No pair gives a row.
+    """
+    from datasets import Dataset
+
+    return Dataset.from_list(trl_rows(pairs))
+
+
+def _rows(pair: PreferencePair) -> Iterator[Row]:
+    for name, prompt in pair.prompts.items():
+        chosen, rejected = (_reasoning(side, name) for side in (pair.chosen, pair.rejected))
+        if chosen and rejected and chosen != rejected:
+            yield {
+                "prompt": [dict(message) for message in prompt.messages],
+                "chosen": [_answer(prompt, chosen)],
+                "rejected": [_answer(prompt, rejected)],
+            }
+
+
+def _reasoning(side: Side, predictor: str) -> str:
+    call = first_call(side.calls, predictor)
+    return call.reasoning.strip() if call else ""
+
+
+def _answer(prompt: Prompt, reasoning: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": f"{prompt.opening}{reasoning}"}
