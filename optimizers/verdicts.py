@@ -112,8 +112,8 @@ def check_module(module: dspy.Module) -> dspy.Module:
 def _taken(module: dspy.Module) -> bool:
     """Whether a module can be called with a duel; one that takes anything hands it to its first predictor."""
     try:
-        forward = inspect.signature(module.forward)
-        forward.bind(**dict.fromkeys(INPUTS, ""))
+        forward = inspect.signature(type(module).forward)  # DSPy warns of whoever asks an instance for it
+        forward.bind(module, **dict.fromkeys(INPUTS, ""))
     except (AttributeError, TypeError):
         return False
     takes_anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in forward.parameters.values())

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 import random
 
 import dspy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
 from anytime_dspy.answers import answer_text
 from anytime_dspy.errors import AnytimeError
@@ -13,6 +15,7 @@ from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.agreement import Agreement
 from anytime_dspy.optimizers.checked import Checked
 from anytime_dspy.optimizers.judges import RELIABLE, Judgement, Reliability, choose_judge
+from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.pairwise import RELIABILITY_PAIRS, Pairwise
 from tests.fakes.scripted import chat, question_of, scripted_lm
 from tests.optimizers.made import group
@@ -232,3 +235,78 @@ def test_a_checked_quality_sees_the_inputs_and_no_label():
     judgement = Checked(AnytimeIndex(meets)).scores([traces])
     assert judgement.scores == (((1.0, 0.0), (0.0, 0.0)),)
     assert all(keys == set(traces.inputs) for keys in seen)
+
+
+# What any judge that is asked must do
+
+
+def oracle(a, b):
+    return "A" if "right" in a else "B"
+
+
+DIFFERENT = [finals("right", "wrong", problem=str(place), index=place) for place in range(RELIABILITY_PAIRS)]
+
+
+@given(st.integers(1, RELIABILITY_PAIRS))
+def test_an_oracle_is_wholly_reliable_on_any_number_of_pairs(pairs):
+    reliability = Pairwise(verdicts(oracle)).reliability(DIFFERENT[:pairs])
+    assert reliability.value == 1.0
+
+
+@given(st.integers(1, RELIABILITY_PAIRS), st.sampled_from("AB"))
+def test_a_letter_habit_is_never_reliable(pairs, letter):
+    assert Pairwise(verdicts(lambda a, b: letter)).reliability(DIFFERENT[:pairs]).value == 0.0
+
+
+def test_coins_pass_for_reliable_about_once_in_nine_times():
+    def value(seed):
+        coin = random.Random(seed)
+        return Pairwise(verdicts(lambda a, b: coin.choice("AB"))).reliability(DIFFERENT).value
+
+    passed = [value(seed) >= RELIABLE for seed in range(60)]
+    assert sum(passed) <= 14
+
+
+def test_how_verdicts_fared_in_both_orders_is_reported():
+    said = iter("AB AA BB BA A?".replace(" ", ""))
+    judge = Pairwise(verdicts(lambda a, b: next(said)))
+    orders = judge.scores(DIFFERENT[:5]).orders
+    # The last pair got one verdict only.
+    assert (orders.pairs, orders.given, orders.same, orders.verdicts, orders.first) == (5, 4, 2, 9, 5)
+    assert (orders.consistency, orders.tie_rate, orders.position_bias) == (0.5, 0.6, pytest.approx(5 / 9))
+
+
+def test_scoring_after_measuring_asks_no_pair_again():
+    judge = Pairwise(verdicts(oracle))
+    judge.reliability(DIFFERENT)
+    judgement = judge.scores(DIFFERENT)
+    assert judgement.usage.calls == len(judge.lm.engine.requests) == 2 * RELIABILITY_PAIRS
+
+
+def test_more_than_six_answers_play_a_tournament():
+    answers = [f"{number:02d}" for number in range(24)]
+    random.Random(0).shuffle(answers)
+    judge = Pairwise(verdicts(larger))
+    [scores] = judge.scores([finals(*answers)]).scores
+    assert len(judge.lm.engine.requests) <= 2 * 24 * math.log2(24) < 24 * 23
+    ranked = [answer for _, answer in sorted(zip(scores, answers, strict=True), reverse=True)]
+    assert ranked[0] == "23"
+    assert kendalltau([score for (score,) in scores], [int(answer) for answer in answers]).statistic > 0.8
+
+
+def test_verdicts_outlive_the_process_but_failures_do_not(tmp_path):
+    def judge(rule):
+        lm = verdicts(rule)
+        lm.model = "scripted/same"
+        return Pairwise(lm, memo=Memo(tmp_path / "judged.jsonl"))
+
+    def broken_once(a, b):
+        raise dspy.lm15.ServerError("overloaded")
+
+    broken = judge(broken_once)
+    broken.lm.num_retries = 0
+    assert broken.scores(DIFFERENT[:2]).orders.verdicts == 0
+    judged = judge(oracle).scores(DIFFERENT)
+    later = judge(lambda a, b: "A")
+    assert later.scores(DIFFERENT).scores == judged.scores
+    assert not later.lm.engine.requests
