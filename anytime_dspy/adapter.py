@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import logging
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +15,18 @@ from dspy.lm15 import Request
 from dspy.utils.exceptions import AdapterParseError
 
 from anytime_dspy import formats
+from anytime_dspy.agents import last_step
 from anytime_dspy.call_log import enclosing_log, lasting_key
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.forcing import Question, answer_signature, can_continue, capped, continued, forced, restated
-from anytime_dspy.lm_calls import Completion, Ledger, recording
+from anytime_dspy.lm_calls import Completion, Ledger, recording, tell_of_replay
 from anytime_dspy.settle import Settled, is_answered, settle
 from anytime_dspy.spending import Spending
-from anytime_dspy.tape import Replay, call_key
+from anytime_dspy.tape import Recorded, Replay, call_key
 from anytime_dspy.tokens import TokenCounter, counter_for
 
 __all__ = ["BudgetAdapter"]
-
-TURN_POLL_SECONDS = 0.002
 
 
 class _ExpectedTruncation(logging.Filter):
@@ -46,6 +45,18 @@ class _Ask:
 
     question: Question
     request: Request | None = None
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What the tape holds of a call: nothing where there is no tape, or where the call was never made."""
+
+    key: Hashable = None
+    recorded: Recorded[Completion] | None = None
+
+    @property
+    def place(self) -> int | None:
+        return self.recorded.place if self.recorded else None
 
 
 class BudgetAdapter(dspy.Adapter):
@@ -71,7 +82,7 @@ class BudgetAdapter(dspy.Adapter):
         super().__init__(callbacks=inner.callbacks)
         self.inner = _without_fallback(inner)
         self.spending = spending
-        self._replay = replay
+        self.replay = replay
 
     def __call__(
         self,
@@ -82,9 +93,11 @@ class BudgetAdapter(dspy.Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Answers one predictor's call under the budget; DSPy calls this."""
-        plan = self._plan(Question(lm, lm_kwargs, signature, demos, inputs))
+        question = Question(lm, lm_kwargs, signature, demos, inputs)
+        claim = self._claim(question)
+        plan = self._plan(question, claim)
         completion: Completion | None = None
-        with self.spending.turn:
+        with self._turn(claim):
             while True:
                 try:
                     ask = plan.send(completion)  # type: ignore[arg-type]  # the first one is None, as generators want
@@ -101,20 +114,17 @@ class BudgetAdapter(dspy.Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Answers one predictor's call under the budget, asynchronously; DSPy calls this."""
-        plan = self._plan(Question(lm, lm_kwargs, signature, demos, inputs))
+        question = Question(lm, lm_kwargs, signature, demos, inputs)
+        claim = self._claim(question)
+        plan = self._plan(question, claim)
         completion: Completion | None = None
-        # A turn may be held by another task of this very loop, so waiting must not block it.
-        while not self.spending.turn.acquire(blocking=False):
-            await asyncio.sleep(TURN_POLL_SECONDS)
-        try:
+        async with self._turn_async(claim):
             while True:
                 try:
                     ask = plan.send(completion)  # type: ignore[arg-type]
                 except StopIteration as end:
                     return [end.value]
                 completion = await self._amake(ask)
-        finally:
-            self.spending.turn.release()
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
         """Formats as the inner adapter does."""
@@ -130,36 +140,67 @@ class BudgetAdapter(dspy.Adapter):
         """Parses as the inner adapter does."""
         return dict(self.inner.parse(signature, completion))
 
-    def _plan(self, question: Question) -> Generator[_Ask, Completion, dict[str, Any]]:
+    def _claim(self, question: Question) -> _Claim:
+        if self.replay is None:
+            return _Claim()
+        key = call_key(**vars(question))
+        return _Claim(key, self.replay.calls.next(key))
+
+    @contextmanager
+    def _turn(self, claim: _Claim) -> Iterator[None]:
+        if self.replay is None:
+            with self.spending.turns.take():
+                yield
+        else:
+            with self.replay.turns.take(claim.place), self.spending.turns.take():
+                yield
+
+    @asynccontextmanager
+    async def _turn_async(self, claim: _Claim) -> AsyncIterator[None]:
+        if self.replay is None:
+            async with self.spending.turns.take_async():
+                yield
+        else:
+            async with self.replay.turns.take_async(claim.place), self.spending.turns.take_async():
+                yield
+
+    def _plan(self, question: Question, claim: _Claim) -> Generator[_Ask, Completion, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
         _check(question)
-        key = call_key(**vars(question)) if self._replay else None
-        completion = self._replay.next(key) if self._replay else None
-        is_replayed = completion is not None
-        allowance = self.spending.allowance(paid=is_replayed)
+        allowance = self.spending.allowance(paid=claim.recorded is not None)
         counter = counter_for(question.lm)
         settled = Settled(None, "", "", 0, 0, cut=True)
-        usage, replayed = Usage(), None
+        usage, replayed, is_live = Usage(), None, False
         # With nothing left to reason with, only an answer is asked for.
         if allowance.reasoning or not formats.reasoning_fields(question.signature):
-            if completion is None:
+            if claim.recorded:
+                completion = claim.recorded.value
+                tell_of_replay()
+            else:
                 completion = yield from self._completion(_Ask(_with_options(question, capped(question, allowance.cap))))
-                if self._replay:
-                    self._replay.add(key, completion)
+                is_live = True
+                if self.replay:
+                    self.replay.calls.add(claim.key, completion)
             settled = settle(self.inner, question.signature, completion, allowance, counter)
             usage = _usage(completion, settled.reasoning_tokens, settled.answer_tokens)
-            replayed = usage if is_replayed else None
+            replayed = usage if claim.recorded else None
         values, answer_tokens = settled.values, settled.answer_tokens
+        if values is None and not allowance.reasoning:
+            values = last_step(question.signature)
         if values is None:
-            asked = forced(question, allowance.answer)
-            if can_continue(self.inner, question):
-                ask = _Ask(asked, continued(self.inner, asked, settled.begun))
+            key = claim.key, settled.begun, settled.reasoning, allowance.answer
+            known = self.replay.forced.next(key) if self.replay and not is_live else None
+            if known:
+                completion = known.value
             else:
-                ask = _Ask(restated(asked, settled.reasoning))
-            completion = yield from self._completion(ask)
+                completion = yield from self._completion(self._forced(question, settled, allowance.answer))
+                if self.replay:
+                    self.replay.forced.add(key, completion)
             values = self._forced_values(question, settled.reasoning, completion)
             answer_tokens = _written(self.inner, completion, counter)
-            usage += _usage(completion, 0, answer_tokens, completion.hidden_tokens)
+            extra = _usage(completion, 0, answer_tokens, completion.hidden_tokens)
+            usage += extra
+            replayed = (replayed or Usage()) + extra if known else replayed
         call = Call(
             predictor=_caller_name(self.spending.names, question.signature),
             inputs=dict(question.inputs),
@@ -171,7 +212,15 @@ class BudgetAdapter(dspy.Adapter):
             answered=is_answered(question.signature, values),
         )
         self.spending.record(call, usage, cut=settled.cut, replayed=replayed)
+        if self.replay and self.spending.cut:
+            self.replay.turns.disorder()  # nothing is left whose order could matter, and the program may go elsewhere
         return values
+
+    def _forced(self, question: Question, settled: Settled, answer_tokens: int) -> _Ask:
+        asked = forced(question, answer_tokens)
+        if can_continue(self.inner, question):
+            return _Ask(asked, continued(self.inner, asked, settled.begun))
+        return _Ask(restated(asked, settled.reasoning))
 
     def _completion(self, ask: _Ask) -> Generator[_Ask, Completion, Completion]:
         """Has a call made, unless a log of this run's calls holds it."""
@@ -183,6 +232,8 @@ class BudgetAdapter(dspy.Adapter):
         if completion is None:
             completion = yield ask
             log.add(key, completion)
+        else:
+            tell_of_replay()
         return completion
 
     def _forced_values(self, question: Question, reasoning: str, completion: Completion) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Any
 
 import dspy
 
+from anytime_dspy import formats
 from anytime_dspy.budgeting import ANSWER_TOKENS, budget, enclosing
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Tape
+from anytime_dspy.tools import tape_tools
 
 __all__ = ["Anytime", "AnytimePrediction", "AtBudget"]
 
@@ -100,7 +102,8 @@ class Anytime(_Wrapper):
     that budget cost nothing again, the one in which it falls is cut and its answer forced, later ones answer at once.
 
     Args:
-        program: The program; it is used as it is, not copied.
+        program: The program; it is used as it is, not copied. The functions of its `dspy.Tool`s are wrapped, so that a
+            tape can hear them.
         budgets: Reasoning tokens at which an answer is wanted, strictly increasing.
         answer_tokens: Tokens that each answer may take on top of them.
         mode: "trace" cuts one trace at every budget; "contract" runs the program once for each budget, as must be done
@@ -133,6 +136,7 @@ class Anytime(_Wrapper):
         super().__init__(program, BudgetState(budgets, answer_tokens, mode))
         if not self.named_predictors():
             raise ProgramError("The program has no predictor, so there is nothing to put a budget on.")
+        tape_tools(program)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -202,7 +206,7 @@ class Anytime(_Wrapper):
     def _running(self, tokens: int, tape: Tape | None, *, traced: bool) -> Iterator[Spending]:
         names = {id(predictor): name for name, predictor in self.named_predictors()}
         # An optimiser that collects DSPy's trace wants one run of the program, not one for each budget.
-        untraced = nullcontext() if traced else dspy.context(trace=None)
+        untraced = nullcontext() if traced else dspy.context(trace=[])
         with untraced, budget(tokens, answer_tokens=self.answer_tokens, tape=tape, names=names) as spending:
             yield spending
 
@@ -234,8 +238,14 @@ def _checkpoint(tokens: int, prediction: Any, spending: Spending) -> Checkpoint:
         reasoning_tokens=spending.reasoning,
         answer_tokens=sum(call.answer_tokens for call in spending.calls),
         forced=spending.forced,
-        answered=spending.answered,
+        answered=spending.answered or _is_whole(prediction),
         usage=spending.usage,
         calls=spending.calls,
         cut=spending.cut,
     )
+
+
+def _is_whole(prediction: dspy.Prediction) -> bool:
+    """Whether every field of an answer holds something: an agent may answer well though a step of it was no good."""
+    answers = {name: value for name, value in prediction.items() if name not in formats.REASONING_NAMES}
+    return not any(value is None or (isinstance(value, str) and not value) for value in answers.values())

@@ -83,7 +83,8 @@ class Checkpoint:
         reasoning_tokens: Reasoning spent, at most `budget`.
         answer_tokens: Tokens of the answers.
         forced: Whether an answer had to be asked for because the budget ran out.
-        answered: Whether every call gave an answer that could be read; an unanswered checkpoint has quality 0.
+        answered: Whether an answer could be read, be it of every call or, at least, of every field of the prediction.
+            An unanswered checkpoint has quality 0.
         usage: What a run at this budget costs, all calls of the program included.
         calls: The calls of that run, in the order of their ends.
         cut: Whether the budget cut a call short.

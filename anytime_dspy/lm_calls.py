@@ -11,7 +11,7 @@ from dspy.lm15 import Response
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.tokens import TokenCounter
 
-__all__ = ["Completion", "Ledger", "recording"]
+__all__ = ["Completion", "Ledger", "recording", "tell_of_replay"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self.history: list[dict[str, Any]] = []
+        self.replayed = 0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether any LM call was made below, or would have been if a tape had not held it."""
+        return bool(self.history) or self.replayed > 0
 
     def completion(self, values: dict[str, Any] | None, seconds: float, counter: TokenCounter) -> Completion:
         """Returns the recorded call.
@@ -83,6 +89,13 @@ class Ledger:
 def recording(ledger: Ledger) -> Any:
     """Returns a context in which `ledger` is told of every LM call."""
     return dspy.context(caller_modules=[*(dspy.settings.caller_modules or ()), ledger])
+
+
+def tell_of_replay() -> None:
+    """Tells the ledgers around this place of a call that a tape held."""
+    for caller in dspy.settings.caller_modules or ():
+        if isinstance(caller, Ledger):
+            caller.replayed += 1
 
 
 def _part(outputs: list[Any], name: str) -> str:

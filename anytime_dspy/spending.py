@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.settle import Allowance
+from anytime_dspy.turns import Turns
 
 __all__ = ["Spending"]
 
@@ -15,7 +16,8 @@ __all__ = ["Spending"]
 class Spending:
     """What was spent under one budget so far; it may be read at any time, from any thread.
 
-    Calls that share a budget take turns, since what one may use is known only when the one before it has ended.
+    Calls that share a budget take turns in the order in which they start, since what one may use is known only when the
+    one before it has ended.
 
     Args:
         tokens: The cap on reasoning tokens.
@@ -41,7 +43,7 @@ class Spending:
         self._reasoning = 0
         self._usage = Usage()
         self._calls: list[Call] = []
-        self.turn: threading.Lock = parent.turn if parent else threading.Lock()
+        self.turns: Turns = parent.turns if parent else Turns()
 
     @property
     def reasoning(self) -> int:

@@ -1,17 +1,22 @@
-"""A tape of LM calls: one run records it, and runs at smaller budgets are replayed from it for free."""
+"""A tape of what one run did: its LM calls and its tools, from which runs at smaller budgets are replayed for free."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 import dspy
 
 from anytime_dspy.lm_calls import Completion
+from anytime_dspy.turns import Turns
 
-__all__ = ["Replay", "Tape", "call_key"]
+__all__ = ["Outcome", "Recorded", "Replay", "Tape", "call_key"]
+
+T = TypeVar("T")
 
 
 def call_key(
@@ -22,55 +27,121 @@ def call_key(
     inputs: Mapping[str, Any],
 ) -> Hashable:
     """Returns what makes two calls of one run the same call: all that the prompt is made from, the cap left out."""
+    options = {**lm.kwargs, **lm_kwargs}
     return (
         str(lm.model),
-        repr(sorted((name, value) for name, value in lm_kwargs.items() if not name.startswith("max_"))),
+        repr(sorted((name, value) for name, value in options.items() if not name.startswith("max_"))),
         repr(signature),
         repr([dict(demo) for demo in demos]),
         repr(sorted(inputs.items())),
     )
 
 
-class Tape:
-    """The completions of one run in the order of their calls, by what was asked.
+@dataclass(frozen=True)
+class Recorded(Generic[T]):
+    """Something on a tape.
 
-    Args:
-        limit: Reasoning tokens that the budget around the recording has left, if there is one: no replay uses more.
+    Attributes:
+        value: What was recorded.
+        place: Where it stands among the others of its kind, in the order in which they ended.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
-        self.limit = limit
-        self._completions: dict[Hashable, list[Completion]] = defaultdict(list)
-
-    def replay(self) -> Replay:
-        """Returns a fresh reader, for one run of the program."""
-        return Replay(self._completions)
+    value: T
+    place: int
 
 
-class Replay:
-    """Reads a tape through once, and adds to it where it meets a call that was never made.
+@dataclass(frozen=True)
+class Outcome:
+    """What a tool did.
 
-    A call is missing where an earlier forced answer led the program elsewhere; it is then made live, as any run at
-    that budget would have made it.
+    Attributes:
+        value: What it returned.
+        error: What it raised instead.
+        traceback: Where it was raised, the tool's own frames alone: an agent shows them to its LM.
     """
 
-    def __init__(self, completions: dict[Hashable, list[Completion]]) -> None:
-        self._completions = completions
+    value: Any = None
+    error: Exception | None = None
+    traceback: TracebackType | None = None
+
+
+class _Track(Generic[T]):
+    """Things of one kind in the order of their ends, found by what was asked."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, list[Recorded[T]]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._length = 0
+
+    def get(self, key: Hashable, at: int) -> Recorded[T] | None:
+        with self._lock:
+            recorded = self._found[key]
+            return recorded[at] if at < len(recorded) else None
+
+    def add(self, key: Hashable, value: T) -> None:
+        with self._lock:
+            self._found[key].append(Recorded(value, self._length))
+            self._length += 1
+
+
+class _Reader(Generic[T]):
+    """Reads a track through once, and adds to it what it does not find there."""
+
+    def __init__(self, track: _Track[T]) -> None:
+        self._track = track
         self._met: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
 
-    def next(self, key: Hashable) -> Completion | None:
-        """Returns the recorded completion of the next call with this key, or None where there is none."""
+    def next(self, key: Hashable) -> Recorded[T] | None:
+        """Returns what was recorded next under this key, or None where nothing more was."""
         with self._lock:
-            at = self._met[key]
-            recorded = self._completions[key]
-            if at == len(recorded):
-                return None
-            self._met[key] += 1
-            return recorded[at]
+            recorded = self._track.get(key, self._met[key])
+            self._met[key] += recorded is not None
+            return recorded
 
-    def add(self, key: Hashable, completion: Completion) -> None:
-        """Records a completion that was just made, as the one that this reader has passed."""
+    def add(self, key: Hashable, value: T) -> None:
+        """Records what has just happened, as something that this reader has passed."""
         with self._lock:
-            self._completions[key].append(completion)
+            self._track.add(key, value)
             self._met[key] += 1
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What one run of a program did.
+
+    Attributes:
+        limit: Reasoning tokens that the budget around the recording has left, if there is one: no replay uses more.
+        calls: The completions of the predictors' calls.
+        forced: The completions of forced answers.
+        tools: What the tools did.
+    """
+
+    limit: int | None = None
+    calls: _Track[Completion] = field(default_factory=_Track)
+    forced: _Track[Completion] = field(default_factory=_Track)
+    tools: _Track[Outcome] = field(default_factory=_Track)
+
+    def replay(self) -> Replay:
+        """Returns a fresh reader, for one run of the program."""
+        return Replay(_Reader(self.calls), _Reader(self.forced), _Reader(self.tools), Turns())
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Reads a tape through once, and adds to it where it meets something that was never done.
+
+    Something is missing where an earlier forced answer led the program elsewhere; it is then done live, as any run at
+    that budget would have done it.
+
+    Attributes:
+        calls: The predictors' calls.
+        forced: Their forced answers.
+        tools: The calls of tools.
+        turns: Has the calls of this run take turns as they did when they were recorded.
+    """
+
+    calls: _Reader[Completion]
+    forced: _Reader[Completion]
+    tools: _Reader[Outcome]
+    turns: Turns

@@ -114,7 +114,7 @@ def test_a_sweep_sees_what_a_live_run_sees(world):
                 prediction = program(question="?")
             assert checkpoint.prediction.toDict() == prediction.toDict()
             assert checkpoint.reasoning_tokens == spent.reasoning
-            assert checkpoint.answered == spent.answered
+            assert checkpoint.answered == (spent.answered or all(_answers(checkpoint.calls[-1])))
             assert checkpoint.forced == spent.forced
             assert [_content(call) for call in checkpoint.calls] == [_content(call) for call in spent.calls]
 

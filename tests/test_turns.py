@@ -1,0 +1,112 @@
+"""Turns come in order: as they were asked for, or as they were recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from anytime_dspy import turns
+from anytime_dspy.turns import Turns
+
+
+def test_threads_have_their_turns_in_the_order_in_which_they_asked():
+    queue, met = Turns(), []
+
+    def ask(n: int) -> None:
+        with queue.take():
+            met.append(n)
+
+    with ThreadPoolExecutor(20) as pool, queue.take():
+        for n in range(20):
+            pool.submit(ask, n)
+            while len(queue._waiting) <= n:
+                time.sleep(0)
+    assert met == list(range(20))
+
+
+@pytest.mark.parametrize("places", [[3, 0, 2, 1], [1, 0, 3, 2], [3, 2, 1, 0]])
+def test_a_recorded_order_is_kept_whoever_asks_first(places):
+    queue, met = Turns(), []
+
+    def ask(place: int) -> None:
+        with queue.take(place):
+            met.append(place)
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in places]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.005)
+    for thread in threads:
+        thread.join()
+    assert met == [0, 1, 2, 3]
+
+
+def test_tasks_and_threads_share_their_turns():
+    queue, met = Turns(), []
+
+    async def ask(place: int) -> None:
+        async with queue.take_async(place):
+            await asyncio.sleep(0)
+            met.append(place)
+
+    def from_a_thread() -> None:
+        with queue.take(2):
+            met.append(2)
+
+    async def run() -> None:
+        await asyncio.gather(ask(3), ask(1), asyncio.to_thread(from_a_thread), ask(0))
+
+    asyncio.run(run())
+    assert met == [0, 1, 2, 3]
+
+
+def test_a_turn_that_was_not_recorded_does_not_wait():
+    queue = Turns()
+    with queue.take():
+        pass
+    with queue.take(0):
+        pass
+    with queue.take():
+        pass
+
+
+def test_an_order_is_given_up_where_the_one_before_never_comes(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
+    queue = Turns()
+    with queue.take(5):
+        pass
+    begun = time.perf_counter()
+    for place in (9, 7, 8):  # once given up, nothing waits any more
+        with queue.take(place):
+            pass
+    assert time.perf_counter() - begun < 0.01
+
+    async def run() -> None:
+        async with Turns().take_async(5):
+            pass
+
+    asyncio.run(run())
+
+
+def test_a_turn_is_given_back_by_an_error_and_by_a_task_that_is_cancelled():
+    queue = Turns()
+
+    async def ask() -> str:
+        async with queue.take_async():
+            return "came"
+
+    async def run() -> str:
+        with pytest.raises(ZeroDivisionError):
+            async with queue.take_async():
+                raise ZeroDivisionError
+        async with queue.take_async():
+            first, second = asyncio.ensure_future(ask()), asyncio.ensure_future(ask())
+            await asyncio.sleep(0)
+            first.cancel()
+        return await second
+
+    assert asyncio.run(asyncio.wait_for(run(), 5)) == "came"
