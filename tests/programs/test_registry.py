@@ -73,11 +73,12 @@ def test_task_without_a_generator_says_so(plug_in: Path) -> None:
         get_task(plug_in).generate(1, 0)
 
 
-def install(folder: Path, target: str) -> None:
-    metadata = folder / "rhymes-1.0.dist-info"
+def install(folder: Path, target: str, *, name: str = "rhymes") -> None:
+    """Makes a task known as an installed distribution would."""
+    metadata = folder / f"{name}-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rhymes\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[anytime_dspy.tasks]\nrhymes = {target}\n")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[anytime_dspy.tasks]\n{name} = {target}\n")
 
 
 def test_task_from_an_installed_plug_in(plug_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
