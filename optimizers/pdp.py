@@ -13,9 +13,10 @@ from dspy.teleprompt import Teleprompter
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
+from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.optimizers.checks import check_compile
 from anytime_dspy.optimizers.family import Panel, check_judge
 from anytime_dspy.optimizers.judge_report import judge_report
 from anytime_dspy.optimizers.judges import Judge, choose_judge
@@ -123,7 +124,7 @@ class PDP(Teleprompter):
             AnytimeError: Every run failed, no judge is reliable, or the judge saw no difference between any traces.
             RunError: `log_dir` cannot be written.
         """
-        _check(student, trainset, teacher)
+        check_compile("PDP", student, trainset, teacher)
         folder = None if self.log_dir is None else Path(self.log_dir)
         memo = Memo(folder / "judged.jsonl" if folder else None)
         traces = self._sampled(student, trainset, folder, on_trace)
@@ -163,19 +164,3 @@ class PDP(Teleprompter):
         sampling = Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads)
         log = TraceLog(folder / "traces.jsonl") if folder else None
         return sample_traces(student, trainset, sampling, log=log, on_trace=on_trace)
-
-
-def _check(student: Anytime, trainset: Sequence[dspy.Example], teacher: dspy.Module | None) -> None:
-    if not isinstance(student, Anytime):
-        raise ProgramError(f"PDP compiles an Anytime program, not {type(student).__name__}: wrap it in ad.Anytime(...)")
-    if teacher is not None:
-        raise ProgramError("PDP has no teacher: the student learns from its own traces, so leave teacher out")
-    if not trainset:
-        raise DataError("the trainset is empty: PDP needs a few examples, labels are not needed")
-    for place, example in enumerate(trainset):
-        try:
-            example.inputs()
-        except ValueError as error:
-            raise DataError(f"training example {place} has no inputs: call .with_inputs(...) on it") from error
-    if dspy.settings.lm is None and any(predictor.lm is None for predictor in student.predictors()):
-        raise ModelError("there is no LM to run the student on: compile inside `with dspy.context(lm=...):`")
