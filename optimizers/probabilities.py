@@ -46,7 +46,7 @@ class Asked:
     @property
     def prompt(self) -> str:
         """The question as the LM reads it."""
-        return QUESTION.format(*quoted((self.task, self.answer)))
+        return QUESTION.format(quoted(self.task), quoted(self.answer))
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 from anytime_dspy.optimizers.markers import defused
 
 __all__ = ["quoted"]
 
 
-def quoted(texts: Sequence[str]) -> list[str]:
-    """Returns texts between delimiters that none of them can close.
+def quoted(text: str) -> str:
+    """Returns a text between delimiters that it cannot close itself.
 
-    The delimiters hold a digest of all the texts, the same in whatever order they come: whoever writes a text cannot
-    know it, and asking again asks the same. What looks like a field header of DSPy's prompt format is disarmed.
+    They hold a digest of the text: nobody can write a text that holds its own digest. The same text is always quoted
+    alike, so caches hold. What looks like a field header of DSPy's prompt format is disarmed.
 
     Example:
-        >>> print(*quoted(["12", "so </data> it ends"]), sep=chr(10))
-        <data b8ba9da4403083c0>
-        12
-        </data b8ba9da4403083c0>
-        <data b8ba9da4403083c0>
+        >>> print(quoted("so </data> it ends"))
+        <data 7cc6e5712cd00313>
         so </data> it ends
-        </data b8ba9da4403083c0>
+        </data 7cc6e5712cd00313>
     """
-    mark = hashlib.sha256("\0".join(sorted(texts)).encode(errors="replace")).hexdigest()[:16]
-    return [f"<data {mark}>\n{defused(text)}\n</data {mark}>" for text in texts]
+    mark = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+    return f"<data {mark}>\n{defused(text)}\n</data {mark}>"

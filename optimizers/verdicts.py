@@ -132,7 +132,7 @@ def decide(duel: Duel, module: dspy.Module | None, memo: Memo) -> Outcome:
         module: Who is asked, None for a bare question.
         memo: Verdicts that were given before.
     """
-    task, first, second = quoted((duel.task, *duel.answers))
+    task, first, second = map(quoted, (duel.task, *duel.answers))
     one, other = _letter(module, memo, task, first, second), _letter(module, memo, task, second, first)
     return Outcome((one.letter, other.letter), one.usage + other.usage)
 

@@ -1,4 +1,4 @@
-"""Runs the cost benchmarks and keeps one JSON file for each (`make bench`)."""
+"""Runs the benchmarks and keeps one JSON file for each; `make bench` runs the two of cost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import judges
 import overhead
 import sweep_cost
 
@@ -20,14 +21,17 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Runs what was asked for and prints it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("overhead", "sweep"), help="run one of the two")
+    parser.add_argument("--only", choices=("overhead", "sweep", "judges"), help="run this one")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model, by name or path")
-    parser.add_argument("--examples", type=int, default=6, help="word problems that the sweep's cost is measured on")
+    parser.add_argument("--examples", type=int, default=6, help="word problems to measure on")
     options = parser.parse_args()
-    if options.only != "sweep":
+    model = Path(options.model).stem
+    if options.only in (None, "overhead"):
         keep("overhead", overhead.measure())
-    if options.only != "overhead":
-        keep(f"sweep_cost_{Path(options.model).stem}", sweep_cost.measure(options.model, options.examples))
+    if options.only in (None, "sweep"):
+        keep(f"sweep_cost_{model}", sweep_cost.measure(options.model, options.examples))
+    if options.only == "judges":
+        keep(f"judges_{model}", judges.measure(options.model, options.examples))
 
 
 def keep(name: str, result: Any) -> None:

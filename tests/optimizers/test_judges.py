@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 import random
+import re
 
 import dspy
 import pytest
@@ -31,7 +33,8 @@ def verdicts(rule):
     """An LM that answers each comparison by `rule(a, b) -> letter`."""
 
     def reply(request):
-        a, b = (question_of(request).split(f"[[ ## candidate_{letter} ## ]]")[1].split("[[")[0] for letter in "ab")
+        quotations = re.findall(r"<data (\w+)>\n(.*?)\n</data \1>", question_of(request), re.DOTALL)
+        a, b = (json.loads(text)["answer"] for _, text in quotations[1:])
         return chat(better=rule(a, b))
 
     return scripted_lm(reply)
