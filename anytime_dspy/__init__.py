@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anytime_dspy.anytime import Anytime, AnytimePrediction, AtBudget
     from anytime_dspy.budgeting import budget
+    from anytime_dspy.budgets import Budget
     from anytime_dspy.checkpoint import Call, Checkpoint, Usage
     from anytime_dspy.curve import AnytimeCurve
     from anytime_dspy.errors import AnytimeError, BudgetError, DataError, ModelError, ProgramError, RunError
@@ -27,6 +28,7 @@ _HOMES = {
     "AnytimeIndex": "index",
     "AnytimePrediction": "anytime",
     "AtBudget": "anytime",
+    "Budget": "budgets",
     "BudgetError": "errors",
     "Call": "checkpoint",
     "Checkpoint": "checkpoint",
@@ -48,6 +50,7 @@ __all__ = [
     "AnytimeIndex",
     "AnytimePrediction",
     "AtBudget",
+    "Budget",
     "BudgetError",
     "Call",
     "Checkpoint",

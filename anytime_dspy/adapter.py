@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import dspy
-from dspy.lm15 import Request
 from dspy.utils.exceptions import AdapterParseError
 
 from anytime_dspy import formats
 from anytime_dspy.agents import last_step
-from anytime_dspy.call_log import enclosing_log, lasting_key
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ProgramError
-from anytime_dspy.forcing import Question, answer_signature, can_continue, capped, continued, forced, restated
-from anytime_dspy.lm_calls import Completion, Ledger, recording, tell_of_replay
+from anytime_dspy.forcing import Question, answer_signature, can_continue, continued, forced, restated
+from anytime_dspy.limits import Allowance
+from anytime_dspy.lm_calls import Completion, Ledger, recording
 from anytime_dspy.settle import Settled, is_answered, settle
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Recorded, Replay, call_key
 from anytime_dspy.tokens import TokenCounter, counter_for
+from anytime_dspy.writing import Ask, Message, Writer
 
 __all__ = ["BudgetAdapter"]
 
@@ -40,19 +40,11 @@ logging.getLogger("dspy.clients.lm").addFilter(_ExpectedTruncation())
 
 
 @dataclass(frozen=True)
-class _Ask:
-    """A call to be made: the inner adapter's own, or a request of ours to the LM itself."""
-
-    question: Question
-    request: Request | None = None
-
-
-@dataclass(frozen=True)
 class _Claim:
     """What the tape holds of a call: nothing where there is no tape, or where the call was never made."""
 
     key: Hashable = None
-    recorded: Recorded[Completion] | None = None
+    recorded: Recorded[Message] | None = None
 
     @property
     def place(self) -> int | None:
@@ -164,41 +156,34 @@ class BudgetAdapter(dspy.Adapter):
             async with self.replay.turns.take_async(claim.place), self.spending.turns.take_async():
                 yield
 
-    def _plan(self, question: Question, claim: _Claim) -> Generator[_Ask, Completion, dict[str, Any]]:
+    def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
         _check(question)
-        allowance = self.spending.allowance(paid=claim.recorded is not None)
-        counter = counter_for(question.lm)
-        settled = Settled(None, "", "", 0, 0, cut=True)
-        usage, replayed, is_live = Usage(), None, False
-        # With nothing left to reason with, only an answer is asked for.
-        if allowance.reasoning or not formats.reasoning_fields(question.signature):
-            if claim.recorded:
-                completion = claim.recorded.value
-                tell_of_replay()
-            else:
-                completion = yield from self._completion(_Ask(_with_options(question, capped(question, allowance.cap))))
-                is_live = True
-                if self.replay:
-                    self.replay.calls.add(claim.key, completion)
-            settled = settle(self.inner, question.signature, completion, allowance, counter)
-            usage = _usage(completion, settled.reasoning_tokens, settled.answer_tokens)
-            replayed = usage if claim.recorded else None
+        counter, recorded = counter_for(question.lm), claim.recorded.value if claim.recorded else None
+        writer = Writer(self.inner, question, self.spending, counter)
+        message = yield from writer.write(recorded)
+        settled, usage, replayed, reasoning = Settled(None, "", "", 0, 0, cut=True), Usage(), None, 0
+        if message is not None:
+            self._keep(claim, message)
+            reasoning = int(min(self.spending.left(paid=recorded is not None).tokens, message.allowed.reasoning))
+            settled, usage = self._settled(question, message, reasoning)
+            if recorded is not None and message.goes_on_from(recorded):
+                replayed = self._settled(question, recorded, min(reasoning, recorded.allowed.reasoning))[1]
         values, answer_tokens = settled.values, settled.answer_tokens
-        if values is None and not allowance.reasoning:
+        if values is None and not reasoning:
             values = last_step(question.signature)
         if values is None:
-            key = claim.key, settled.begun, settled.reasoning, allowance.answer
-            known = self.replay.forced.next(key) if self.replay and not is_live else None
+            key = claim.key, settled.begun, settled.reasoning, self.spending.answer_tokens
+            known = self.replay.forced.next(key) if self.replay and message is recorded else None
             if known:
-                completion = known.value
+                answer = known.value
             else:
-                completion = yield from self._completion(self._forced(question, settled, allowance.answer))
+                answer = yield from writer.ask(self._forced(question, settled))
                 if self.replay:
-                    self.replay.forced.add(key, completion)
-            values = self._forced_values(question, settled.reasoning, completion)
-            answer_tokens = _written(self.inner, completion, counter)
-            extra = _usage(completion, 0, answer_tokens, completion.hidden_tokens)
+                    self.replay.forced.add(key, answer)
+            values = self._forced_values(question, settled.reasoning, answer)
+            answer_tokens = _written(self.inner, answer, counter)
+            extra = _usage(answer, 0, answer_tokens, answer.hidden_tokens)
             usage += extra
             replayed = (replayed or Usage()) + extra if known else replayed
         call = Call(
@@ -216,25 +201,26 @@ class BudgetAdapter(dspy.Adapter):
             self.replay.turns.disorder()  # nothing is left whose order could matter, and the program may go elsewhere
         return values
 
-    def _forced(self, question: Question, settled: Settled, answer_tokens: int) -> _Ask:
-        asked = forced(question, answer_tokens)
-        if can_continue(self.inner, question):
-            return _Ask(asked, continued(self.inner, asked, settled.begun))
-        return _Ask(restated(asked, settled.reasoning))
+    def _keep(self, claim: _Claim, message: Message) -> None:
+        if self.replay is None:
+            return
+        if claim.recorded is None:
+            self.replay.calls.add(claim.key, message)
+        elif message is not claim.recorded.value:
+            self.replay.calls.replace(claim.key, claim.recorded, message)
 
-    def _completion(self, ask: _Ask) -> Generator[_Ask, Completion, Completion]:
-        """Has a call made, unless a log of this run's calls holds it."""
-        log = enclosing_log()
-        if log is None:
-            return (yield ask)
-        key = lasting_key(self.inner, ask.question, ask.request)
-        completion = log.get(key, ask.question.signature)
-        if completion is None:
-            completion = yield ask
-            log.add(key, completion)
-        else:
-            tell_of_replay()
-        return completion
+    def _settled(self, question: Question, message: Message, reasoning: int) -> tuple[Settled, Usage]:
+        """What a message comes to where so many tokens of reasoning count, and what it cost."""
+        allowed = Allowance(reasoning, self.spending.answer_tokens)
+        written = message.written
+        settled = settle(self.inner, question.signature, written, allowed, counter_for(question.lm))
+        return settled, _usage(written, settled.reasoning_tokens, settled.answer_tokens, calls=message.calls)
+
+    def _forced(self, question: Question, settled: Settled) -> Ask:
+        asked = forced(question, self.spending.answer_tokens)
+        if can_continue(self.inner, question):
+            return Ask(asked, continued(self.inner, asked, settled.begun))
+        return Ask(restated(asked, settled.reasoning))
 
     def _forced_values(self, question: Question, reasoning: str, completion: Completion) -> dict[str, Any]:
         answers = completion.values
@@ -248,7 +234,7 @@ class BudgetAdapter(dspy.Adapter):
         known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
         return {name: known.get(name) for name in question.signature.output_fields}
 
-    def _make(self, ask: _Ask) -> Completion:
+    def _make(self, ask: Ask) -> Completion:
         ledger, begun, values = Ledger(), time.perf_counter(), None
         with recording(ledger):
             if ask.request is not None:
@@ -260,7 +246,7 @@ class BudgetAdapter(dspy.Adapter):
                     values = None  # cut off or malformed: what was written is in the ledger
         return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
 
-    async def _amake(self, ask: _Ask) -> Completion:
+    async def _amake(self, ask: Ask) -> Completion:
         ledger, begun, values = Ledger(), time.perf_counter(), None
         with recording(ledger):
             if ask.request is not None:
@@ -292,10 +278,6 @@ def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
     return adapter
 
 
-def _with_options(question: Question, lm_kwargs: Mapping[str, Any]) -> Question:
-    return Question(question.lm, lm_kwargs, question.signature, question.demos, question.inputs)
-
-
 def _arguments(question: Question) -> dict[str, Any]:
     # The base adapter changes the options that it is given.
     return {**vars(question), "lm_kwargs": dict(question.lm_kwargs), "demos": list(question.demos)}
@@ -306,13 +288,15 @@ def _execution_options(question: Question) -> dict[str, Any]:
     return {name: options[name] for name in ("rollout_id", "cache") if options.get(name) is not None}
 
 
-def _usage(completion: Completion, reasoning_tokens: int, answer_tokens: int, hidden_tokens: int = 0) -> Usage:
+def _usage(
+    completion: Completion, reasoning_tokens: int, answer_tokens: int, hidden_tokens: int = 0, *, calls: int = 1
+) -> Usage:
     return Usage(
         prompt_tokens=completion.prompt_tokens,
         reasoning_tokens=reasoning_tokens,
         answer_tokens=answer_tokens,
         hidden_tokens=hidden_tokens,
-        calls=1,
+        calls=calls,
         seconds=completion.seconds,
         dollars=completion.dollars,
     )

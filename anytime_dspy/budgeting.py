@@ -1,4 +1,4 @@
-"""A budget of reasoning tokens around any DSPy program."""
+"""A budget around any DSPy program."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextlib import contextmanager
 import dspy
 
 from anytime_dspy.adapter import BudgetAdapter
-from anytime_dspy.budgets import check_budgets
+from anytime_dspy.budgets import Budget, check_budgets
 from anytime_dspy.errors import BudgetError
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Tape
 
-__all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens", "enclosing"]
+__all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens", "enclosing", "enforced"]
 
 ANSWER_TOKENS = 64
 
 
 @contextmanager
 def budget(
-    tokens: int,
+    limit: int | Budget,
     *,
     answer_tokens: int = ANSWER_TOKENS,
     tape: Tape | None = None,
@@ -29,10 +29,10 @@ def budget(
     """Caps the reasoning of every DSPy call made inside the `with` block.
 
     A call that runs out of budget is cut off and its answer asked for at once, so a program always comes to its end.
-    Inside another budget, this one has at most what is left of the outer one.
+    Inside another budget, this one has at most what is left of the outer one, in every kind.
 
     Args:
-        tokens: Reasoning tokens for all calls together.
+        limit: Reasoning tokens for all calls together, or a `Budget` of tokens, seconds, dollars.
         answer_tokens: Tokens that each answer may take on top of them.
         tape: Calls are read from this tape where it has them, and recorded on it where it has not.
         names: Names of the predictors by their identity, for the calls that are recorded.
@@ -41,17 +41,24 @@ def budget(
         What was spent so far: `reasoning`, `remaining`, `usage`, `calls`.
 
     Raises:
-        BudgetError: `tokens` or `answer_tokens` is no positive integer.
+        BudgetError: `limit` or `answer_tokens` is no positive integer.
+        ModelError: From the first call: the budget is in dollars, and the LM has no price.
     """
-    check_budgets((tokens,))
+    whole = limit if isinstance(limit, Budget) else Budget(tokens=check_budgets((limit,))[0])
     check_answer_tokens(answer_tokens)
+    ceiling = tape.limit if tape else None
+    spending = Spending(whole, answer_tokens, parent=enclosing(), names=names, ceiling=ceiling)
+    with enforced(spending, tape):
+        yield spending
+
+
+@contextmanager
+def enforced(spending: Spending, tape: Tape | None = None) -> Iterator[None]:
+    """Puts every DSPy call made inside the `with` block under a budget that was begun before."""
     current = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
     inner = current.inner if isinstance(current, BudgetAdapter) else current
-    if tape is not None and tape.limit is not None:
-        tokens = min(tokens, tape.limit)
-    spending = Spending(tokens, answer_tokens, parent=enclosing(), names=names)
     with dspy.context(adapter=BudgetAdapter(inner, spending, tape.replay() if tape else None)):
-        yield spending
+        yield
 
 
 def enclosing() -> Spending | None:

@@ -1,16 +1,61 @@
-"""Grids of reasoning budgets: what one may look like, and when two may be compared."""
+"""Budgets and grids of them: what one may look like, and when two may be compared."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
 from anytime_dspy.errors import BudgetError
 
-__all__ = ["check_budgets", "check_same_grid", "parse_budgets"]
+__all__ = ["Budget", "check_budgets", "check_same_grid", "is_positive", "parse_budgets"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may reason with, in one kind or several: the first that runs out ends its reasoning.
+
+    The answers stand on top of it in every kind, since a run always ends in one.
+
+    Attributes:
+        tokens: Reasoning tokens.
+        seconds: Wall time from the beginning of the `with` block. No call that was sent is broken off; but a call is
+            given no more tokens than fit the time, by the speed measured in this block (50 tokens a second before the
+            first call). On an engine that can continue a message, one is written piece by piece, so that time is
+            overrun by one piece and the answer; elsewhere by what the speed was misjudged, and the answer.
+        dollars: Money, by litellm's prices. A call reasons as long as its prompt, the reasoning and the answer can be
+            paid; with less only the answer is asked for, even where that overruns. A call that DSPy has in its
+            cache counts with its price, as it counts with its tokens.
+
+    Raises:
+        BudgetError: No kind is given, or one is not positive.
+
+    >>> Budget(tokens=256, seconds=2.5)
+    Budget(tokens=256, seconds=2.5, dollars=None)
+    """
+
+    tokens: int | None = None
+    seconds: float | None = None
+    dollars: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tokens is None and self.seconds is None and self.dollars is None:
+            raise BudgetError("a budget needs a limit: give tokens, seconds or dollars")
+        if self.tokens is not None:
+            check_budgets((self.tokens,))
+        for kind in ("seconds", "dollars"):
+            amount = getattr(self, kind)
+            if amount is not None and not is_positive(amount):
+                raise BudgetError(f"a budget in {kind} must be a positive number, got {amount!r}")
+
+
+def is_positive(amount: object) -> bool:
+    """Whether this is a number above 0 that is not endless."""
+    return isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 < amount < math.inf
 
 
 def check_budgets(budgets: Iterable[int], *, smallest: int = 1) -> tuple[int, ...]:

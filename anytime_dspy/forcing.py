@@ -17,7 +17,18 @@ from dspy.lm15 import Request, request_from_openai_chat
 
 from anytime_dspy import formats
 
-__all__ = ["Question", "answer_signature", "can_continue", "capped", "continued", "forced", "restated"]
+__all__ = [
+    "PARTIAL_REASONING",
+    "Question",
+    "answer_signature",
+    "can_continue",
+    "cap_of",
+    "capped",
+    "continued",
+    "forced",
+    "restated",
+    "resumed",
+]
 
 PARTIAL_REASONING = "partial_reasoning"
 RESTATED_INSTRUCTIONS = (
@@ -42,10 +53,19 @@ class Question:
 
 def capped(question: Question, tokens: int) -> dict[str, Any]:
     """Returns the question's LM options with its completion capped; a lower cap of the user's own stays."""
+    return {**question.lm_kwargs, _own_cap(question)[0]: cap_of(question, tokens)}
+
+
+def cap_of(question: Question, tokens: int) -> int:
+    """Returns the cap that is sent where `tokens` are allowed: these, or a lower cap of the user's own."""
+    own = _own_cap(question)[1]
+    return tokens if own is None else min(own, tokens)
+
+
+def _own_cap(question: Question) -> tuple[str, int | None]:
     options = {**question.lm.kwargs, **question.lm_kwargs}
     key = "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
-    own = options.get(key)
-    return {**question.lm_kwargs, key: tokens if own is None else min(own, tokens)}
+    return key, options.get(key)
 
 
 def forced(question: Question, tokens: int) -> Question:
@@ -79,16 +99,21 @@ def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
     signature = question.signature
     answer = formats.opening(adapter, formats.answer_fields(signature)[0])
     names = formats.reasoning_fields(signature)
-    prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else answer
+    prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else str(answer)
+    request = resumed(adapter, question, prefix)
+    stop = (*request.config.stop, formats.CHAT_END)
+    return replace(request, config=replace(request.config, stop=stop))
+
+
+def resumed(adapter: dspy.Adapter, question: Question, prefix: str) -> Request:
+    """Returns the request that has the LM go on with its own message after `prefix`."""
     messages = [
-        *adapter.format(signature, list(question.demos), dict(question.inputs)),
+        *adapter.format(question.signature, list(question.demos), dict(question.inputs)),
         {"role": "assistant", "content": prefix},
     ]
     options = {**question.lm.kwargs, **question.lm_kwargs}
     body = {name: value for name, value in options.items() if name not in NOT_SENT and value is not None}
-    request = request_from_openai_chat({"model": question.lm.model, "messages": messages, **body})
-    stop = (*request.config.stop, formats.CHAT_END)
-    return replace(request, config=replace(request.config, stop=stop))
+    return request_from_openai_chat({"model": question.lm.model, "messages": messages, **body})
 
 
 def restated(question: Question, reasoning: str) -> Question:

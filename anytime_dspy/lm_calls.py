@@ -27,6 +27,7 @@ class Completion:
         hidden_tokens: Tokens of that thinking, shown or not; they count against the cap of the call.
         seconds: Wall time of the call.
         dollars: Its price; None where the LM has none.
+        cached: Whether DSPy's cache had it, so that its time says nothing of the LM.
     """
 
     text: str
@@ -37,6 +38,7 @@ class Completion:
     hidden_tokens: int = 0
     seconds: float = 0.0
     dollars: float | None = None
+    cached: bool = False
 
 
 class Ledger:
@@ -83,6 +85,7 @@ class Ledger:
             hidden_tokens=counter.count(thinking) if hidden_tokens is None else hidden_tokens,
             seconds=seconds,
             dollars=entry["cost"],
+            cached=not entry["usage"],
         )
 
 

@@ -9,28 +9,11 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from anytime_dspy import formats
+from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion
 from anytime_dspy.tokens import TokenCounter
 
-__all__ = ["Allowance", "Settled", "settle"]
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """What one call may use.
-
-    Attributes:
-        reasoning: Reasoning tokens left in the budget.
-        answer: Tokens allowed for the answer on top of it.
-    """
-
-    reasoning: int
-    answer: int
-
-    @property
-    def cap(self) -> int:
-        """The most tokens that the call may write."""
-        return self.reasoning + self.answer
+__all__ = ["Settled", "is_answered", "parsed", "reasoning_text", "settle"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +69,7 @@ def settle(
     cut = text == written and (completion.truncated or total >= allowance.cap)
     over = min(max(total - allowance.answer, 0), allowance.reasoning)
     is_whole = not cut and completion.text[len(text) :].strip() in ("", formats.CHAT_END)
-    values = completion.values if is_whole else _parsed(adapter, signature, text)
+    values = completion.values if is_whole else parsed(adapter, signature, text)
     if values is not None and is_answered(signature, values):
         reasoning = reasoning_text(signature, values)
         spent = max(counter.count(reasoning), over)
@@ -109,7 +92,8 @@ def reasoning_text(signature: type[dspy.Signature], values: dict[str, Any]) -> s
     return "\n\n".join(str(values[name]) for name in formats.reasoning_fields(signature) if values.get(name))
 
 
-def _parsed(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> dict[str, Any] | None:
+def parsed(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> dict[str, Any] | None:
+    """Returns the output fields that stand in a text, None where the adapter cannot read them."""
     try:
         return dict(adapter.parse(signature, text))
     except AdapterParseError:

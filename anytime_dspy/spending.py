@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Call, Usage
-from anytime_dspy.settle import Allowance
+from anytime_dspy.limits import Left, Pace
 from anytime_dspy.turns import Turns
 
 __all__ = ["Spending"]
@@ -20,30 +23,36 @@ class Spending:
     one before it has ended.
 
     Args:
-        tokens: The cap on reasoning tokens.
+        budget: The cap on reasoning; its seconds begin now.
         answer_tokens: Tokens allowed for each answer on top of it.
         parent: The budget around this one, if any: this one never has more than is left there.
         names: Names of the predictors, by their identity.
+        ceiling: Reasoning tokens that were left of the budget around this one, where a tape that was recorded under it
+            is replayed: its calls are paid for, and the parent limits their tokens no more.
     """
 
     def __init__(
         self,
-        tokens: int,
+        budget: Budget,
         answer_tokens: int,
         *,
         parent: Spending | None = None,
         names: Mapping[int, str] | None = None,
+        ceiling: int | None = None,
     ) -> None:
-        self.tokens = tokens
+        self.budget = budget
         self.answer_tokens = answer_tokens
         self.names = names or {}
         self._parent = parent
+        self._tokens = min((math.inf if tokens is None else tokens) for tokens in (budget.tokens, ceiling))
+        self._deadline = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
         self._lock = threading.Lock()
         self._cut = False
         self._reasoning = 0
         self._usage = Usage()
         self._calls: list[Call] = []
         self.turns: Turns = parent.turns if parent else Turns()
+        self.pace: Pace = parent.pace if parent else Pace()
 
     @property
     def reasoning(self) -> int:
@@ -51,9 +60,15 @@ class Spending:
         return self._reasoning
 
     @property
-    def remaining(self) -> int:
-        """Reasoning tokens left; 0 once a call was cut off, even if the cut fell a token short of the budget."""
-        return self._own if self._parent is None else min(self._own, self._parent.remaining)
+    def remaining(self) -> int | None:
+        """Reasoning tokens left; 0 once a call was cut off, even if the cut fell a token short of the budget.
+
+        None where only seconds or dollars are counted and some of them are left.
+        """
+        left = self.left()
+        if left.is_over:
+            return 0
+        return None if left.tokens == math.inf else int(left.tokens)
 
     @property
     def cut(self) -> bool:
@@ -80,17 +95,22 @@ class Spending:
         """Whether every call gave an answer that could be read."""
         return all(call.answered for call in self._calls)
 
-    def allowance(self, *, paid: bool = False) -> Allowance:
-        """Returns what the next call may use.
+    def left(self, *, paid: bool = False) -> Left:
+        """Returns what is left, in every kind.
 
         Args:
-            paid: Whether it is on a tape already: the budget around this one has paid for it, and limits it no more.
+            paid: Whether the next call is on a tape already: the budget around this one has paid for its tokens, and
+                limits them no more.
         """
-        return Allowance(self._own if paid else self.remaining, self.answer_tokens)
-
-    @property
-    def _own(self) -> int:
-        return 0 if self._cut else self.tokens - self._reasoning
+        own = Left(
+            tokens=0 if self._cut else self._tokens - self._reasoning,
+            seconds=self._deadline - time.monotonic(),
+            dollars=math.inf if self.budget.dollars is None else self.budget.dollars - (self._usage.dollars or 0.0),
+        )
+        if self._parent is None:
+            return own
+        outer = self._parent.left()
+        return own.within(outer._replace(tokens=math.inf) if paid else outer)
 
     def record(self, call: Call, usage: Usage, *, cut: bool, replayed: Usage | None = None) -> None:
         """Adds a finished call.
@@ -116,6 +136,7 @@ class Spending:
 
     def _add(self, usage: Usage) -> None:
         with self._lock:
+            self._reasoning += usage.reasoning_tokens
             self._usage += usage
         if self._parent is not None:
             self._parent._add(usage)

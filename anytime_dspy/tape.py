@@ -13,6 +13,7 @@ import dspy
 
 from anytime_dspy.lm_calls import Completion
 from anytime_dspy.turns import Turns
+from anytime_dspy.writing import Message
 
 __all__ = ["Outcome", "Recorded", "Replay", "Tape", "call_key"]
 
@@ -83,6 +84,11 @@ class _Track(Generic[T]):
             self._found[key].append(Recorded(value, self._length))
             self._length += 1
 
+    def replace(self, key: Hashable, recorded: Recorded[T], value: T) -> None:
+        with self._lock:
+            found = self._found[key]
+            found[found.index(recorded)] = Recorded(value, recorded.place)
+
 
 class _Reader(Generic[T]):
     """Reads a track through once, and adds to it what it does not find there."""
@@ -105,6 +111,10 @@ class _Reader(Generic[T]):
             self._track.add(key, value)
             self._met[key] += 1
 
+    def replace(self, key: Hashable, recorded: Recorded[T], value: T) -> None:
+        """Records what has now taken the place of something that this reader has passed."""
+        self._track.replace(key, recorded, value)
+
 
 @dataclass(frozen=True)
 class Tape:
@@ -112,13 +122,13 @@ class Tape:
 
     Attributes:
         limit: Reasoning tokens that the budget around the recording has left, if there is one: no replay uses more.
-        calls: The completions of the predictors' calls.
+        calls: What was written in the predictors' calls.
         forced: The completions of forced answers.
         tools: What the tools did.
     """
 
     limit: int | None = None
-    calls: _Track[Completion] = field(default_factory=_Track)
+    calls: _Track[Message] = field(default_factory=_Track)
     forced: _Track[Completion] = field(default_factory=_Track)
     tools: _Track[Outcome] = field(default_factory=_Track)
 
@@ -141,7 +151,7 @@ class Replay:
         turns: Has the calls of this run take turns as they did when they were recorded.
     """
 
-    calls: _Reader[Completion]
+    calls: _Reader[Message]
     forced: _Reader[Completion]
     tools: _Reader[Outcome]
     turns: Turns

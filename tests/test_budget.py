@@ -254,7 +254,7 @@ def test_threads_with_different_budgets_do_not_mix():
     def run(tokens: int) -> tuple[int, str]:
         with dspy.context(lm=lm), ad.budget(tokens, answer_tokens=20) as spent:
             prediction = program(question="?")
-        assert spent.tokens == tokens
+        assert spent.budget == ad.Budget(tokens=tokens)
         return spent.reasoning, prediction.answer
 
     budgets = [1 + (7 * i) % 83 for i in range(64)]

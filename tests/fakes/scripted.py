@@ -128,6 +128,20 @@ def by_prompt(texts: Sequence[str]) -> Reply:
     return lambda request: texts[zlib.crc32(prompt_of(request).encode()) % len(texts)]
 
 
+def going_on(text: str, answer: Reply) -> Reply:
+    """Returns a reply that writes `text`, goes on with any beginning of it, and gives `answer` where one is forced."""
+
+    def reply(request: Request) -> str:
+        begun = prefill_of(request)
+        if begun is None and "starting with the field `[[ ## reasoning ## ]]`" not in question_of(request):
+            return chat(answer=answer(request))
+        if begun is None or text.startswith(begun):
+            return text[len(begun or "") :]
+        return answer(request)
+
+    return reply
+
+
 def prompt_of(request: Request) -> str:
     """Returns all that the engine was sent, as one text."""
     system = request.system if isinstance(request.system, str) else ""

@@ -1,0 +1,178 @@
+"""Getting a message written: in one call, piece by piece under a deadline, or on from where it was cut off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+import dspy
+from dspy.lm15 import Request
+
+from anytime_dspy import formats
+from anytime_dspy.call_log import enclosing_log, lasting_key
+from anytime_dspy.forcing import PARTIAL_REASONING, Question, can_continue, cap_of, capped, restated, resumed
+from anytime_dspy.limits import Allowance, Rates, allowance
+from anytime_dspy.lm_calls import Completion, tell_of_replay
+from anytime_dspy.pricing import price_of
+from anytime_dspy.settle import parsed
+from anytime_dspy.spending import Spending
+from anytime_dspy.tokens import TokenCounter
+
+__all__ = ["Ask", "Message", "Writer"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A call to be made: the inner adapter's own, or a request of ours to the LM itself."""
+
+    question: Question
+    request: Request | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """What an LM wrote in answer to one question.
+
+    Attributes:
+        written: It, and what it cost; as one completion where it was written piece by piece.
+        allowed: What it was allowed to be.
+        calls: LM calls that it was written in.
+    """
+
+    written: Completion
+    allowed: Allowance
+    calls: int = 1
+
+    def goes_on_from(self, begun: Message) -> bool:
+        """Whether this is that message, as it was or with more written on to it; else it was asked for anew."""
+        return self is begun or self.calls > begun.calls
+
+
+class Writer:
+    """Has the message of one predictor's call written under what is left of the budget.
+
+    Args:
+        adapter: The inner adapter.
+        question: What the predictor asks.
+        spending: The budget.
+        counter: Counts the tokens.
+
+    Raises:
+        ModelError: The budget is in dollars, and the LM has no price.
+    """
+
+    def __init__(self, adapter: dspy.Adapter, question: Question, spending: Spending, counter: TokenCounter) -> None:
+        left = spending.left()
+        self._adapter = adapter
+        self._question = question
+        self._spending = spending
+        self._counter = counter
+        self._is_timed = left.seconds < math.inf
+        self._can_continue = can_continue(adapter, question)
+        has_reasoning = bool(formats.reasoning_fields(question.signature))
+        self._rates = Rates(in_segments=self._is_timed and self._can_continue and has_reasoning)
+        if left.dollars < math.inf:
+            self._rates = replace(
+                self._rates,
+                price=price_of(str(question.lm.model)),
+                prompt_tokens=counter.count(_prompt(adapter, question)),
+                # The longer of the two ways to ask for an answer alone.
+                answer_prompt_tokens=counter.count(_prompt(adapter, restated(question, PARTIAL_REASONING))),
+            )
+
+    def write(self, recorded: Message | None) -> Generator[Ask, Completion, Message | None]:
+        """Asks for the message; one that stands on a tape is gone on with where it was cut off and more is allowed now.
+
+        Where the LM cannot go on with a message, a tape's one is asked for anew.
+
+        Args:
+            recorded: The message on the tape, if there is one.
+
+        Returns:
+            The message; `recorded` itself where nothing was asked for, None where there is nothing left to reason with.
+        """
+        message = recorded
+        tokens = self._spending.left(paid=True).tokens if recorded else self._allowed().reasoning
+        # With nothing left to reason with, only an answer is asked for.
+        if tokens <= 0 and formats.reasoning_fields(self._question.signature):
+            return None
+        if message is None:
+            message = yield from self._begin(self._allowed())
+        else:
+            tell_of_replay()
+        while message.written.truncated and (message is recorded or self._rates.in_segments):
+            goes_on = self._can_continue and not message.written.hidden_tokens
+            if not goes_on and message is not recorded:
+                break
+            allowed = self._allowed(message, recorded) if goes_on else self._allowed()
+            if cap_of(self._question, allowed.cap) <= cap_of(self._question, message.allowed.cap):
+                break
+            message = yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)
+        return message
+
+    def ask(self, ask: Ask) -> Generator[Ask, Completion, Completion]:
+        """Has a call made, unless a log of this run's calls holds it, and priced where dollars are counted."""
+        completion = yield from _logged(self._adapter, ask)
+        price = self._rates.price
+        output = completion.hidden_tokens + self._counter.count(completion.text) if price or self._is_timed else 0
+        if self._is_timed and not completion.cached:
+            self._spending.pace.add(ask.question.lm.model, output, completion.seconds)
+        if price and completion.dollars is None:
+            completion = replace(completion, dollars=price.of(completion.prompt_tokens, output))
+        return completion
+
+    def _allowed(self, begun: Message | None = None, recorded: Message | None = None) -> Allowance:
+        """What may be written now, that of a begun message included."""
+        left, rates = self._spending.left(paid=recorded is not None), self._rates
+        if begun is not None:
+            paid_before = (recorded.written.dollars or 0.0) if recorded else 0.0
+            left = left._replace(dollars=left.dollars - (begun.written.dollars or 0.0) + paid_before)
+        if self._is_timed:
+            rates = replace(rates, speed=self._spending.pace.of(self._question.lm.model))
+        return allowance(left, self._spending.answer_tokens, rates, begun.allowed if begun else None)
+
+    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion, Message]:
+        question = replace(self._question, lm_kwargs=capped(self._question, allowed.cap))
+        return Message((yield from self.ask(Ask(question))), allowed)
+
+    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion, Message]:
+        more = cap_of(self._question, allowed.cap) - cap_of(self._question, begun.allowed.cap)
+        question = replace(self._question, lm_kwargs=capped(self._question, more))
+        made = yield from self.ask(Ask(question, resumed(self._adapter, question, begun.written.text)))
+        written = _joined(begun.written, made)
+        written = replace(written, values=parsed(self._adapter, question.signature, written.text))
+        return Message(written, allowed, begun.calls + 1)
+
+
+def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion, Completion]:
+    """Has a call made, unless a log of this run's calls holds it."""
+    log = enclosing_log()
+    if log is None:
+        return (yield ask)
+    key = lasting_key(adapter, ask.question, ask.request)
+    completion = log.get(key, ask.question.signature)
+    if completion is None:
+        completion = yield ask
+        log.add(key, completion)
+    else:
+        tell_of_replay()
+    return completion
+
+
+def _joined(begun: Completion, made: Completion) -> Completion:
+    """The message with what was written on to it, and all that both calls cost."""
+    dollars = [part.dollars for part in (begun, made) if part.dollars is not None]
+    return replace(
+        made,
+        text=begun.text + made.text,
+        prompt_tokens=begun.prompt_tokens + made.prompt_tokens,
+        hidden_tokens=begun.hidden_tokens + made.hidden_tokens,
+        seconds=begun.seconds + made.seconds,
+        dollars=sum(dollars) if dollars else None,
+    )
+
+
+def _prompt(adapter: dspy.Adapter, question: Question) -> str:
+    messages = adapter.format(question.signature, list(question.demos), dict(question.inputs))
+    return "\n".join(str(message["content"]) for message in messages)

@@ -1,0 +1,38 @@
+"""Time that passes only while a scripted LM writes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import dspy
+import pytest
+from dspy.lm15 import Request, Response
+
+from tests.fakes.scripted import AsyncScriptedEngine, Reply, ScriptedEngine
+
+
+class Clock:
+    """Seconds since the beginning of a test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        for module in ("adapter", "spending"):
+            fake = SimpleNamespace(monotonic=lambda: self.now, perf_counter=lambda: self.now)
+            monkeypatch.setattr(f"anytime_dspy.{module}.time", fake)
+
+    def lm(self, reply: Reply, *, speed: float, can_continue: bool = True, cache: bool = False) -> dspy.LM:
+        """Returns an LM that writes `speed` tokens a second."""
+        engine = _TimedEngine(self, reply, speed, can_continue)
+        return dspy.LM(f"timed/{id(engine)}", engine=engine, async_engine=AsyncScriptedEngine(engine), cache=cache)
+
+
+class _TimedEngine(ScriptedEngine):
+    def __init__(self, clock: Clock, reply: Reply, speed: float, can_continue: bool) -> None:
+        super().__init__(reply, can_continue=can_continue)
+        self._clock = clock
+        self._speed = speed
+
+    def complete(self, request: Request) -> Response:
+        response = super().complete(request)
+        self._clock.now += (response.usage.output_tokens or 0) / self._speed
+        return response
