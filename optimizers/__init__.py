@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from anytime_dspy.optimizers.export import pairs_dataset
     from anytime_dspy.optimizers.judge_report import JudgeReport
     from anytime_dspy.optimizers.judges import Judge
+    from anytime_dspy.optimizers.leap import LEAP, LeapReport
     from anytime_dspy.optimizers.pairs import PreferencePair, read_pairs
     from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
     from anytime_dspy.optimizers.pdp import PDP
@@ -24,6 +25,8 @@ _HOMES = {
     "CompileReport": "report",
     "Confidence": "confidence",
     "Judge": "judges",
+    "LEAP": "leap",
+    "LeapReport": "leap",
     "JudgeReport": "judge_report",
     "PDP": "pdp",
     "Pairwise": "pairwise",
@@ -39,6 +42,8 @@ __all__ = [
     "CompileReport",
     "Confidence",
     "Judge",
+    "LEAP",
+    "LeapReport",
     "JudgeReport",
     "PDP",
     "Pairwise",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["STYLES", "Style"]
+__all__ = ["PLAIN", "STYLES", "Style"]
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,8 @@ def _terse(instructions: str, budgets: Sequence[int]) -> str:
     )
 
 
-STYLES = (Style("plain", _plain), Style("brief", _brief), Style("terse", _terse))
-"""The styles that traces are sampled under; "plain" is the student as it is."""
+PLAIN = Style("plain", _plain)
+"""The student as it is."""
+
+STYLES = (PLAIN, Style("brief", _brief), Style("terse", _terse))
+"""The styles that traces are sampled under."""
