@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from anytime_dspy.answers import AnswerKey, answer_values, key_at
+from anytime_dspy.answers import AnswerKey, answer_text, answer_values, key_at
 from anytime_dspy.optimizers.judges import GroupScores
 from anytime_dspy.optimizers.traces import TraceGroup
 
@@ -20,7 +20,7 @@ class Contender(NamedTuple):
 
     Attributes:
         key: Its canonical form: candidates with the same key are the same.
-        text: The answer as it was first given, as JSON.
+        text: What judges are shown of it.
     """
 
     key: str
@@ -28,13 +28,19 @@ class Contender(NamedTuple):
 
 
 def contenders(group: TraceGroup, answer_key: AnswerKey) -> list[Contender]:
-    """Returns the different answers that the traces gave at any budget, the most common one first."""
+    """Returns the different answers that the traces gave at any budget, the most common one first.
+
+    Where a task says by its own `answer_key` what the answer is, that canonical form is all that judges are shown: what
+    else a trace wrote around it, such as a word to its judge, cannot sway them. Else they see the answer fields as they
+    were first given, as JSON.
+    """
     texts: dict[str, str] = {}
     given: Counter[str] = Counter()
     for checkpoint in itertools.chain.from_iterable(trace.checkpoints for trace in group.traces):
         key = key_at(checkpoint, answer_key)
         if key is not None:
-            texts.setdefault(key, _as_text(answer_values(checkpoint.prediction)))
+            given_as = answer_values(checkpoint.prediction) if answer_key is answer_text else {"answer": key}
+            texts.setdefault(key, _as_text(given_as))
             given[key] += 1
     return [Contender(key, texts[key]) for key, _ in given.most_common()]
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import injection
 import judges
 import overhead
 import sweep_cost
@@ -21,7 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Runs what was asked for and prints it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("overhead", "sweep", "judges"), help="run this one")
+    parser.add_argument("--only", choices=("overhead", "sweep", "judges", "injection"), help="run this one")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model, by name or path")
     parser.add_argument("--examples", type=int, default=6, help="word problems to measure on")
     options = parser.parse_args()
@@ -32,6 +33,8 @@ def main() -> None:
         keep(f"sweep_cost_{model}", sweep_cost.measure(options.model, options.examples))
     if options.only == "judges":
         keep(f"judges_{model}", judges.measure(options.model, options.examples))
+    if options.only == "injection":
+        keep(f"injection_{model}", injection.measure(options.model))
 
 
 def keep(name: str, result: Any) -> None:
