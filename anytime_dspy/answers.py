@@ -12,7 +12,8 @@ from anytime_dspy.formats import REASONING_NAMES
 __all__ = ["AnswerKey", "answer_text", "answer_values", "key_at"]
 
 AnswerKey = Callable[[dspy.Prediction], "str | None"]
-"""Returns an answer in a canonical form, None where there is none to be read."""
+"""Returns an answer in a canonical form, None where there is none to be read. Two answers of one form are the same; a
+judge is shown that form, so a reader must understand it."""
 
 # What a program did on its way, by the names that DSPy's own modules give it.
 _NOT_AN_ANSWER = REASONING_NAMES | {"trajectory"}

@@ -19,7 +19,7 @@ from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.pairwise import Pairwise
 from anytime_dspy.optimizers.verdicts import check_module
 
-__all__ = ["JUDGES", "Panel", "check_judge"]
+__all__ = ["JUDGES", "Panel", "check_judge", "own_lm"]
 
 JUDGES = ("auto", "agreement", "pairwise", "confidence", "checked", "metric")
 """The names of judges. "auto" weighs the three that judge without labels and without a check: the first of equals in
@@ -46,6 +46,12 @@ def check_judge(judge: Any) -> None:
         )
 
 
+def own_lm(program: dspy.Module) -> Any:
+    """Returns the LM that a program judges itself with: that of the surrounding `dspy.context`, else its own."""
+    own = (predictor.lm for predictor in program.predictors() if predictor.lm is not None)
+    return dspy.settings.lm or next(own, None)
+
+
 @dataclass(frozen=True)
 class Panel:
     """What judges need of the compile that they serve.
@@ -57,6 +63,7 @@ class Panel:
         threads: Questions at the same time.
         seed: Picks the pairs that reliability is measured on.
         memo: Answers that were paid for.
+        lm: Whom judges ask where none is named; by default the LM of the surrounding `dspy.context`.
     """
 
     metric: AnytimeIndex
@@ -65,22 +72,27 @@ class Panel:
     threads: int = 1
     seed: int = 0
     memo: Memo = field(default_factory=Memo)
+    lm: Any = None
 
     def judges(self, judge: str | Judge | dspy.Module) -> tuple[Judge, ...]:
         """Returns the judges to choose from: one, or those that "auto" weighs.
 
         Args:
             judge: As `check_judge` lets through. A `Pairwise`, `Teacher` or `Confidence` of the user's stays as it is,
-                but for its memo.
+                but for its memo, and for the LM where it names none.
         """
         if isinstance(judge, dspy.Module):
             return (self._pairwise(judge),)
         if not isinstance(judge, str):
-            return (replace(judge, memo=self.memo) if isinstance(judge, (Pairwise, Confidence)) else judge,)
+            if isinstance(judge, (Pairwise, Confidence)):
+                judge = replace(judge, lm=judge.lm or self.lm, memo=self.memo)
+            return (judge,)
         named: dict[str, Judge] = {
             "agreement": Agreement(self.answer_key),
             "pairwise": self._pairwise(),
-            "confidence": Confidence(answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo),
+            "confidence": Confidence(
+                self.lm, answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo
+            ),
             "checked": Checked(self.metric),
             "metric": Gold(self.metric, self.trainset),
         }
@@ -89,4 +101,6 @@ class Panel:
         return (named[judge],)
 
     def _pairwise(self, module: dspy.Module | None = None) -> Pairwise:
-        return Pairwise(module=module, answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo)
+        return Pairwise(
+            self.lm, module=module, answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo
+        )

@@ -17,7 +17,7 @@ from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.checks import check_compile
-from anytime_dspy.optimizers.family import Panel, check_judge
+from anytime_dspy.optimizers.family import Panel, check_judge, own_lm
 from anytime_dspy.optimizers.judge_report import judge_report
 from anytime_dspy.optimizers.judges import Judge, choose_judge
 from anytime_dspy.optimizers.memo import Memo
@@ -129,7 +129,9 @@ class PDP(Teleprompter):
         memo = Memo(folder / "judged.jsonl" if folder else None)
         traces = self._sampled(student, trainset, folder, on_trace)
         groups = group_traces(student, trainset, traces)
-        panel = Panel(self.metric, trainset, self.answer_key or answer_text, self.threads, self.seed, memo)
+        panel = Panel(
+            self.metric, trainset, self.answer_key or answer_text, self.threads, self.seed, memo, own_lm(student)
+        )
         choice = choose_judge(panel.judges(self.judge), groups)
         judgement = choice.judge.scores(groups)
         judged = judge_report(choice, judgement, groups, trainset, self.metric)

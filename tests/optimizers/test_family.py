@@ -8,7 +8,7 @@ from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramErro
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers import PDP
 from anytime_dspy.optimizers.checked import Gold
-from anytime_dspy.optimizers.family import JUDGES, Panel, check_judge
+from anytime_dspy.optimizers.family import JUDGES, Panel, check_judge, own_lm
 from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
 from tests.fakes.scripted import chat, scripted_lm
 from tests.optimizers.made import group
@@ -92,6 +92,16 @@ def test_a_teacher_is_another_lm_under_its_own_name():
     with dspy.context(lm=student):
         assert judge.scores([group(("1",), ("2",))]).judge == "teacher"
     assert (len(teacher.engine.requests), len(student.engine.requests)) == (2, 0)
+
+
+def test_a_program_with_an_lm_of_its_own_judges_itself_with_it():
+    lm = scripted_lm(lambda request: chat(better="A"))
+    program = dspy.Predict("question -> answer")
+    program.set_lm(lm)
+    for judge in ("pairwise", Pairwise()):
+        [judge] = Panel(METRIC, LABELLED, lm=own_lm(program)).judges(judge)
+        assert judge.scores([group(("1",), ("2",))]).orders.verdicts == 2
+    assert len(lm.engine.requests) == 4
 
 
 def test_a_teacher_without_an_lm_is_refused():
