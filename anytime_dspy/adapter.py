@@ -19,10 +19,11 @@ from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.forcing import Question, answer_signature, can_continue, continued, forced, restated
 from anytime_dspy.limits import Allowance
-from anytime_dspy.lm_calls import Completion, Ledger, recording
+from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
 from anytime_dspy.settle import Settled, is_answered, settle
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Recorded, Replay, call_key
+from anytime_dspy.thinking import parted
 from anytime_dspy.tokens import TokenCounter, counter_for
 from anytime_dspy.writing import Ask, Message, Writer
 
@@ -164,7 +165,7 @@ class BudgetAdapter(dspy.Adapter):
         message = yield from writer.write(recorded)
         settled, usage, replayed, reasoning = Settled(None, "", "", 0, 0, cut=True), Usage(), None, 0
         if message is not None:
-            self._keep(claim, message)
+            self._keep(question, claim, message)
             reasoning = int(min(self.spending.left(paid=recorded is not None).tokens, message.allowed.reasoning))
             settled, usage = self._settled(question, message, reasoning)
             if recorded is not None and message.goes_on_from(recorded):
@@ -175,13 +176,14 @@ class BudgetAdapter(dspy.Adapter):
         if values is None:
             key = claim.key, settled.begun, settled.reasoning, self.spending.answer_tokens
             known = self.replay.forced.next(key) if self.replay and message is recorded else None
+            continues = can_continue(self.inner, question, message.written if message else None)
             if known:
                 answer = known.value
             else:
-                answer = yield from writer.ask(self._forced(question, settled))
+                answer = yield from writer.ask(self._forced(question, settled, continues=continues))
                 if self.replay:
                     self.replay.forced.add(key, answer)
-            values = self._forced_values(question, settled.reasoning, answer)
+            values = self._forced_values(question, settled.reasoning, answer, continues=continues)
             answer_tokens = _written(self.inner, answer, counter)
             extra = _usage(answer, 0, answer_tokens, answer.hidden_tokens)
             usage += extra
@@ -201,9 +203,10 @@ class BudgetAdapter(dspy.Adapter):
             self.replay.turns.disorder()  # nothing is left whose order could matter, and the program may go elsewhere
         return values
 
-    def _keep(self, claim: _Claim, message: Message) -> None:
+    def _keep(self, question: Question, claim: _Claim, message: Message) -> None:
         if self.replay is None:
             return
+        check_shown(question.lm, message.written, counter_for(question.lm))
         if claim.recorded is None:
             self.replay.calls.add(claim.key, message)
         elif message is not claim.recorded.value:
@@ -216,19 +219,24 @@ class BudgetAdapter(dspy.Adapter):
         settled = settle(self.inner, question.signature, written, allowed, counter_for(question.lm))
         return settled, _usage(written, settled.reasoning_tokens, settled.answer_tokens, calls=message.calls)
 
-    def _forced(self, question: Question, settled: Settled) -> Ask:
+    def _forced(self, question: Question, settled: Settled, *, continues: bool) -> Ask:
         asked = forced(question, self.spending.answer_tokens)
-        if can_continue(self.inner, question):
+        if continues:
             return Ask(asked, continued(self.inner, asked, settled.begun))
         return Ask(restated(asked, settled.reasoning))
 
-    def _forced_values(self, question: Question, reasoning: str, completion: Completion) -> dict[str, Any]:
+    def _forced_values(
+        self, question: Question, reasoning: str, completion: Completion, *, continues: bool
+    ) -> dict[str, Any]:
         answers = completion.values
-        if answers is None and can_continue(self.inner, question):
+        said = parted(completion.text)
+        if continues or said.thinking:
+            text = said.rest[: formats.completion_end(self.inner, said.rest)]
             header = formats.opening(self.inner, formats.answer_fields(question.signature)[0])
+            if continues and header and header.strip() not in text:  # some servers begin a reply anew
+                text = f"{header}{text}"
             try:
-                text = completion.text[: formats.completion_end(self.inner, completion.text)]
-                answers = self.inner.parse(answer_signature(question.signature), f"{header}{text}")
+                answers = self.inner.parse(answer_signature(question.signature), text)
             except AdapterParseError:
                 answers = None
         known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}

@@ -16,6 +16,8 @@ import dspy
 from dspy.lm15 import Request, request_from_openai_chat
 
 from anytime_dspy import formats
+from anytime_dspy.lm_calls import Completion
+from anytime_dspy.thinking import least_effort
 
 __all__ = [
     "PARTIAL_REASONING",
@@ -38,6 +40,8 @@ RESTATED_INSTRUCTIONS = (
 NOT_SENT = frozenset(
     {"rollout_id", "cache", "prompt_cache", "n", "num_generations", "api_key", "api_base", "base_url", "timeout"}
 )
+
+VLLM_CONTINUES = {"add_generation_prompt": False, "continue_final_message": True}
 
 
 @dataclass(frozen=True)
@@ -72,20 +76,30 @@ def forced(question: Question, tokens: int) -> Question:
     """Returns the question with options for an answer that is asked for: capped, and greedy where it was not.
 
     Samples are to differ in their reasoning; what a given reasoning comes to is no place for luck. The models that know
-    their cap as max_completion_tokens refuse any other temperature than their own.
+    their cap as max_completion_tokens refuse any other temperature than their own. A reasoning model is told to think
+    as little as it can, lest its thinking takes the tokens of the answer.
     """
     options = capped(question, tokens)
+    effort = least_effort(question.lm)
+    if effort is not None:
+        options["reasoning_effort"] = effort
     temperature = {**question.lm.kwargs, **options}.get("temperature")
     if not temperature or "max_completion_tokens" in options:
         return replace(question, lm_kwargs=options)
     return replace(question, lm_kwargs={**options, "temperature": 0.0, "rollout_id": None})
 
 
-def can_continue(adapter: dspy.Adapter, question: Question) -> bool:
-    """Whether a cut-off message of the assistant can be continued: the engine and the format must both allow it."""
-    first_answer = formats.answer_fields(question.signature)[0]
+def can_continue(adapter: dspy.Adapter, question: Question, completion: Completion | None) -> bool:
+    """Whether a cut-off message of the assistant can be continued: the engine and the format must both allow it.
+
+    Thinking that is shown apart from the text has no place in such a message. Whether a model that vLLM serves
+    thinks so is seen by its completion alone, so that one must be there.
+    """
+    if completion is not None and completion.hidden_tokens:
+        return False
     engine = getattr(question.lm, "engine", None)
-    return bool(getattr(engine, "can_continue", False)) and formats.opening(adapter, first_answer) is not None
+    able = completion is not None if _is_vllm(question.lm) else bool(getattr(engine, "can_continue", False))
+    return able and formats.opening(adapter, formats.answer_fields(question.signature)[0]) is not None
 
 
 def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
@@ -113,7 +127,9 @@ def resumed(adapter: dspy.Adapter, question: Question, prefix: str) -> Request:
     ]
     options = {**question.lm.kwargs, **question.lm_kwargs}
     body = {name: value for name, value in options.items() if name not in NOT_SENT and value is not None}
-    return request_from_openai_chat({"model": question.lm.model, "messages": messages, **body})
+    extensions = {**body.pop("extra_body", {}), **(VLLM_CONTINUES if _is_vllm(question.lm) else {})}
+    request = request_from_openai_chat({"model": question.lm.model, "messages": messages, **body})
+    return replace(request, config=replace(request.config, extensions=extensions)) if extensions else request
 
 
 def restated(question: Question, reasoning: str) -> Question:
@@ -126,6 +142,10 @@ def restated(question: Question, reasoning: str) -> Question:
         for demo in question.demos
     ]
     return replace(question, signature=signature, demos=demos, inputs=inputs)
+
+
+def _is_vllm(lm: Any) -> bool:
+    return isinstance(getattr(lm, "engine", None), str) and str(lm.model).startswith("hosted_vllm/")
 
 
 def answer_signature(signature: type[dspy.Signature], *, restated: bool = False) -> type[dspy.Signature]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import dspy
 from dspy.lm15 import Response
 
-from anytime_dspy.errors import ProgramError
+from anytime_dspy.errors import ModelError, ProgramError
+from anytime_dspy.thinking import parted
 from anytime_dspy.tokens import TokenCounter
 
-__all__ = ["Completion", "Ledger", "recording", "tell_of_replay"]
+__all__ = ["Completion", "Ledger", "check_shown", "recording", "tell_of_replay"]
+
+_SUMMARY = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Completion:
         truncated: Whether it was cut off at its cap (`finish_reason` is "length").
         values: The output fields as the inner adapter read them; None where it could not.
         prompt_tokens: Tokens sent.
-        thinking: What a reasoning model thought outside of its text, as far as its provider shows it.
+        thinking: What a reasoning model thought outside of its text; empty where its provider hides that, or only sums
+            it up.
         hidden_tokens: Tokens of that thinking, shown or not; they count against the cap of the call.
         seconds: Wall time of the call.
         dollars: Its price; None where the LM has none.
@@ -39,6 +44,11 @@ class Completion:
     seconds: float = 0.0
     dollars: float | None = None
     cached: bool = False
+
+    @property
+    def conceals(self) -> bool:
+        """Whether there was thinking that is not shown."""
+        return self.hidden_tokens > 0 and not self.thinking
 
 
 class Ledger:
@@ -70,19 +80,23 @@ class Ledger:
                 "and max_history_size above 0."
             )
         entry = self.history[-1]
-        response = entry["response"]
-        prompt_tokens = response.usage.input_tokens if isinstance(response, Response) else None
+        text = _part(entry["outputs"], "text")
+        billed = _billed(entry)
+        prompt_tokens = billed.prompt
         if prompt_tokens is None:
             prompt_tokens = sum(counter.count(str(message.get("content") or "")) for message in entry["messages"] or ())
         thinking = _part(entry["outputs"], "reasoning_content")
-        hidden_tokens = response.usage.reasoning_tokens if isinstance(response, Response) else None
+        hidden_tokens = counter.count(thinking)
+        # Two tokenizers differ by less than that: a text so short is a summary. Thinking in the text is counted there.
+        if billed.thinking > _SUMMARY * hidden_tokens and not parted(text).thinking:
+            thinking, hidden_tokens = "", billed.thinking
         return Completion(
-            text=_part(entry["outputs"], "text"),
-            truncated=_finish_reason(response) == "length",
+            text=text,
+            truncated=_finish_reason(entry["response"]) == "length",
             values=values,
             prompt_tokens=prompt_tokens,
             thinking=thinking,
-            hidden_tokens=counter.count(thinking) if hidden_tokens is None else hidden_tokens,
+            hidden_tokens=hidden_tokens,
             seconds=seconds,
             dollars=entry["cost"],
             cached=not entry["usage"],
@@ -99,6 +113,37 @@ def tell_of_replay() -> None:
     for caller in dspy.settings.caller_modules or ():
         if isinstance(caller, Ledger):
             caller.replayed += 1
+
+
+def check_shown(lm: Any, completion: Completion, counter: TokenCounter) -> None:
+    """Refuses a completion whose thinking cannot be cut, since it is not shown.
+
+    Raises:
+        ModelError: It says what the call cost.
+    """
+    if completion.conceals:
+        hidden = completion.hidden_tokens
+        dollars = "" if completion.dollars is None else f", {completion.dollars:.6f} dollars"
+        raise ModelError(
+            f"{lm.model} hides its thinking or only sums it up ({hidden} tokens of it), so that one trace cannot be "
+            f'cut at every budget: use Anytime(program, mode="contract"), or set the reasoning_effort of the LM so low '
+            f"that it thinks in the open. One call was paid for: {completion.prompt_tokens} prompt and "
+            f"{hidden + counter.count(completion.text)} completion tokens{dollars}."
+        )
+
+
+class _Billed(NamedTuple):
+    prompt: int | None
+    thinking: int
+
+
+def _billed(entry: Mapping[str, Any]) -> _Billed:
+    response = entry["response"]
+    if isinstance(response, Response):  # unlike the entry, it keeps its usage in DSPy's cache
+        return _Billed(response.usage.input_tokens, response.usage.reasoning_tokens or 0)
+    usage = entry["usage"] or {}
+    details = usage.get("completion_tokens_details") or {}
+    return _Billed(usage.get("prompt_tokens"), details.get("reasoning_tokens") or 0)
 
 
 def _part(outputs: list[Any], name: str) -> str:

@@ -9,8 +9,10 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from anytime_dspy import formats
+from anytime_dspy.forcing import answer_signature
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion
+from anytime_dspy.thinking import CLOSE, Parted, joined, parted
 from anytime_dspy.tokens import TokenCounter
 
 __all__ = ["Settled", "is_answered", "parsed", "reasoning_text", "settle"]
@@ -22,7 +24,7 @@ class Settled:
 
     Attributes:
         values: The output fields, or None where the answer has still to be forced.
-        reasoning: The reasoning that fits the budget.
+        reasoning: The reasoning that fits the budget, thinking before it included.
         begun: The same as the LM wrote it, with its header: an assistant's message that can be continued. Empty where
             nothing has to be forced.
         reasoning_tokens: What is charged to the budget, never more than was allowed: the reasoning, and whatever else
@@ -63,23 +65,32 @@ def settle(
     if total > allowance.cap:
         written = counter.cut(completion.text, allowance.cap - hidden)
         total = hidden + counter.count(written)
-    text = written[: formats.completion_end(adapter, written)]
+    inline = parted(written)
+    text = inline.rest[: formats.completion_end(adapter, inline.rest)]
     # What stands behind the mark of completion is no part of the answer, cut off or not. An LM that filled its cap had
     # no token left to say that it had ended.
-    cut = text == written and (completion.truncated or total >= allowance.cap)
+    cut = text == inline.rest and (completion.truncated or total >= allowance.cap)
     over = min(max(total - allowance.answer, 0), allowance.reasoning)
-    is_whole = not cut and completion.text[len(text) :].strip() in ("", formats.CHAT_END)
-    values = completion.values if is_whole else parsed(adapter, signature, text)
+    thinking = inline.thinking or completion.thinking
+    unseen = hidden if completion.conceals else 0
+    is_whole = not cut and parted(completion.text).rest[len(text) :].strip() in ("", formats.CHAT_END)
+    # The adapter knows nothing of thinking inside a text, and may have taken it for the answer.
+    values = completion.values if is_whole and not inline.thinking else None
+    if values is None:
+        values = parsed(adapter, signature, text, thinking)
     if values is not None and is_answered(signature, values):
-        reasoning = reasoning_text(signature, values)
-        spent = max(counter.count(reasoning), over)
+        reasoning = joined(thinking, reasoning_text(signature, values))
+        spent = max(unseen + counter.count(reasoning), over)
         if spent <= allowance.reasoning and not (cut and _is_short(adapter, signature, text, allowance, counter)):
             return Settled(values, reasoning, "", spent, max(0, total - spent), cut)
     split = formats.split(adapter, signature, text)
-    whole = split.reasoning or completion.thinking
-    reasoning = counter.cut(whole, allowance.reasoning).rstrip()
-    spent = max(counter.count(reasoning), over)
-    return Settled(None, reasoning, split.head + reasoning, spent, max(0, total - spent), cut or reasoning != whole)
+    whole = joined(thinking, split.reasoning)
+    reasoning = counter.cut(whole, allowance.reasoning - unseen).rstrip()
+    spent = min(max(unseen + counter.count(reasoning), over), allowance.reasoning)
+    begun = split.head + reasoning
+    if inline.thinking:
+        begun = _thinking_begun(written, inline, split.head, reasoning)
+    return Settled(None, reasoning, begun, spent, max(0, total - spent), cut or reasoning != whole)
 
 
 def is_answered(signature: type[dspy.Signature], values: dict[str, Any]) -> bool:
@@ -92,12 +103,32 @@ def reasoning_text(signature: type[dspy.Signature], values: dict[str, Any]) -> s
     return "\n\n".join(str(values[name]) for name in formats.reasoning_fields(signature) if values.get(name))
 
 
-def parsed(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> dict[str, Any] | None:
-    """Returns the output fields that stand in a text, None where the adapter cannot read them."""
+def parsed(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], text: str, thinking: str = ""
+) -> dict[str, Any] | None:
+    """Returns the output fields that stand in a text, None where the adapter cannot read them.
+
+    Args:
+        adapter: The adapter whose format the text is written in.
+        signature: The signature that it answers.
+        text: What the LM wrote, its thinking left out.
+        thinking: That thinking: who has thought already often leaves out the field for it.
+    """
     try:
         return dict(adapter.parse(signature, text))
     except AdapterParseError:
-        return None
+        if not thinking or not formats.reasoning_fields(signature):
+            return None
+    answers = parsed(adapter, answer_signature(signature), text, "")
+    return None if answers is None else {**formats.reasoning_value(signature, thinking), **answers}
+
+
+def _thinking_begun(written: str, inline: Parted, head: str, reasoning: str) -> str:
+    """Returns what a model that thinks inside its text had written by the end of `reasoning`, its thinking closed."""
+    if len(reasoning) <= len(inline.thinking):
+        return f"{inline.head}{reasoning}\n{CLOSE}"
+    said = reasoning[len(inline.thinking) :].lstrip()
+    return f"{written[: len(written) - len(inline.rest)]}{head}{said}"
 
 
 def _is_short(

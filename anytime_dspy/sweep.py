@@ -14,7 +14,7 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call
-from anytime_dspy.errors import AnytimeError, DataError
+from anytime_dspy.errors import AnytimeError, DataError, ModelError
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.saved import BUDGETS_KEY
 from anytime_dspy.store import ExampleResult, RunStore, result_from
@@ -50,6 +50,7 @@ def sweep(
 
     Raises:
         DataError: There are no examples, or two have the same id.
+        ModelError: The LM cannot be swept: what stops one example would stop them all.
         AnytimeError: Every example failed; the message is the first one's.
     """
     named = {example_id(example, place): example for place, example in enumerate(examples)}
@@ -102,6 +103,8 @@ def _run_one(program: Anytime, metric: AnytimeIndex, name: str, example: dspy.Ex
     inputs = example.inputs().toDict()
     try:
         prediction = program(**inputs)
+    except ModelError:
+        raise
     except Exception as error:  # one bad example must not lose the paid ones
         return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}")
     curve = metric.curve(example, prediction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["TokenCounter", "LiteLLMCounter", "counter_for", "cut_by_codec"]
@@ -77,16 +77,23 @@ class LiteLLMCounter:
         """Returns the longest prefix of `text` that has at most `tokens` tokens."""
         return cut_by_codec(self._encode, self._decode, text, tokens)
 
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from litellm.utils import _select_tokenizer
+
+        # Where a tokenizer has to be fetched and cannot, litellm would try again for each text.
+        return _select_tokenizer(model=self._model)
+
     def _encode(self, text: str) -> Sequence[int]:
         import litellm  # slow to import: only where an LM has no tokenizer of its own
 
-        ids: Any = litellm.encode(model=self._model, text=text)
+        ids: Any = litellm.encode(text=text, custom_tokenizer=self._tokenizer)
         return list(getattr(ids, "ids", ids))  # Hugging Face tokenizers return an Encoding
 
     def _decode(self, ids: Sequence[int]) -> str:
         import litellm
 
-        return str(litellm.decode(model=self._model, tokens=list(ids)))
+        return str(litellm.decode(tokens=list(ids), custom_tokenizer=self._tokenizer))
 
 
 @lru_cache(maxsize=64)

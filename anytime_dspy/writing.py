@@ -69,7 +69,7 @@ class Writer:
         self._spending = spending
         self._counter = counter
         self._is_timed = left.seconds < math.inf
-        self._can_continue = can_continue(adapter, question)
+        self._can_continue = can_continue(adapter, question, None)
         has_reasoning = bool(formats.reasoning_fields(question.signature))
         self._rates = Rates(in_segments=self._is_timed and self._can_continue and has_reasoning)
         if left.dollars < math.inf:

@@ -43,14 +43,20 @@ class ScriptedEngine:
         reply: A function of the request, or replies in the order of the calls. Where a request ends in an assistant
             message, the reply is what comes after that.
         can_continue: Whether this engine says that it continues a last assistant message; it does so in either case.
-        thinking: What the engine thinks before each reply where it is a native reasoning model; it shows it, and its
-            tokens count against `max_tokens`.
+        thinking: What the engine thinks before each reply where it is a native reasoning model; its tokens count
+            against `max_tokens`.
+        shows_thinking: Whether it shows that.
     """
 
     supported_params = frozenset({"max_tokens", "temperature", "seed", "stop", "response_format", "reasoning_effort"})
 
     def __init__(
-        self, reply: Reply | Iterable[str], *, can_continue: bool = True, thinking: Reply | None = None
+        self,
+        reply: Reply | Iterable[str],
+        *,
+        can_continue: bool = True,
+        thinking: Reply | None = None,
+        shows_thinking: bool = True,
     ) -> None:
         self.counter = WordCounter()
         self.can_continue = can_continue
@@ -58,6 +64,7 @@ class ScriptedEngine:
         self.requests: list[Request] = []
         self.responses: list[Response] = []
         self._thinking = thinking
+        self._shows_thinking = shows_thinking
         self._lock = threading.Lock()
         self._reply = reply if callable(reply) else _from_queue(iter(reply))
 
@@ -75,7 +82,10 @@ class ScriptedEngine:
             model=request.model,
             message=Message(
                 "assistant",
-                (*([ThinkingPart(shown)] if shown else []), *([TextPart(written)] if said or not shown else [])),
+                (
+                    *([ThinkingPart(shown)] if shown and self._shows_thinking else []),
+                    *([TextPart(written)] if said or not shown or not self._shows_thinking else []),
+                ),
             ),
             finish_reason="length" if cap is not None and thought + said >= cap else "stop",
             usage=Usage(
@@ -114,11 +124,12 @@ def scripted_lm(
     *,
     can_continue: bool = True,
     thinking: Reply | None = None,
+    shows_thinking: bool = True,
     cache: bool = False,
     **options: Any,
 ) -> dspy.LM:
     """Returns an LM on a `ScriptedEngine` of its own (`lm.engine`), under a name of its own: caches never mix."""
-    engine = ScriptedEngine(reply, can_continue=can_continue, thinking=thinking)
+    engine = ScriptedEngine(reply, can_continue=can_continue, thinking=thinking, shows_thinking=shows_thinking)
     name = f"scripted/{next(_names)}"
     return dspy.LM(name, engine=engine, async_engine=AsyncScriptedEngine(engine), cache=cache, **options)
 

@@ -1,0 +1,82 @@
+"""What a reasoning model thinks before it answers: inside its text, shown beside it, or hidden by its provider."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+__all__ = ["CLOSE", "Parted", "joined", "least_effort", "parted"]
+
+OPEN, CLOSE = "<think>", "</think>"
+_REPLY_BEGINS = ("[[ ##", "{", "<")
+
+
+class Parted(NamedTuple):
+    """A text, taken apart into what was thought in it and what was said.
+
+    Attributes:
+        head: What stands before the thinking.
+        thinking: The thinking, without its tags; empty where there is none.
+        rest: What stands after it.
+    """
+
+    head: str
+    thinking: str
+    rest: str
+
+
+def parted(text: str) -> Parted:
+    r"""Takes the thinking out of a text, perhaps cut off anywhere.
+
+    Chat templates of DeepSeek-R1 and Qwen3 open the tag in the prompt, so the text may hold its end alone.
+
+    Example:
+        >>> parted("<think>\n3 + 4\n</think>\n\n7")
+        Parted(head='<think>\n', thinking='3 + 4', rest='\n\n7')
+        >>> parted("<think>3 +").thinking
+        '3 +'
+        >>> parted("3 + 4</think>7").rest
+        '7'
+        >>> parted("7")
+        Parted(head='', thinking='', rest='7')
+    """
+    before, close, rest = text.partition(CLOSE)
+    begin = before.find(OPEN) + len(OPEN) if before.lstrip().startswith(OPEN) else 0
+    if not begin and (not close or before.lstrip().startswith(_REPLY_BEGINS)):
+        return Parted("", "", text)
+    thought = before[begin:] if close else _without_half_a_tag(before[begin:])
+    thinking = thought.strip()
+    at = begin + len(thought) - len(thought.lstrip())
+    return Parted(before[:at], thinking, rest)
+
+
+def joined(thinking: str, reasoning: str) -> str:
+    """Returns one trace of what was thought and the reasoning that was written; they may be one and the same."""
+    parts = [thinking] if thinking.strip() == reasoning.strip() else [thinking, reasoning]
+    return "\n\n".join(part for part in parts if part)
+
+
+def least_effort(lm: Any) -> str | None:
+    """Returns the lowest `reasoning_effort` that an LM takes, None where it is known to take none.
+
+    Litellm's catalogue knows which models can do without thinking; "low" is what every model with an effort takes.
+    """
+    if not getattr(lm, "supports_reasoning", False) or "reasoning_effort" not in getattr(lm, "supported_params", ()):
+        return None
+    return _catalogued(str(lm.model)) if isinstance(getattr(lm, "engine", None), str) else "low"
+
+
+@lru_cache(maxsize=64)
+def _catalogued(model: str) -> str:
+    import litellm  # slow to import, and needed by then to count tokens
+
+    try:
+        info = litellm.get_model_info(model)
+    except Exception:  # a model that it does not know; its error for that has no public name
+        return "low"
+    return next((effort for effort in ("none", "minimal") if info.get(f"supports_{effort}_reasoning_effort")), "low")
+
+
+def _without_half_a_tag(text: str) -> str:
+    halves = (CLOSE[:length] for length in range(len(CLOSE) - 1, 0, -1))
+    return next((text[: -len(half)] for half in halves if text.endswith(half)), text)
