@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from anytime_dspy.errors import RunError
 
-__all__ = ["LineLog", "append_line", "as_line", "content_hash", "write_json", "write_lines"]
+__all__ = ["LineLog", "append_line", "as_line", "content_hash", "write_json", "write_lines", "write_text"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def write_lines(path: Path, values: Iterable[Any]) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    _write(path, "".join(map(as_line, values)))
+    write_text(path, "".join(map(as_line, values)))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -98,7 +98,23 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    _write(path, json.dumps(json.loads(as_line(value)), ensure_ascii=False, indent=2) + "\n")
+    write_text(path, json.dumps(json.loads(as_line(value)), ensure_ascii=False, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file as a whole, or not at all.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    with _disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
 
 
 def append_line(path: Path, line: str) -> None:
@@ -137,17 +153,6 @@ def _parsed(path: Path, number: int, line: bytes) -> Any:
         return json.loads(line)
     except ValueError as error:
         raise RunError(f"line {number} of {path} is damaged ({error}): restore or delete that line") from error
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    with _disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(text.encode("utf-8", "replace"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
 
 
 @contextmanager

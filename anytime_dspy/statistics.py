@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,25 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class TokenMeans:
+    """What an item costs, in the four token columns that are never mixed.
+
+    Attributes:
+        prompt: Tokens sent.
+        reasoning: Reasoning tokens.
+        answer: Tokens of answers.
+        hidden: Thinking inside forced answers.
+        dollars: Their price, None where the LM has none.
+    """
+
+    prompt: float
+    reasoning: float
+    answer: float
+    hidden: float
+    dollars: float | None
+
+
+@dataclass(frozen=True)
 class PointSummary:
     """All items at one budget.
 
@@ -43,22 +63,15 @@ class PointSummary:
         committed: Mean quality of the answers at this budget, with its interval.
         best_so_far: Mean over items of the best quality up to this budget, with its interval.
         answer_rate: Share of items with an answer that could be read.
+        tokens: Means per item of a run under this budget alone. A sweep reuses one trace for all of them, so they do
+            not add up.
     """
 
     budget: int
     committed: Estimate
     best_so_far: Estimate
     answer_rate: float
-
-
-@dataclass(frozen=True)
-class TokenMeans:
-    """Tokens that an item takes at the largest budget, in the four columns that are never mixed."""
-
-    prompt: float
-    reasoning: float
-    answer: float
-    hidden: float
+    tokens: TokenMeans
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,6 @@ class Summary:
         index_committed: Mean per-item index of the answer at hand: what a user gets.
         index_of_mean_curve: Best-so-far index of the mean curve, in which guessing gains nothing.
         answer_rate: Share of answers that could be read, over items and budgets; the others count 0.
-        tokens: Means per item at the largest budget. Smaller budgets reuse that trace, so they do not add up.
         stability: Where answers settle, and how often they turn worse.
     """
 
@@ -87,7 +99,6 @@ class Summary:
     index_committed: Estimate
     index_of_mean_curve: float
     answer_rate: float
-    tokens: TokenMeans
     stability: Stability
 
     @property
@@ -99,6 +110,11 @@ class Summary:
     def budgets(self) -> tuple[int, ...]:
         """The grid that was measured."""
         return tuple(point.budget for point in self.points)
+
+    @property
+    def tokens(self) -> TokenMeans:
+        """Means per item at the largest budget."""
+        return self.points[-1].tokens
 
     @property
     def final(self) -> float:
@@ -164,7 +180,9 @@ def paired_results(
         raise RunError(
             f"only one run has item {alone[0]!r} ({len(alone)} such in all): give both the same --limit and data"
         )
-    unlike = sorted(item for item in first if first[item].inputs != second[item].inputs)
+    # A run of a private task keeps no inputs.
+    shown = [item for item in first if first[item].inputs and second[item].inputs]
+    unlike = sorted(item for item in shown if first[item].inputs != second[item].inputs)
     if unlike:
         raise RunError(f"item {unlike[0]!r} is another one in each run: measure both on the same data")
     common = {item for item in first if first[item].error is None and second[item].error is None}
@@ -208,13 +226,13 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
                 at_budgets[: len(budgets)],
                 at_budgets[len(budgets) :],
                 answered.mean(axis=0).tolist(),
+                (_token_means(measured, place) for place in range(len(budgets))),
             )
         ),
         index_best=index_best,
         index_committed=index_committed,
         index_of_mean_curve=anytime_index(mean_curve, budgets, axis=axis, q_max=q_max),
         answer_rate=float(answered.mean()),
-        tokens=_token_means(measured),
         stability=stability(measured),
     )
 
@@ -233,7 +251,13 @@ def _qualities(measured: Sequence[ExampleResult]) -> Floats:
     return np.array([[point.quality for point in result.points] for result in measured], dtype=np.float64)
 
 
-def _token_means(measured: Sequence[ExampleResult]) -> TokenMeans:
-    spent = [result.points[-1].usage for result in measured]
-    columns = [(u.prompt_tokens, u.reasoning_tokens, u.answer_tokens, u.hidden_tokens) for u in spent]
-    return TokenMeans(*np.mean(columns, axis=0).tolist())
+def _token_means(measured: Sequence[ExampleResult], place: int) -> TokenMeans:
+    spent = [result.points[place].usage for result in measured]
+    prices = [usage.dollars for usage in spent if usage.dollars is not None]
+    return TokenMeans(
+        prompt=fmean(usage.prompt_tokens for usage in spent),
+        reasoning=fmean(usage.reasoning_tokens for usage in spent),
+        answer=fmean(usage.answer_tokens for usage in spent),
+        hidden=fmean(usage.hidden_tokens for usage in spent),
+        dollars=fmean(prices) if len(prices) == len(spent) else None,
+    )

@@ -105,7 +105,7 @@ def coverage(data_sets: np.ndarray, truth: float, bounds: tuple[float, float]) -
     return sum(one.low <= truth <= one.high for one in made) / len(made)
 
 
-@pytest.mark.parametrize("n", [20, 30, 60])
+@pytest.mark.parametrize("n", [10, 20, 30, 60])
 @pytest.mark.parametrize("kind", [indices, gains, scores_of_a_hard_task])
 def test_intervals_cover_the_truth_as_often_as_they_say(kind, n):
     bounds = (-1.0, 1.0) if kind is gains else (0.0, 1.0)

@@ -24,11 +24,13 @@ INTERRUPTED = 130
 
 
 def _register() -> None:
-    from anytime_dspy.cli import compile, demo, models, pairs, run, sweep
+    from anytime_dspy.cli import compare, compile, demo, models, pairs, report, run, sweep
 
     app.command(epilog=demo.EXAMPLE)(demo.demo)
     app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
     app.command(epilog=compile.EXAMPLE, name="compile")(compile.compile_task)
+    app.command(epilog=compare.EXAMPLE)(compare.compare)
+    app.command(epilog=report.EXAMPLE)(report.report)
     app.command(epilog=run.EXAMPLE)(run.run)
     app.add_typer(models.app, name="models")
     app.add_typer(pairs.app, name="pairs")

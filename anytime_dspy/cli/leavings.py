@@ -1,0 +1,95 @@
+"""What `compile` left in its folder, read for a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anytime_dspy.errors import RunError
+from anytime_dspy.report.compiled import Compiled, Contrast, Learned, Reasoned
+from anytime_dspy.report.items import Field, fields
+from anytime_dspy.tables import Grid
+
+if TYPE_CHECKING:
+    from anytime_dspy.optimizers.pairs import Side
+
+__all__ = ["PROGRAM", "read_compiled"]
+
+PROGRAM, REPORT, PAIRS = "program.json", "report.json", "pairs.jsonl"
+_COLUMNS = ("prompt_tokens", "reasoning_tokens", "answer_tokens", "hidden_tokens")
+
+
+def read_compiled(folder: Path) -> Compiled:
+    """Reads the program, the pairs and the report of a compile that ended.
+
+    Raises:
+        RunError: A file cannot be read, or holds something else.
+    """
+    report = _read(folder / REPORT) if (folder / REPORT).exists() else {}
+    return Compiled(
+        label=folder.name,
+        predictors=tuple(_learned(_read(folder / PROGRAM))),
+        pairs=_contrasts(folder / PAIRS) if (folder / PAIRS).exists() else (),
+        facts=tuple(Field(name, str(value)) for name, value in report.items() if isinstance(value, str | int | float)),
+        cost=_cost(report),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path} ({error}): restore it or compile again") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is no JSON object: restore it or compile again")
+    return content
+
+
+def _learned(program: Mapping[str, Any]) -> Iterable[Learned]:
+    """DSPy's own state: each predictor has a signature and demonstrations, whatever else stands beside them."""
+    for name, state in program.items():
+        if isinstance(state, dict) and isinstance(state.get("signature"), dict):
+            yield Learned(
+                predictor=name,
+                instructions=str(state["signature"].get("instructions", "")),
+                demonstrations=tuple(fields(demo) for demo in state.get("demos", ())),
+            )
+
+
+def _contrasts(path: Path) -> tuple[Contrast, ...]:
+    from anytime_dspy.optimizers.pairs import read_pairs
+
+    contrasts = (
+        Contrast(
+            budget=pair.budget,
+            inputs=fields(pair.inputs),
+            judge=pair.judge,
+            chosen=_reasoned(pair.chosen),
+            rejected=_reasoned(pair.rejected),
+            selected=pair.selected,
+        )
+        for pair in read_pairs(path)
+    )
+    return tuple(sorted(contrasts, key=lambda contrast: (not contrast.selected, contrast.budget)))
+
+
+def _reasoned(side: Side) -> Reasoned:
+    import dspy
+
+    from anytime_dspy.answers import answer_values
+
+    return Reasoned(side.reasoning, fields(answer_values(dspy.Prediction(**side.outputs))), side.score)
+
+
+def _cost(report: Mapping[str, Any]) -> Grid:
+    """Whatever in the report counts tokens."""
+    spent = {name: value for name, value in report.items() if isinstance(value, dict) and _COLUMNS[0] in value}
+    return Grid(
+        ("", "Prompt", "Reasoning", "Answer", "Hidden", "Calls"),
+        tuple(
+            (name, *(f"{usage.get(column, 0):,}" for column in (*_COLUMNS, "calls"))) for name, usage in spent.items()
+        ),
+        "Tokens spent compiling.",
+    )

@@ -1,0 +1,64 @@
+"""The page: one HTML file that needs no network and runs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from anytime_dspy.files import write_text
+from anytime_dspy.plots import Series
+from anytime_dspy.report.chart import HEIGHT, WIDTH, chart
+from anytime_dspy.report.compiled import Compiled
+from anytime_dspy.report.items import fields, items
+from anytime_dspy.report.overview import Overview
+
+__all__ = ["render_page", "write_page"]
+
+
+def write_page(path: Path, found: Overview, compiled: Sequence[Compiled] = ()) -> None:
+    """Writes the page of a report.
+
+    Args:
+        path: Where to.
+        found: The runs and what they come to.
+        compiled: The compiles that they belong to, if any.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    write_text(path, render_page(found, compiled))
+
+
+def render_page(found: Overview, compiled: Sequence[Compiled] = ()) -> str:
+    """Returns the page of a report; arguments as for `write_page`.
+
+    Every text in it is escaped: what models and data sets say is anyone's. It holds no script and forbids any.
+    """
+    beside = files(__package__)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(beside.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    series = [Series.of(*row) for row in found.rows]
+    return template.render(
+        title=_title(found),
+        style=beside.joinpath("page.css").read_text(encoding="utf-8"),
+        charts=[chart(series, "linear"), chart(series, "log")],
+        width=WIDTH,
+        height=HEIGHT,
+        found=found,
+        grids=found.grids(),
+        items=items(found.runs),
+        origins=[(run.label, fields({**run.fingerprint, **run.created})) for run in found.runs],
+        compiles=compiled,
+    )
+
+
+def _title(found: Overview) -> str:
+    def named(key: str) -> str:
+        values: dict[Any, None] = dict.fromkeys(run.fingerprint.get(key) or "unknown" for run in found.runs)
+        return ", ".join(map(str, values))
+
+    return f"{named('task')} on {named('model')}"

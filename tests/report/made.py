@@ -1,0 +1,65 @@
+"""Run folders made by hand: what a sweep leaves, without an LM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dspy
+import numpy as np
+
+from anytime_dspy.checkpoint import Checkpoint, Usage
+from anytime_dspy.store import ExampleResult, RunStore, result_from
+
+BUDGETS = (16, 32, 64, 128)
+FINGERPRINT: dict[str, Any] = {
+    "task": "sums",
+    "task version": "1",
+    "scorer": "exact",
+    "program": "plain",
+    "model": "made/by-hand",
+    "budgets": BUDGETS,
+}
+WORDS = "First I add the two numbers that the question names, then I check the sum once more before I answer. "
+
+
+def made_run(
+    folder: Path,
+    rates: tuple[float, ...] = (0.2, 0.4, 0.6, 0.7),
+    *,
+    n: int = 30,
+    seed: int = 0,
+    change: Mapping[str, Any] | None = None,
+    question: Callable[[int], str] = "What is {0} + {0}?".format,
+    reasoning: str = WORDS,
+) -> Path:
+    """Writes a run whose answers are right at the given rates, and returns its folder."""
+    store = RunStore.open(folder, {**FINGERPRINT, **(change or {})})
+    rng = np.random.default_rng(seed)
+    for number in range(n):
+        store.append(_result(number, rng, rates, question(number), reasoning))
+    return folder
+
+
+def _result(
+    number: int, rng: np.random.Generator, rates: tuple[float, ...], question: str, reasoning: str
+) -> ExampleResult:
+    right = [bool(rng.random() < rate) for rate in rates]
+    text = reasoning * 8
+    checkpoints = [
+        Checkpoint(
+            budget=budget,
+            prediction=dspy.Prediction(
+                reasoning=text[: budget * 4], answer=str(2 * number if is_right else 2 * number + 1)
+            ),
+            reasoning_tokens=budget,
+            answer_tokens=5,
+            forced=budget < BUDGETS[-1],
+            answered=True,
+            usage=Usage(200 + budget, budget, 5, 0, 2, 0.5, 0.0001 * budget),
+        )
+        for budget, is_right in zip(BUDGETS, right, strict=True)
+    ]
+    trace = [{"predictor": "solve", "reasoning": text[: BUDGETS[-1] * 4], "outputs": {}, "forced": False}]
+    return result_from(f"sum-{number}", {"question": question}, checkpoints, list(map(float, right)), trace)
