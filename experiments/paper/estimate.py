@@ -1,0 +1,109 @@
+"""What the grid will cost at most, before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dspy
+
+from anytime_dspy.errors import ModelError
+from anytime_dspy.limits import Price
+from anytime_dspy.pricing import price_of
+from anytime_dspy.tokens import TokenCounter
+from experiments.paper.cells import Examples
+from experiments.paper.grid import DataSet, Grid, Method, Model
+
+__all__ = ["Cost", "cost_of", "dollars", "prompt_tokens"]
+
+# LEAP has an answer's mistakes explained by one call each, at most this many for an example, and one call condenses.
+LEAP_MISTAKES = 3
+# What LEAP's principles, and its instructions for writing them, may take.
+LEAP_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Calls and tokens, at most.
+
+    Attributes:
+        calls: Of the LM.
+        prompt: Tokens sent.
+        completion: Tokens written.
+    """
+
+    calls: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.calls + other.calls, self.prompt + other.prompt, self.completion + other.completion)
+
+    def times(self, n: int) -> Cost:
+        """Returns the cost of doing this `n` times."""
+        return Cost(self.calls * n, self.prompt * n, self.completion * n)
+
+
+def prompt_tokens(examples: Examples, counter: TokenCounter, shown: int = 16) -> int:
+    """Returns the mean length of the plain program's prompt, in tokens, over the first examples."""
+    (predictor,) = examples.task.program().predictors()
+    adapter = dspy.ChatAdapter()
+
+    def length(example: dspy.Example) -> int:
+        messages = adapter.format(predictor.signature, [], example.inputs().toDict())
+        return counter.count("\n".join(str(message["content"]) for message in messages))
+
+    lengths = [length(example) for example in examples.test[:shown]]
+    return -(-sum(lengths) // len(lengths))
+
+
+def cost_of(grid: Grid, data: DataSet, examples: Examples, method: Method, prompt: int) -> Cost:
+    """Returns what one cell costs at most: every trace uses its largest budget, and every answer has to be forced.
+
+    PDP(+) and PDP sample the same traces; where both are run, DSPy's cache answers the second, which is not taken off.
+    Judges that ask the LM are not counted: "agreement", "checked" and "metric" do not.
+
+    Args:
+        grid: The grid.
+        data: The column.
+        examples: Its examples.
+        method: The method.
+        prompt: The plain prompt's length, from `prompt_tokens`.
+    """
+    answer = data.answer_tokens or examples.task.answer_tokens
+    swept = _sweep(data.budgets, answer, prompt + _shown(data.budgets, answer, method, prompt))
+    total = swept.times(len(examples.test))
+    train = len(examples.train)
+    if method == "LEAP":
+        total += _sweep(data.budgets, answer, prompt).times(train * grid.leap_answers)
+        total += Cost(1, prompt + data.budgets[-1] + LEAP_TOKENS, LEAP_TOKENS).times(train * LEAP_MISTAKES)
+        total += Cost(1, train * LEAP_MISTAKES * LEAP_TOKENS, LEAP_TOKENS)
+    elif method != "Base":
+        total += _sweep(data.budgets, answer, prompt).times(train * grid.samples)
+    return total
+
+
+def dollars(cost: Cost, model: Model) -> float | None:
+    """Returns a cost in dollars, by the grid's own price or litellm's; None where there is neither."""
+    try:
+        price = Price(*(each / 1e6 for each in model.prices)) if model.prices else price_of(model.lm)
+    except ModelError:
+        return None
+    return cost.prompt * price.prompt + cost.completion * price.output
+
+
+def _sweep(budgets: Sequence[int], answer: int, prompt: int) -> Cost:
+    """One example at every budget: one trace, and at each budget its cut is sent back for the answer."""
+    calls = 1 + len(budgets)
+    return Cost(calls, calls * prompt + sum(budgets), budgets[-1] + calls * answer)
+
+
+def _shown(budgets: Sequence[int], answer: int, method: Method, prompt: int) -> int:
+    """What a method adds to a prompt: PDP two traces a budget, PDP(+) one, LEAP its principles and three examples."""
+    demonstrations = sum(budgets) + len(budgets) * (prompt + answer)
+    return {
+        "Base": 0,
+        "LEAP": LEAP_TOKENS + 3 * (prompt + budgets[-1] + answer),
+        "PDP(+)": demonstrations,
+        "PDP": demonstrations + sum(budgets),
+    }[method]

@@ -1,0 +1,217 @@
+"""The table: what was measured, beside what was published, and whether the signs are the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from anytime_dspy.cli.measure import Measured
+from anytime_dspy.statistics import Difference, index_difference
+from experiments.paper.grid import Grid, Method, Model
+
+__all__ = ["Cells", "Sign", "as_json", "as_markdown", "signs"]
+
+# Of what has been measured: by model, data set and method.
+Cells = Mapping[tuple[str, str, Method], Measured]
+
+OVERALL = "overall"
+# In Anytime Index, over all models and data sets, the paper found PDP > PDP(+) > Base, and PDP > LEAP for most models.
+CLAIMS: tuple[tuple[Method, Method], ...] = (("PDP", "PDP(+)"), ("PDP(+)", "Base"), ("PDP", "Base"), ("PDP", "LEAP"))
+WARNING = (
+    "Rows marked † come from a simulated engine: they show that the command works and say nothing about any language "
+    "model."
+)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One comparison in one cell.
+
+    Attributes:
+        model: The row.
+        data: The column.
+        better: The method that the paper found better.
+        worse: The other.
+        best_so_far: The gain in best-so-far Anytime Index, the paper's.
+        committed: The gain in committed Anytime Index.
+    """
+
+    model: str
+    data: str
+    better: Method
+    worse: Method
+    best_so_far: Difference
+    committed: Difference
+
+    @property
+    def holds(self) -> bool:
+        """Whether the paper's column has the paper's sign."""
+        return self.best_so_far.mean > 0
+
+
+def signs(grid: Grid, cells: Cells) -> list[Sign]:
+    """Compares the methods wherever both were measured, paired by example."""
+    return [
+        Sign(
+            model.name,
+            data.name,
+            better,
+            worse,
+            *(
+                index_difference(
+                    cells[model.name, data.name, worse].results,
+                    cells[model.name, data.name, better].results,
+                    best_so_far=best,
+                    seed=grid.seed,
+                )
+                for best in (True, False)
+            ),
+        )
+        for model in grid.models
+        for data in grid.data
+        for better, worse in CLAIMS
+        if {(model.name, data.name, better), (model.name, data.name, worse)} <= cells.keys()
+    ]
+
+
+def as_markdown(grid: Grid, cells: Cells, found: Sequence[Sign], failures: Sequence[str]) -> str:
+    """Returns the report: the table, the gate, and what is missing."""
+    head = (
+        "Model",
+        "Method",
+        "Data",
+        "n",
+        "Final",
+        "Average",
+        "Index, best-so-far",
+        "Index, committed",
+        "Prompt tokens",
+    )
+    published = any(grid.published.values())
+    columns = (*head, "Final, published", "Index, published") if published else head
+    lines = [f"# {grid.title}", ""]
+    if any(model.simulated for model in grid.models):
+        lines += [WARNING, ""]
+    lines += [_row(columns), _row("---" if place < 3 else "---:" for place in range(len(columns)))]
+    for model in grid.models:
+        for method in grid.methods:
+            for data in grid.data:
+                cell = cells.get((model.name, data.name, method))
+                own = [*_name(model, method, data.name), *_figures(cell)]
+                lines.append(_row([*own, *_published(grid, model, method, data.name)] if published else own))
+            if len(grid.data) > 1:
+                own = [*_name(model, method, OVERALL), *_overall(grid, cells, model, method)]
+                lines.append(_row([*own, *_published(grid, model, method, OVERALL)] if published else own))
+    lines += ["", *_caption(grid), "", "## The paper's signs", "", *_gate(grid, found)]
+    if failures:
+        lines += ["", "## Missing", "", *(f"- {failure}" for failure in failures)]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(grid: Grid, cells: Cells, found: Sequence[Sign], failures: Sequence[str]) -> dict[str, Any]:
+    """Returns the same for machines."""
+    simulated = {model.name for model in grid.models if model.simulated}
+    return {
+        "title": grid.title,
+        "cells": [
+            {
+                "model": model,
+                "data": data,
+                "method": method,
+                "simulated": model in simulated,
+                **asdict(cell.summary),
+                "final": cell.summary.final,
+                "average": cell.summary.average,
+            }
+            for (model, data, method), cell in cells.items()
+        ],
+        "signs": [{**asdict(sign), "holds": sign.holds} for sign in found],
+        "published": grid.published,
+        "missing": list(failures),
+    }
+
+
+def _name(model: Model, method: Method, data: str) -> tuple[str, str, str]:
+    return (f"{model.name} †" if model.simulated else model.name, method, data)
+
+
+def _overall(grid: Grid, cells: Cells, model: Model, method: Method) -> list[str]:
+    """The mean over the data sets, each counting the same; nothing where one is missing."""
+    found = [cells[place].summary for data in grid.data if (place := (model.name, data.name, method)) in cells]
+    if len(found) < len(grid.data):
+        return ["–"] * 6
+    figures = [(s.final, s.average, s.index_best.value, s.index_committed.value) for s in found]
+    means = [f"{100 * sum(column) / len(found):.1f}" for column in zip(*figures, strict=True)]
+    return [str(sum(summary.n for summary in found)), *means, ""]
+
+
+def _figures(cell: Measured | None) -> list[str]:
+    if cell is None:
+        return ["–"] * 6
+    summary = cell.summary
+    indices = [
+        f"{100 * e.value:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+        for e in (summary.index_best, summary.index_committed)
+    ]
+    return [
+        str(summary.n),
+        f"{100 * summary.final:.1f}",
+        f"{100 * summary.average:.1f}",
+        *indices,
+        f"{summary.tokens.prompt:.0f}",
+    ]
+
+
+def _published(grid: Grid, model: Model, method: Method, data: str) -> list[str]:
+    tables = [grid.published.get(column, {}).get(model.name, {}).get(method, {}) for column in ("final", "index")]
+    return [f"{table[data]:.1f}" if data in table else "" for table in tables]
+
+
+def _caption(grid: Grid) -> list[str]:
+    grids = "; ".join(f"{data.name}: budgets {', '.join(map(str, data.budgets))}" for data in grid.data)
+    return [
+        f"In percent, with 95% intervals over items; {grids}. Best-so-far picks the best answer by its true score, as "
+        "in the paper; committed takes the answer at hand. Prompt tokens: mean per item at the largest budget."
+    ]
+
+
+def _gate(grid: Grid, found: Sequence[Sign]) -> list[str]:
+    lines = ["In best-so-far Anytime Index, paired by item:", ""]
+    for better, worse in CLAIMS:
+        of = [sign for sign in found if (sign.better, sign.worse) == (better, worse)]
+        if of:
+            clear = sum(sign.best_so_far.low > 0 for sign in of)
+            against = sum(sign.best_so_far.high < 0 for sign in of)
+            held = sum(sign.holds for sign in of)
+            lines.append(
+                f"- {better} > {worse}: the sign holds in {held} of {len(of)} cells (clear of chance in {clear}; "
+                f"clearly the other way in {against})"
+            )
+    by_model = [_mean_gain(found, model.name) for model in grid.models]
+    beaten = [gain > 0 for gain in by_model if gain is not None]
+    if beaten:
+        lines.append(
+            f"- PDP > LEAP, averaged over data sets: for {sum(beaten)} of {len(beaten)} models; in the paper 6 of 7"
+        )
+    order = [method for method in ("PDP", "PDP(+)", "Base") if method in grid.methods]
+    steps = list(pairwise(order))
+    whole = [
+        all(sign.holds for sign in found if (sign.model, sign.data) == place and (sign.better, sign.worse) in steps)
+        for place in dict.fromkeys((sign.model, sign.data) for sign in found)
+    ]
+    if whole:
+        lines.append(
+            f"- {' > '.join(order)}, all of it: in {sum(whole)} of {len(whole)} cells; in the paper on average"
+        )
+    return lines if len(lines) > 2 else ["Nothing to compare yet."]
+
+
+def _mean_gain(found: Sequence[Sign], model: str) -> float | None:
+    gains = [s.best_so_far.mean for s in found if (s.model, s.better, s.worse) == (model, "PDP", "LEAP")]
+    return sum(gains) / len(gains) if gains else None
+
+
+def _row(cells: Any) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,122 @@
+"""The paper's table on your own models: `python -m experiments.paper_table GRID.toml --out FOLDER`.
+
+Each cell of the grid (a model, a data set, a method) is a folder of its own. The same command goes on where it was
+stopped; what failed is tried again. `--dry-run` says what it will cost at most, and spends nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dspy.utils.exceptions import LMError
+from rich.console import Console
+from rich.table import Table
+
+from anytime_dspy.cli.measure import Measured
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.files import write_json
+from anytime_dspy.tokens import LiteLLMCounter
+from experiments.paper.cells import Bench, Examples, examples_of, measured, open_model
+from experiments.paper.estimate import Cost, cost_of, dollars, prompt_tokens
+from experiments.paper.grid import Grid, Method, read_grid
+from experiments.paper.outcome import as_json, as_markdown, signs
+
+Columns = dict[str, Examples]
+Cells = dict[tuple[str, str, Method], Measured]
+
+
+def paper_table(
+    grid_file: Annotated[Path, typer.Argument(metavar="GRID", help="A grid, such as experiments/paper.toml.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of all cells and of table.md.")] = Path("runs/paper"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what each cell costs at most.")] = False,
+    show_gpqa: Annotated[
+        bool, typer.Option("--show-gpqa", help="Let GPQA's texts stand in the folder: compiled programs hold some.")
+    ] = False,
+) -> None:
+    """Runs what is missing of a grid, and writes table.md and table.json."""
+    grid = read_grid(grid_file)
+    learning = any(method != "Base" for method in grid.methods)
+    show_texts = show_gpqa or dry_run  # a dry run writes nothing
+    columns = {data.name: examples_of(data, grid.seed, learning=learning, show_texts=show_texts) for data in grid.data}
+    if dry_run:
+        Console().print(cost_table(grid, columns))
+        return
+    cells, failures = run_grid(grid, columns, out)
+    found = signs(grid, cells)
+    report = as_markdown(grid, cells, found, failures)
+    write_json(out / "table.json", as_json(grid, cells, found, failures))
+    (out / "table.md").write_text(report, encoding="utf-8")
+    print(report)
+    if failures:
+        raise typer.Exit(1)
+
+
+def run_grid(grid: Grid, columns: Columns, out: Path) -> tuple[Cells, list[str]]:
+    """Runs every cell, or what is missing of it.
+
+    Returns:
+        What was measured, and a line for each cell that failed: the others go on, since they may cost days.
+    """
+    cells: Cells = {}
+    failures = []
+    for model in grid.models:
+        lm = open_model(model, grid.threads)
+        for data in grid.data:
+            bench = Bench(grid, model, data, columns[data.name], lm, out)
+            for method in grid.methods:
+                cell = f"{model.name}, {data.name}, {method}"
+                try:
+                    result = measured(bench, method)
+                except (AnytimeError, LMError) as error:
+                    failures.append(f"{cell}: {' '.join(str(error).split())}")
+                    continue
+                cells[model.name, data.name, method] = result
+                if result.summary.failed:
+                    failures.append(f"{cell}: {result.summary.failed} examples failed, and are in no figure")
+    return cells, failures
+
+
+def cost_table(grid: Grid, columns: Columns) -> Table:
+    """Returns what each cell costs at most, in calls, tokens and dollars."""
+    table = Table(title=f"{grid.title}: at most")
+    for column in ("Model", "Data", "Method"):
+        table.add_column(column)
+    for column in ("Calls", "Prompt tokens", "Completion tokens", "Dollars"):
+        table.add_column(column, justify="right")
+    total, bill, unpriced = Cost(), 0.0, dict.fromkeys("")
+    for model in grid.models:
+        for data in grid.data:
+            prompt = prompt_tokens(columns[data.name], LiteLLMCounter(model.lm))
+            for method in grid.methods:
+                cost = cost_of(grid, data, columns[data.name], method, prompt)
+                price = dollars(cost, model)
+                total, bill = total + cost, bill + (price or 0.0)
+                if price is None:
+                    unpriced[model.name] = None
+                table.add_row(model.name, data.name, method, *_figures(cost), "?" if price is None else f"{price:,.2f}")
+    table.add_section()
+    table.add_row("All", "", "", *_figures(total), f"{bill:,.2f}")
+    table.caption = "Tokens as litellm counts them."
+    if unpriced:
+        table.caption += f" Without a price, and not in the sum: {', '.join(unpriced)}."
+    return table
+
+
+def _figures(cost: Cost) -> tuple[str, ...]:
+    return tuple(f"{figure:,}" for figure in (cost.calls, cost.prompt, cost.completion))
+
+
+def main() -> None:
+    """Runs the command; a user's error is one line and exit code 2."""
+    try:
+        typer.run(paper_table)
+    except AnytimeError as error:
+        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""The paper's grid as a command, end to end on a simulated engine; no figure here is one of a language model."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from pathlib import Path
+
+import dspy
+import pytest
+import typer
+from click.testing import Result
+from dspy.lm15 import Request
+from typer.testing import CliRunner
+
+from anytime_dspy.errors import AnytimeError, DataError
+from experiments import paper_table
+from experiments.paper.cells import examples_of
+from experiments.paper.estimate import cost_of
+from experiments.paper.grid import DataSet, read_grid
+from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, prompt_of, question_of
+
+PAPER, SMALL = (Path(paper_table.__file__).parent / name for name in ("paper.toml", "small.toml"))
+
+# What was asked of simulated engines, and after how many calls the one of a name dies.
+CALLS: list[str] = []
+DIES_AFTER: dict[str, int] = {}
+
+GRID = """
+title = "A simulated grid"
+samples = 4
+leap_answers = 2
+threads = 1
+
+[[model]]
+name = "Simulated"
+lm = "any"
+simulated = "tests.test_paper_table:simulated_lm"
+
+[[data]]
+name = "words"
+task = "word_problems"
+generated = true
+limit = 6
+train = 4
+budgets = [4, 8, 16, 32]
+
+[published.final.Simulated]
+PDP = { words = 99.5 }
+"""
+
+# Words of thought that the engine needs, by what its prompt holds: so the order of the methods is planted.
+NEEDS = {"Base": 24, "LEAP": 14, "PDP(+)": 7, "PDP": 3}
+
+
+def simulated_lm(name: str) -> dspy.LM:
+    """An LM that knows every answer, and reaches it sooner the more its prompt teaches."""
+    answers = known_answers()
+    # Of its samples, some are slow and some never get there.
+    lengths = itertools.cycle((4, 10, 20, 30))
+
+    def reply(request: Request) -> str:
+        if len(CALLS) == DIES_AFTER.get(name):
+            raise RuntimeError("the simulated engine died")
+        CALLS.append(name)
+        prompt = prompt_of(request)
+        if "A task was answered wrongly" in prompt:
+            return chat(principle="Count before you talk.")
+        if "Condense the lessons" in prompt:
+            return chat(principles="- Count before you talk.")
+        answer = answers[question_of(request).split("[[ ## problem ## ]]")[1].split("\n\nRespond")[0].strip()]
+        begun = prefill_of(request)
+        if begun is not None:
+            return answer if f"so it is {answer}." in begun else "none"
+        words = next(lengths) if request.config.temperature else NEEDS[method_of(request, prompt)]
+        if words == 30:
+            answer = "none"
+        return chat(reasoning=" ".join([*(f"w{i}" for i in range(words)), f"so it is {answer}."]), answer=answer)
+
+    return dspy.LM(f"simulated/{name}", engine=ScriptedEngine(reply), cache=False, temperature=0.0)
+
+
+def method_of(request: Request, prompt: str) -> str:
+    if "Keep to these principles" in prompt:
+        return "LEAP"
+    if "reasoned about twice" in prompt:
+        return "PDP"
+    return "PDP(+)" if len(request.messages) > 2 else "Base"
+
+
+@functools.cache
+def known_answers() -> dict[str, str]:
+    data = DataSet(name="words", task="word_problems", generated=True, train=4, budgets=(4, 8))
+    examples = examples_of(data, 0, learning=True, show_texts=False)
+    return {example.problem: example.answer for example in (*examples.test, *examples.train)}
+
+
+@pytest.fixture
+def grid_file(tmp_path: Path) -> Path:
+    path = tmp_path / "grid.toml"
+    path.write_text(GRID)
+    return path
+
+
+def run(grid_file: Path, out: Path, *options: str) -> Result:
+    app = typer.Typer()
+    app.command()(paper_table.paper_table)
+    return CliRunner().invoke(app, [str(grid_file), "--out", str(out), *options])
+
+
+def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(grid_file, out)
+    assert done.exit_code == 0, done.output
+    report = (out / "table.md").read_text()
+    assert "simulated engine" in report
+    assert "| Simulated † | PDP | words | 6 | 100.0 |" in report
+    assert "| 99.5 |" in report, "published figures stand beside the measured ones"
+    for better, worse in (("PDP", "PDP(+)"), ("PDP(+)", "Base"), ("PDP", "Base"), ("PDP", "LEAP")):
+        assert f"- {better} > {worse}: the sign holds in 1 of 1 cells (clear of chance in 1;" in report
+    assert "PDP > PDP(+) > Base, all of it: in 1 of 1 cells" in report
+    assert "averaged over data sets: for 1 of 1 models" in report
+
+    table = json.loads((out / "table.json").read_text())
+    assert [cell["method"] for cell in table["cells"]] == ["Base", "LEAP", "PDP(+)", "PDP"]
+    assert all(cell["simulated"] for cell in table["cells"])
+    assert all(sign["holds"] for sign in table["signs"])
+
+    before = len(CALLS)
+    assert run(grid_file, out).exit_code == 0
+    assert len(CALLS) == before, "what is done is not done again"
+    assert (out / "table.md").read_text() == report
+
+
+def test_a_cell_that_failed_is_named_and_made_up_for(grid_file: Path, tmp_path: Path) -> None:
+    grid_file.write_text(GRID.replace('"any"', '"mortal"'))
+    out = tmp_path / "out"
+    DIES_AFTER["mortal"] = len(CALLS) + 3
+    dead = run(grid_file, out)
+    assert dead.exit_code == 1
+    assert "## Missing" in (out / "table.md").read_text()
+    assert "the simulated engine died" in dead.output
+    del DIES_AFTER["mortal"]
+    assert run(grid_file, out).exit_code == 0
+    assert "## Missing" not in (out / "table.md").read_text()
+
+
+def test_another_grid_does_not_go_on_in_its_cells(grid_file: Path, tmp_path: Path) -> None:
+    one = GRID.replace("leap_answers = 2", 'methods = ["Base"]')
+    grid_file.write_text(one)
+    assert run(grid_file, tmp_path / "out").exit_code == 0
+    grid_file.write_text(one.replace("[4, 8, 16, 32]", "[4, 8]"))
+    assert "holds another run: its budgets" in run(grid_file, tmp_path / "out").output
+
+
+def test_a_dry_run_says_what_each_cell_costs_and_asks_nothing(
+    grid_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    grid_file.write_text(GRID.replace('lm = "any"', 'lm = "any"\nprices = [1000000.0, 2000000.0]'))
+    before = len(CALLS)
+    done = run(grid_file, tmp_path / "out", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert len(CALLS) == before
+    assert not (tmp_path / "out").exists()
+    base = next(line for line in done.output.splitlines() if "Base" in line)
+    calls, prompt, completion, price = (cell.strip().replace(",", "") for cell in base.strip("│ ").split("│")[3:])
+    # 6 examples, a trace each and an answer at each of 4 budgets; 32 tokens a trace and 32 an answer.
+    assert (int(calls), int(completion)) == (6 * 5, 6 * (32 + 5 * 32))
+    assert float(price) == int(prompt) + 2 * int(completion)
+
+
+def test_what_a_grid_costs_is_at_most_what_the_dry_run_says(grid_file: Path, tmp_path: Path) -> None:
+    grid = read_grid(grid_file)
+    (data,) = grid.data
+    examples = examples_of(data, 0, learning=True, show_texts=False)
+    bound = sum(cost_of(grid, data, examples, method, 200).calls for method in grid.methods)
+    before = len(CALLS)
+    assert run(grid_file, tmp_path / "out").exit_code == 0
+    assert len(CALLS) - before <= bound
+
+
+def test_the_papers_grid_is_whole_and_priced_on_real_data(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = read_grid(PAPER)
+    assert (len(grid.models), len(grid.data), len(grid.methods)) == (7, 3, 4)
+    aime = (shared_data / "aime" / "aime24_test.jsonl").read_text().splitlines()
+    (tmp_path / "train.jsonl").write_text("\n".join(aime[:10]))
+    (tmp_path / "test.jsonl").write_text("\n".join(aime[10:]))
+    local = {
+        "trip": f"data = '{shared_data}/natural_plan/trip_planning.json'",
+        "aime": f"data = '{tmp_path}/test.jsonl'\ntrain_data = '{tmp_path}/train.jsonl'",
+        "gpqa": f"data = '{shared_data}/gpqa/dataset.zip'",
+    }
+    text = PAPER.read_text()
+    for task, lines in local.items():
+        text = text.replace(f'task = "{task}"', f'{lines}\ntask = "{task}"')
+    path = tmp_path / "offline.toml"
+    path.write_text(text)
+    monkeypatch.setenv("COLUMNS", "160")
+    done = run(path, tmp_path / "out", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("PDP(+)") == 21
+    assert "Without a price, and not in the sum: gpt-oss-120b, gpt-oss-20b, LLaMA-3.3-70B" in " ".join(
+        done.output.split()
+    )
+    with pytest.raises(DataError, match="--show-gpqa"):
+        run_raising(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def run_raising(grid_file: Path, out: Path) -> None:
+    paper_table.paper_table(grid_file, out)
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (GRID.replace("samples", "sample"), "sample: Extra inputs are not permitted"),
+        (GRID.replace("[4, 8, 16, 32]", "[8, 4]"), "increase"),
+        (GRID.replace('task = "word_problems"', 'task = "words"'), "no task 'words'"),
+        (GRID.replace("tests.test_paper_table:", "tests.nowhere:"), "no simulated engine tests.nowhere"),
+        (GRID + '[[data]]\nname = "words"\ntask = "trip"\nbudgets = [4, 8]\n', "two of the data sets"),
+        (GRID[:-3], "not whole TOML"),
+    ],
+)
+def test_a_broken_grid_is_one_clear_error(grid_file: Path, tmp_path: Path, broken: str, complaint: str) -> None:
+    grid_file.write_text(broken)
+    with pytest.raises(AnytimeError) as caught:
+        run_raising(grid_file, tmp_path / "out")
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_learning_from_what_is_measured_on_is_refused(shared_data: Path, grid_file: Path, tmp_path: Path) -> None:
+    lines = f"task = 'aime'\ndata = '{shared_data}/aime/aime24_test.jsonl'"
+    grid_file.write_text(GRID.replace('task = "word_problems"\ngenerated = true', lines))
+    with pytest.raises(DataError, match="both learned from and measured on"):
+        run_raising(grid_file, tmp_path / "out")
+
+
+def test_the_small_grid_is_read() -> None:
+    assert [data.name for data in read_grid(SMALL).data] == ["word problems", "trips"]
