@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
     from anytime_dspy.optimizers.pdp import PDP
     from anytime_dspy.optimizers.report import CompileReport
+    from anytime_dspy.optimizers.self_consistency import SelfConsistency
 
 # Loaded when first used: DSPy's own teleprompters, which PDP is one of, are slow to import.
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "PDP": "pdp",
     "Pairwise": "pairwise",
     "PreferencePair": "pairs",
+    "SelfConsistency": "self_consistency",
     "Teacher": "pairwise",
     "pairs_dataset": "export",
     "read_pairs": "pairs",
@@ -48,6 +50,7 @@ __all__ = [
     "PDP",
     "Pairwise",
     "PreferencePair",
+    "SelfConsistency",
     "Teacher",
     "pairs_dataset",
     "read_pairs",

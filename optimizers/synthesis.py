@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
@@ -17,6 +16,7 @@ from anytime_dspy.call_log import keeping_calls
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers.parallel import finished
+from anytime_dspy.optimizers.seeding import sampler, seed_of
 from anytime_dspy.optimizers.styles import STYLES, Style
 from anytime_dspy.optimizers.trace_log import TraceLog
 from anytime_dspy.optimizers.traces import SampledTrace, TraceGroup, group_traces
@@ -67,9 +67,8 @@ def sample_traces(
 ) -> list[SampledTrace]:
     """Runs the student several times on each example.
 
-    Every predictor of a sample's run is called with that sample's temperature and rollout id, so that DSPy's cache
-    keeps the samples apart and a repeated compile is free. Engines that say so by `supported_params`, as the embedded
-    one does, are also given a seed; providers are not, since several refuse it.
+    Every predictor of a sample's run is called with that sample's temperature and rollout id (see `sampler`), so that
+    DSPy's cache keeps the samples apart and a repeated compile is free.
 
     Args:
         student: The program; it is copied, never changed.
@@ -150,21 +149,11 @@ class _Variant:
     @classmethod
     def of(cls, student: Anytime, sampling: Sampling, sample: int) -> _Variant:
         style = sampling.styles[sample % len(sampling.styles)]
-        seed = random.Random(f"{sampling.seed}/{sampling.round}/{sample}").randrange(2**31)
-        program = student.deepcopy()
+        seed = seed_of(sampling.seed, sampling.round, sample)
+        program = sampler(student, sampling.temperature, seed)
         for predictor in program.predictors():
             rendered = style.render(predictor.signature.instructions, student.budgets)
             predictor.signature = predictor.signature.with_instructions(rendered)
-            takes_seed = "seed" in getattr(
-                getattr(predictor.lm or dspy.settings.lm, "engine", None), "supported_params", ()
-            )
-            # In the predictor's own configuration these win over whatever its LM was made with.
-            predictor.config = {
-                **predictor.config,
-                "temperature": sampling.temperature,
-                "rollout_id": seed,
-                **({"seed": seed} if takes_seed else {}),
-            }
         return cls(program, style.name, sample, seed)
 
 

@@ -1,0 +1,117 @@
+"""Self-consistency: the answer that most of several samples agree on (Wang et al. 2022, arXiv 2203.11171)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import dspy
+
+from anytime_dspy.adapter import BudgetAdapter
+from anytime_dspy.answers import AnswerKey, answer_text
+from anytime_dspy.budgeting import budget, enclosing
+from anytime_dspy.budgets import Budget
+from anytime_dspy.errors import AnytimeError, ProgramError
+from anytime_dspy.limits import Left
+from anytime_dspy.optimizers.seeding import sampler, seed_of
+
+__all__ = ["SelfConsistency"]
+
+LEAST = 1e-9
+"""Seconds or dollars that stand for none, which no budget can be of."""
+
+
+class SelfConsistency(dspy.Module):
+    """A program that is run several times and answers what most of its runs do: a baseline at matched tokens.
+
+    Under a budget each run gets an equal share of what is left, so that all of them together reason no longer than one
+    run of the program itself may. Answers are no part of a budget: `samples` of them are paid for. The shares depend on
+    the budget, so one run cannot be cut at every budget: sweep it with `Anytime(..., mode="contract")`.
+
+    Args:
+        program: The program; it is copied for each run, never changed.
+        samples: Runs, at least 2.
+        temperature: They are sampled at, above 0.
+        answer_key: Makes answers comparable; by default their text without regard to case and white space.
+        seed: Of the samples.
+
+    Raises:
+        AnytimeError: An option cannot be used.
+
+    Example:
+        >>> voting = SelfConsistency(dspy.ChainOfThought("question -> answer"), samples=3)
+        >>> [name for name, _ in voting.named_predictors()]
+        ['program.predict']
+    """
+
+    def __init__(
+        self,
+        program: dspy.Module,
+        samples: int = 5,
+        *,
+        temperature: float = 0.7,
+        answer_key: AnswerKey = answer_text,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if samples < 2:
+            raise AnytimeError(f"samples must be at least 2, or there is nothing to agree; got {samples}")
+        if not temperature > 0:
+            raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {temperature}")
+        self.program = program
+        self.samples = samples
+        self.temperature = temperature
+        self.answer_key = answer_key
+        self.seed = seed
+
+    def forward(self, **inputs: Any) -> dspy.Prediction:
+        """Answers by vote; DSPy calls this."""
+        votes = []
+        for program, share in self._runs():
+            with share:
+                votes.append(program(**inputs))
+        return self._elected(votes)
+
+    async def aforward(self, **inputs: Any) -> dspy.Prediction:
+        """Answers by vote, asynchronously; DSPy calls this."""
+        votes = []
+        for program, share in self._runs():
+            with share:
+                votes.append(await program.acall(**inputs))
+        return self._elected(votes)
+
+    def _runs(self) -> Iterator[tuple[dspy.Module, AbstractContextManager[Any]]]:
+        """A copy of the program for each run, and the share of the budget that it runs under."""
+        if isinstance(dspy.settings.adapter, BudgetAdapter) and dspy.settings.adapter.replay is not None:
+            raise ProgramError(
+                "self-consistency splits its budget over several runs, so one trace cannot be cut at every budget: "
+                'wrap it in ad.Anytime(..., mode="contract")'
+            )
+        for sample in range(self.samples):
+            program = sampler(self.program, self.temperature, seed_of(self.seed, sample))
+            around = enclosing()
+            if around is None:
+                yield program, nullcontext()
+                continue
+            names = {id(predictor): f"program.{name}" for name, predictor in program.named_predictors()}
+            share = _share(around.left(), self.samples - sample)
+            yield program, budget(share, answer_tokens=around.answer_tokens, names=names)
+
+    def _elected(self, votes: Sequence[dspy.Prediction]) -> dspy.Prediction:
+        """The first of the votes for the most common answer; a vote without an answer counts for none."""
+        keys = [self.answer_key(vote) for vote in votes]
+        counts = Counter(key for key in keys if key is not None)
+        return votes[keys.index(counts.most_common(1)[0][0])] if counts else votes[0]
+
+
+def _share(left: Left, runs: int) -> Budget:
+    """An equal share of what is left, in each kind that is counted; with nothing left, next to nothing."""
+    tokens, seconds, dollars = (None if amount == math.inf else max(0.0, amount) / runs for amount in left)
+    return Budget(
+        tokens=None if tokens is None else max(1, int(tokens)),
+        seconds=None if seconds is None else max(LEAST, seconds),
+        dollars=None if dollars is None else max(LEAST, dollars),
+    )
