@@ -72,16 +72,21 @@ def listed(text: str) -> list[str]:
     return [line for line in bare if line]
 
 
-def distinct(texts: Iterable[str]) -> list[str]:
-    """Returns the texts that say something new: no more than a few words of theirs are not in one before.
+def distinct(texts: Iterable[str], *, known: Iterable[str] = ()) -> list[str]:
+    """Returns the texts that say something new: they share fewer than four in five of their words with any before.
+
+    Args:
+        texts: In the order in which they are kept.
+        known: What was said before them.
 
     Example:
         >>> distinct(["Add the numbers first.", "add the numbers first", "Check units."])
         ['Add the numbers first.', 'Check units.']
     """
+    said = [text for text in known if _words(text)]
     kept: list[str] = []
     for text in texts:
-        if _words(text) and all(_likeness(text, other) < ALIKE for other in kept):
+        if _words(text) and all(_likeness(text, other) < ALIKE for other in (*said, *kept)):
             kept.append(text)
     return kept
 
