@@ -34,10 +34,10 @@ def pairs_for(pairs: Iterable[PreferencePair], *, excluding: Iterable[dspy.Examp
 def candidate_sets(pairs: Sequence[PreferencePair], k: int, size: int, seed: int = 0) -> list[PairSet]:
     """Draws different sets of pairs, each of unlike problems.
 
-    Each set takes the budgets in turn, and at each the pair with the largest product of its gap and of how unlike its
-    problem is to those in the set (`distance`); of equals the one whose chosen trace worked its answer out, else has
-    the larger area under its own curve. Where there are others, no trace is shown that was right before it reasoned.
-    The first set looks at all examples, each other one at a half of them, drawn by the seed.
+    Each set takes the budgets in turn, and at each the pair with the largest product of three: its gap, the area under
+    the chosen trace's own curve, and how unlike its problem is to those in the set (`distance`). Where there are
+    others, no trace is shown that was right before it reasoned. The first set looks at all examples, each other one at
+    a half of them, drawn by the seed.
 
     Args:
         pairs: As `build_pairs` returned them.
@@ -75,7 +75,6 @@ def _set_of(pairs: Sequence[PreferencePair], size: int) -> PairSet:
     return tuple(sorted(taken, key=lambda pair: pair.budget))
 
 
-def _merit(pair: PreferencePair, taken: Sequence[PreferencePair]) -> tuple[float, bool, float]:
+def _merit(pair: PreferencePair, taken: Sequence[PreferencePair]) -> float:
     novelty = min((distance(pair, other) for other in taken), default=1.0)
-    # Rounded, so that equals are equal.
-    return round(pair.gap * novelty, 6), pair.chosen.worked_out, pair.chosen.area
+    return pair.gap * pair.chosen.area * novelty

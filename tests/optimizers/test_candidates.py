@@ -56,6 +56,14 @@ def test_a_trace_that_was_right_before_it_reasoned_is_taken_only_where_nothing_e
     assert candidate_sets(early[1:], 1, 1) == [tuple(early[1:])]
 
 
+def test_a_trace_that_was_right_earlier_on_its_way_is_taken_first():
+    groups = [group(("a", "b", "c"), ("d", "e", "f"), index=place, problem=str(place)) for place in range(2)]
+    late, early = ((0.0, 0.0, 1.0), (0.0,) * 3), ((0.0, 0.9, 0.9), (0.0,) * 3)
+    pairs = build_pairs(groups, Judgement("test", (late, early)))
+    [chosen] = candidate_sets([pair for pair in pairs if pair.budget == 64], 1, 1)
+    assert problems_of(chosen) == {"1"}
+
+
 @given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 5), st.integers(0, 99))
 def test_no_example_is_in_a_set_twice(examples, size, k, seed):
     pairs = pairs_of([*SHARING, *OTHERS][:examples])
