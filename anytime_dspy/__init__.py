@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anytime_dspy.errors import AnytimeError, BudgetError, DataError, ModelError, ProgramError, RunError
     from anytime_dspy.index import AnytimeIndex, anytime_index
     from anytime_dspy.local import local_lm
+    from anytime_dspy.stopping import Converged
 
 # Loaded when first used, so that importing the package costs hardly more than importing DSPy.
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "BudgetError": "errors",
     "Call": "checkpoint",
     "Checkpoint": "checkpoint",
+    "Converged": "stopping",
     "DataError": "errors",
     "ModelError": "errors",
     "ProgramError": "errors",
@@ -54,6 +56,7 @@ __all__ = [
     "BudgetError",
     "Call",
     "Checkpoint",
+    "Converged",
     "DataError",
     "ModelError",
     "ProgramError",

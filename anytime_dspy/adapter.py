@@ -175,7 +175,8 @@ class BudgetAdapter(dspy.Adapter):
             values = last_step(question.signature)
         if values is None:
             key = claim.key, settled.begun, settled.reasoning, self.spending.answer_tokens
-            known = self.replay.forced.next(key) if self.replay and message is recorded else None
+            is_live = message is not None and (recorded is None or message.written is not recorded.written)
+            known = self.replay.forced.next(key) if self.replay and not is_live else None
             continues = can_continue(self.inner, question, message.written if message else None)
             if known:
                 answer = known.value

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from anytime_dspy import formats
 from anytime_dspy.budgeting import ANSWER_TOKENS, budget, enclosing
+from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.spending import Spending
-from anytime_dspy.tape import Tape
+from anytime_dspy.stopping import Converged, check_stop
 from anytime_dspy.tools import tape_tools
+from anytime_dspy.walk import Walk
 
 __all__ = ["Anytime", "AnytimePrediction", "AtBudget"]
 
@@ -108,6 +109,8 @@ class Anytime(_Wrapper):
         answer_tokens: Tokens that each answer may take on top of them.
         mode: "trace" cuts one trace at every budget; "contract" runs the program once for each budget, as must be done
             where it is told its budget.
+        stop: Ends a run before the largest budget. The budgets are then taken from the smallest up, as by `stream`, and
+            the last answer stands for the larger ones, unpaid.
 
     Raises:
         BudgetError: The budgets or the answer allowance cannot be used.
@@ -128,12 +131,13 @@ class Anytime(_Wrapper):
         *,
         answer_tokens: int = ANSWER_TOKENS,
         mode: Mode = "trace",
+        stop: Converged | None = None,
     ) -> None:
         if not isinstance(program, dspy.Module):
             raise ProgramError(f"Anytime wraps a dspy.Module, not {type(program).__name__}.")
         if isinstance(program, _Wrapper):
             raise ProgramError("The program is anytime already: wrap the program inside it (its .program) instead.")
-        super().__init__(program, BudgetState(budgets, answer_tokens, mode))
+        super().__init__(program, BudgetState(budgets, answer_tokens, mode, stop))
         if not self.named_predictors():
             raise ProgramError("The program has no predictor, so there is nothing to put a budget on.")
         tape_tools(program)
@@ -162,53 +166,71 @@ class Anytime(_Wrapper):
         """Returns the same program as a plain module that is bound to one budget: what gets deployed."""
         return AtBudget(self.program, tokens, answer_tokens=self.answer_tokens)
 
+    def stream(
+        self, *, deadline: float | None = None, stop: Converged | None = None, **inputs: Any
+    ) -> Generator[Checkpoint, None, None]:
+        """Yields a checkpoint at each budget as it is reached, from the smallest up; the best answer is the last one.
+
+        It can be left at any time: by `break`, by `close`, or by not asking for more. Nothing that was paid for is
+        asked for again when it is gone on with; of a new stream, DSPy's cache pays what this one had. On an engine that
+        can continue a message each step pays the tokens beyond the last one only. Elsewhere a message that was cut off
+        is asked for anew with more allowed: on a doubling grid, at most twice the largest budget in all.
+
+        The settings of `dspy.context` are those of the place where this is called.
+
+        Args:
+            deadline: Seconds from now. Reasoning ends with them, as in `Budget(seconds=...)`, and no further checkpoint
+                is begun; the first one is always given.
+            stop: Ends the stream early; by default the rule that this module was made with.
+            **inputs: What the program is asked.
+
+        Raises:
+            BudgetError: `deadline` is not positive, or `stop` is no stopping rule.
+        """
+        walk, rule, scene = self._walk(inputs, deadline), check_stop(stop) or self.state.stop, copy_context()
+
+        def steps() -> Generator[Checkpoint, None, None]:
+            for tokens in walk.upwards(rule):
+                yield scene.run(walk.step, tokens)
+
+        return steps()
+
+    def astream(
+        self, *, deadline: float | None = None, stop: Converged | None = None, **inputs: Any
+    ) -> AsyncGenerator[Checkpoint, None]:
+        """Yields a checkpoint at each budget as it is reached, asynchronously; see `stream`."""
+        walk, rule, scene = self._walk(inputs, deadline), check_stop(stop) or self.state.stop, copy_context()
+
+        async def steps() -> AsyncGenerator[Checkpoint, None]:
+            for tokens in walk.upwards(rule):
+                yield await scene.run(asyncio.ensure_future, walk.astep(tokens))
+
+        return steps()
+
     def forward(self, **inputs: Any) -> AnytimePrediction:
         """Answers at every budget; DSPy calls this."""
-        checkpoints: list[Checkpoint] = []
-        tape = self._tape()
-        for tokens in reversed(self.budgets):
-            carried = self._carried(checkpoints, tokens)
-            if carried is None:
-                with self._running(tokens, tape, traced=not checkpoints) as spending:
-                    prediction = self.program(**inputs)
-                carried = _checkpoint(tokens, prediction, spending)
-            checkpoints.append(carried)
-        return AnytimePrediction(checkpoints[0].prediction, checkpoints[::-1])
+        walk = self._walk(inputs)
+        for tokens in self._order(walk):
+            walk.step(tokens)
+        return _prediction(walk)
 
     async def aforward(self, **inputs: Any) -> AnytimePrediction:
         """Answers at every budget, asynchronously; DSPy calls this."""
-        checkpoints: list[Checkpoint] = []
-        tape = self._tape()
-        for tokens in reversed(self.budgets):
-            carried = self._carried(checkpoints, tokens)
-            if carried is None:
-                with self._running(tokens, tape, traced=not checkpoints) as spending:
-                    prediction = await self.program.acall(**inputs)
-                carried = _checkpoint(tokens, prediction, spending)
-            checkpoints.append(carried)
-        return AnytimePrediction(checkpoints[0].prediction, checkpoints[::-1])
+        walk = self._walk(inputs)
+        for tokens in self._order(walk):
+            await walk.astep(tokens)
+        return _prediction(walk)
 
-    def _tape(self) -> Tape | None:
-        if self.state.mode == "contract":
-            return None
-        around = enclosing()
-        return Tape(around.remaining if around else None)
-
-    def _carried(self, checkpoints: Sequence[Checkpoint], tokens: int) -> Checkpoint | None:
-        """A trace that ended within a smaller budget has its answer already."""
-        if self.state.mode == "contract" or not checkpoints:
-            return None
-        last = checkpoints[-1]
-        ended = last.reasoning_tokens <= tokens and not last.cut
-        return replace(last, budget=tokens) if ended else None
-
-    @contextmanager
-    def _running(self, tokens: int, tape: Tape | None, *, traced: bool) -> Iterator[Spending]:
+    def _walk(self, inputs: Mapping[str, Any], deadline: float | None = None) -> Walk:
         names = {id(predictor): name for name, predictor in self.named_predictors()}
-        # An optimiser that collects DSPy's trace wants one run of the program, not one for each budget.
-        untraced = nullcontext() if traced else dspy.context(trace=[])
-        with untraced, budget(tokens, answer_tokens=self.answer_tokens, tape=tape, names=names) as spending:
-            yield spending
+        clock = None
+        if deadline is not None:
+            clock = Spending(Budget(seconds=deadline), self.answer_tokens, parent=enclosing())
+        return Walk(self.program, inputs, self.state, names, clock)
+
+    def _order(self, walk: Walk) -> Iterator[int]:
+        """A rule that may stop the run has to see the answers at smaller budgets before larger ones are paid for."""
+        return walk.upwards(self.state.stop) if self.state.stop else walk.downwards()
 
 
 class AtBudget(_Wrapper):
@@ -228,24 +250,9 @@ class AtBudget(_Wrapper):
             return await self.program.acall(**inputs)
 
 
-def _checkpoint(tokens: int, prediction: Any, spending: Spending) -> Checkpoint:
-    if not isinstance(prediction, dspy.Prediction):
-        kind = type(prediction).__name__
-        raise ProgramError(f"The program returned a {kind}: a program that is to be anytime returns a dspy.Prediction.")
-    return Checkpoint(
-        budget=tokens,
-        prediction=prediction,
-        reasoning_tokens=spending.reasoning,
-        answer_tokens=sum(call.answer_tokens for call in spending.calls),
-        forced=spending.forced,
-        answered=spending.answered or _is_whole(prediction),
-        usage=spending.usage,
-        calls=spending.calls,
-        cut=spending.cut,
-    )
-
-
-def _is_whole(prediction: dspy.Prediction) -> bool:
-    """Whether every field of an answer holds something: an agent may answer well though a step of it was no good."""
-    answers = {name: value for name, value in prediction.items() if name not in formats.REASONING_NAMES}
-    return not any(value is None or (isinstance(value, str) and not value) for value in answers.values())
+def _prediction(walk: Walk) -> AnytimePrediction:
+    # An optimiser that collects DSPy's trace wants one run of the program, not one for each budget.
+    if dspy.settings.trace is not None:
+        dspy.settings.trace.extend(walk.trace)
+    checkpoints = walk.all_checkpoints()
+    return AnytimePrediction(checkpoints[-1].prediction, checkpoints)

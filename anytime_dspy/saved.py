@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, Literal, get_args
 
 import dspy
@@ -11,6 +12,7 @@ from dspy.predict.parameter import Parameter
 from anytime_dspy.budgeting import check_answer_tokens
 from anytime_dspy.budgets import check_budgets
 from anytime_dspy.errors import BudgetError, ProgramError
+from anytime_dspy.stopping import Converged, check_stop
 
 __all__ = ["BUDGETS_KEY", "NOT_LEARNED", "BudgetState", "Mode", "check_state"]
 
@@ -27,19 +29,25 @@ class BudgetState(Parameter):
     It is no predictor, so optimisers pass it by.
     """
 
-    def __init__(self, budgets: Iterable[int], answer_tokens: int, mode: Mode) -> None:
+    def __init__(self, budgets: Iterable[int], answer_tokens: int, mode: Mode, stop: Converged | None = None) -> None:
         if mode not in get_args(Mode):
             raise BudgetError(f'mode must be "trace" or "contract", not {mode!r}.')
         self.budgets = check_budgets(budgets)
         self.answer_tokens = check_answer_tokens(answer_tokens)
         self.mode = mode
+        self.stop = check_stop(stop)
 
     def reset(self) -> None:
         """Keeps the budgets: DSPy resets what was learned, and these were given."""
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Returns the budgets as JSON."""
-        return {"budgets": list(self.budgets), "answer_tokens": self.answer_tokens, "mode": self.mode}
+        return {
+            "budgets": list(self.budgets),
+            "answer_tokens": self.answer_tokens,
+            "mode": self.mode,
+            "stop": asdict(self.stop) if self.stop else None,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes over saved budgets.
@@ -52,7 +60,9 @@ class BudgetState(Parameter):
 
 def _budgets_of(state: Mapping[str, Any]) -> BudgetState:
     try:
-        return BudgetState(state["budgets"], state["answer_tokens"], state.get("mode", "trace"))
+        stop = state.get("stop")
+        rule = None if stop is None else Converged(**stop)
+        return BudgetState(state["budgets"], state["answer_tokens"], state.get("mode", "trace"), rule)
     except (AttributeError, KeyError, TypeError, BudgetError) as error:
         raise ProgramError(f'The saved program has no usable budgets under "{BUDGETS_KEY}": {error}') from error
 

@@ -46,7 +46,7 @@ class Message:
 
     def goes_on_from(self, begun: Message) -> bool:
         """Whether this is that message, as it was or with more written on to it; else it was asked for anew."""
-        return self is begun or self.calls > begun.calls
+        return self.written is begun.written or self.calls > begun.calls
 
 
 class Writer:
@@ -90,7 +90,7 @@ class Writer:
             recorded: The message on the tape, if there is one.
 
         Returns:
-            The message; `recorded` itself where nothing was asked for, None where there is nothing left to reason with.
+            The message; `recorded` where nothing changed, None where there is nothing left to reason with.
         """
         message = recorded
         tokens = self._spending.left(paid=True).tokens if recorded else self._allowed().reasoning
@@ -109,6 +109,10 @@ class Writer:
             if cap_of(self._question, allowed.cap) <= cap_of(self._question, message.allowed.cap):
                 break
             message = yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)
+        if message is recorded and not message.written.truncated and tokens > message.allowed.reasoning:
+            # It was whole all along, though a smaller budget left the end of its reasoning out.
+            reasoning = int(min(tokens, message.allowed.cap))
+            return replace(message, allowed=Allowance(reasoning, message.allowed.answer))
         return message
 
     def ask(self, ask: Ask) -> Generator[Ask, Completion, Completion]:

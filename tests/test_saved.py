@@ -51,6 +51,20 @@ def test_a_saved_program_loads_with_its_budgets(path):
     assert (program.budgets, program.answer_tokens, program.state.mode) == ((16, 32), 9, "contract")
 
 
+def test_a_stopping_rule_is_saved_with_the_budgets(path, tmp_path):
+    ad.Anytime(learned(), (16, 32), stop=ad.Converged(patience=3)).save(tmp_path / "stopping.json")
+    program = fresh()
+    program.load(tmp_path / "stopping.json")
+    assert program.state.stop == ad.Converged(patience=3)
+    program.load(path)
+    assert program.state.stop is None
+
+
+def test_budgets_saved_before_there_were_stopping_rules_load(path):
+    path.write_bytes(edit(lambda state: state["anytime"].pop("stop") and None)(path.read_bytes()))
+    assert fresh().load(path).budgets == (16, 32)
+
+
 def test_a_saved_program_is_a_plain_dspy_program(path):
     program = dspy.ChainOfThought("question -> answer")
     program.load(path)
@@ -173,6 +187,9 @@ BROKEN = {
     "no budgets": put("anytime", {}),
     "answer tokens zero": put("anytime", "answer_tokens", 0),
     "unknown mode": put("anytime", "mode", "both"),
+    "stop a number": put("anytime", "stop", 2),
+    "a patience of one": put("anytime", "stop", {"patience": 1}),
+    "an unknown rule": put("anytime", "stop", {"tolerance": 0.1}),
 }
 
 

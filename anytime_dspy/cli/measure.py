@@ -19,7 +19,9 @@ from anytime_dspy.files import write_json
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.plots import Series, plot_curves
 from anytime_dspy.redaction import without_texts
+from anytime_dspy.saving import Saving, saving
 from anytime_dspy.statistics import Difference, Summary, index_difference, summarise
+from anytime_dspy.stopping import Converged
 from anytime_dspy.store import ExampleResult, RunStore
 from anytime_dspy.sweep import program_hash, sweep
 from anytime_dspy.tables import curve_table, difference_lines, markdown_table, summary_table
@@ -69,17 +71,19 @@ class Measurement:
                 redact=redact,
             )
         summary = summarise(results, seed=self.seed)
-        store.write_summary(asdict(summary))
-        return Measured(label, summary, results)
+        stopping = saving(results, Converged(), seed=self.seed)
+        store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
+        return Measured(label, summary, results, stopping)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One program's sweep and what it comes to."""
+    """One program's sweep, what it comes to, and what stopping at equal answers would have saved of it."""
 
     label: str
     summary: Summary
     results: list[ExampleResult] = field(repr=False)
+    stopping: Saving | None = None
 
 
 def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[str, Any]:
@@ -93,6 +97,7 @@ def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[
         "temperature": lm.kwargs.get("temperature"),
         "budgets": list(program.budgets),
         "answer tokens": program.answer_tokens,
+        **({"stop": asdict(program.state.stop)} if program.state.stop else {}),
         **more,
     }
 
@@ -130,11 +135,12 @@ def show(
         "programs": {
             label: {**asdict(summary), "final": summary.final, "average": summary.average} for label, summary in rows
         },
+        "stopping": {one.label: asdict(one.stopping) for one in measured if one.stopping},
         "differences": {label: asdict(difference) for label, difference in differences},
         **(more or {}),
     }
     write_json(folder / "measured.json", report)
-    lines = difference_lines(differences)
+    lines = [*difference_lines(differences), *(f"{one.label}: {one.stopping}" for one in measured if one.stopping)]
     (folder / "table.md").write_text(
         "\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""])
     )

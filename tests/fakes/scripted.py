@@ -145,7 +145,7 @@ def going_on(text: str, answer: Reply) -> Reply:
     def reply(request: Request) -> str:
         begun = prefill_of(request)
         if begun is None and "starting with the field `[[ ## reasoning ## ]]`" not in question_of(request):
-            return chat(answer=answer(request))
+            return chat(answer=answer(request), end="")
         if begun is None or text.startswith(begun):
             return text[len(begun or "") :]
         return answer(request)

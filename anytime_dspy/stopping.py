@@ -1,0 +1,61 @@
+"""When more reasoning is not worth its tokens: the stopping rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anytime_dspy.answers import answer_text, key_at
+from anytime_dspy.checkpoint import Checkpoint
+from anytime_dspy.errors import BudgetError
+
+__all__ = ["Converged", "check_stop"]
+
+
+@dataclass(frozen=True)
+class Converged:
+    """A stopping rule: ends a run when its answer has been the same at several checkpoints running.
+
+    Answers are the same where `anytime_dspy.answers.answer_text` is: letter case, white space and the reasoning do not
+    count. A checkpoint without an answer is like no other.
+
+    Attributes:
+        patience: Checkpoints running that have to agree, at least 2.
+
+    Raises:
+        BudgetError: `patience` is no whole number of at least 2.
+
+    >>> Converged(patience=3).is_met(["5", "7", "7"])
+    False
+    """
+
+    patience: int = 2
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.patience, int) or isinstance(self.patience, bool) or self.patience < 2:
+            raise BudgetError(f"patience must be a whole number of at least 2 checkpoints, got {self.patience!r}")
+
+    def is_met(self, answers: Sequence[str | None]) -> bool:
+        """Whether to stop after these answers.
+
+        Args:
+            answers: One a checkpoint, in ascending order, in a form in which the same ones are equal; None where there
+                is none.
+        """
+        last = answers[-self.patience :]
+        return len(last) == self.patience and last[0] is not None and len(set(last)) == 1
+
+    def is_met_by(self, checkpoints: Sequence[Checkpoint]) -> bool:
+        """Whether to stop after these checkpoints, in ascending order."""
+        return self.is_met([key_at(checkpoint, answer_text) for checkpoint in checkpoints])
+
+
+def check_stop(stop: object) -> Converged | None:
+    """Returns `stop` if it is a stopping rule or None.
+
+    Raises:
+        BudgetError: It is something else.
+    """
+    if stop is None or isinstance(stop, Converged):
+        return stop
+    raise BudgetError(f"stop must be a stopping rule such as Converged(patience=2), not {stop!r}.")

@@ -1,0 +1,138 @@
+"""One run of a program, taken from budget to budget on one tape, upwards or downwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dspy
+
+from anytime_dspy import formats
+from anytime_dspy.budgeting import budget, enclosing, enforced
+from anytime_dspy.checkpoint import Checkpoint
+from anytime_dspy.errors import ProgramError
+from anytime_dspy.saved import BudgetState
+from anytime_dspy.spending import Spending
+from anytime_dspy.stopping import Converged
+from anytime_dspy.tape import Tape
+
+__all__ = ["Walk"]
+
+
+@dataclass
+class Walk:
+    """A program's answers at one budget after the other.
+
+    Downwards each step replays the tape for free up to its own cut. Upwards each step goes on where the one before
+    was cut off: on an engine that can continue a message only the tokens beyond it are paid, elsewhere that message is
+    asked for anew with more allowed, which on a doubling grid costs at most twice the largest budget in all.
+
+    Attributes:
+        program: The program.
+        inputs: What it is asked.
+        state: The budgets, the allowance for answers, the mode.
+        names: The predictors' names by their identity.
+        clock: A budget in seconds around all steps, if there is a deadline.
+        checkpoints: Those reached so far, in the order of the steps.
+        trace: DSPy's trace of the run at the largest budget so far.
+    """
+
+    program: dspy.Module
+    inputs: Mapping[str, Any]
+    state: BudgetState
+    names: Mapping[int, str]
+    clock: Spending | None = None
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    trace: list[Any] = field(default_factory=list)
+    _tape: Tape = field(default_factory=Tape)
+
+    def downwards(self) -> Iterator[int]:
+        """Yields the budgets from the largest down, in which order forced answers find their prefix in a cache."""
+        return reversed(self.state.budgets)
+
+    def upwards(self, stop: Converged | None = None) -> Iterator[int]:
+        """Yields the budgets from the smallest up, as long as there is time and the stopping rule is not met."""
+        for tokens in self.state.budgets:
+            yield tokens
+            late = self.clock is not None and self.clock.left().seconds <= 0
+            if late or (stop is not None and stop.is_met_by(self.checkpoints)):
+                return
+
+    def step(self, tokens: int) -> Checkpoint:
+        """Answers at one budget."""
+        checkpoint = self._carried(tokens)
+        if checkpoint is None:
+            with self._running(tokens) as spending:
+                prediction = self.program(**self.inputs)
+            checkpoint = _checkpoint(tokens, prediction, spending)
+        self.checkpoints.append(checkpoint)
+        return checkpoint
+
+    async def astep(self, tokens: int) -> Checkpoint:
+        """Answers at one budget, asynchronously."""
+        checkpoint = self._carried(tokens)
+        if checkpoint is None:
+            with self._running(tokens) as spending:
+                prediction = await self.program.acall(**self.inputs)
+            checkpoint = _checkpoint(tokens, prediction, spending)
+        self.checkpoints.append(checkpoint)
+        return checkpoint
+
+    def all_checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Returns one checkpoint a budget, in ascending order; the last answer stands for larger ones not reached."""
+        reached = sorted(self.checkpoints, key=lambda checkpoint: checkpoint.budget)
+        beyond = self.state.budgets[len(reached) :]
+        return (*reached, *(replace(reached[-1], budget=tokens) for tokens in beyond))
+
+    def _carried(self, tokens: int) -> Checkpoint | None:
+        """A trace that ended within a budget has its answer already."""
+        if self.state.mode == "contract" or not self.checkpoints:
+            return None
+        last = self.checkpoints[-1]
+        ended = last.reasoning_tokens <= tokens and not last.cut
+        return replace(last, budget=tokens) if ended else None
+
+    @contextmanager
+    def _running(self, tokens: int) -> Iterator[Spending]:
+        is_largest = all(checkpoint.budget < tokens for checkpoint in self.checkpoints)
+        trace: list[Any] = []
+        with enforced(self.clock) if self.clock else nullcontext(), dspy.context(trace=trace):
+            tape = None if self.state.mode == "contract" else replace(self._tape, limit=self._limit(is_largest))
+            answer_tokens = self.state.answer_tokens
+            with budget(tokens, answer_tokens=answer_tokens, tape=tape, names=self.names) as spending:
+                yield spending
+        if is_largest:
+            self.trace = trace
+
+    def _limit(self, is_largest: bool) -> int | None:
+        """What a step may reason with by the budget around the walk, which has paid for what is on the tape."""
+        around = enclosing()
+        paid = max((checkpoint.reasoning_tokens for checkpoint in self.checkpoints), default=0)
+        if around is None or not is_largest:
+            return None if around is None else paid
+        return None if around.remaining is None else paid + around.remaining
+
+
+def _checkpoint(tokens: int, prediction: Any, spending: Spending) -> Checkpoint:
+    if not isinstance(prediction, dspy.Prediction):
+        kind = type(prediction).__name__
+        raise ProgramError(f"The program returned a {kind}: a program that is to be anytime returns a dspy.Prediction.")
+    return Checkpoint(
+        budget=tokens,
+        prediction=prediction,
+        reasoning_tokens=spending.reasoning,
+        answer_tokens=sum(call.answer_tokens for call in spending.calls),
+        forced=spending.forced,
+        answered=spending.answered or _is_whole(prediction),
+        usage=spending.usage,
+        calls=spending.calls,
+        cut=spending.cut,
+    )
+
+
+def _is_whole(prediction: dspy.Prediction) -> bool:
+    """Whether every field of an answer holds something: an agent may answer well though a step of it was no good."""
+    answers = {name: value for name, value in prediction.items() if name not in formats.REASONING_NAMES}
+    return not any(value is None or (isinstance(value, str) and not value) for value in answers.values())
