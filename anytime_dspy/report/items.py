@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ class Item:
 
 
 def items(runs: Sequence[Run]) -> tuple[Item, ...]:
-    """Returns the items of comparable runs, in the order of the first."""
+    """Returns the items of comparable runs in the order of their ids, in which 9 stands before 10."""
     results = [{result.id: result for result in run.results} for run in runs]
     return tuple(
         Item(
@@ -86,13 +87,18 @@ def items(runs: Sequence[Run]) -> tuple[Item, ...]:
             inputs=fields(first.inputs),
             attempts=tuple(_attempt(run.label, by_id[first.id]) for run, by_id in zip(runs, results, strict=True)),
         )
-        for first in runs[0].results
+        for first in sorted(runs[0].results, key=lambda result: _natural(result.id))
     )
 
 
 def fields(values: Mapping[str, Any]) -> tuple[Field, ...]:
     """Returns a mapping's values as texts."""
     return tuple(Field(name, _text(value)) for name, value in values.items())
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Texts and numbers take turns in what the split returns, so that like is compared with like."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _attempt(run: str, result: ExampleResult) -> Attempt:
