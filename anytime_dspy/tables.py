@@ -145,8 +145,8 @@ def comparison_grid(compared: Sequence[Comparison]) -> Grid:
         (
             f"{one.measure}: {one.run}" if several else one.measure,
             f"{one.difference.mean:+.3f} {_interval(one.difference.low, one.difference.high, '+.3f')}",
-            f"{one.difference.p:.3f}",
-            *([f"{one.p_holm:.3f}"] if several else []),
+            _p_value(one.difference.p),
+            *([_p_value(one.p_holm)] if several else []),
             str(one.difference.n),
             _verdict(one.difference, unsure="unclear", sure=one.p_holm <= _LEVEL),
         )
@@ -210,7 +210,7 @@ def difference_lines(differences: Sequence[tuple[str, Difference]]) -> list[str]
     ['Anytime Index (committed): +0.064 [+0.012, +0.118] on 60 paired items, p = 0.018: higher']
     """
     return [
-        f"{label}: {d.mean:+.3f} {_interval(d.low, d.high, '+.3f')} on {d.n} paired items, p = {d.p:.3f}: "
+        f"{label}: {d.mean:+.3f} {_interval(d.low, d.high, '+.3f')} on {d.n} paired items, p {_p_value(d.p, '= ')}: "
         f"{_verdict(d, unsure='too few items to tell')}"
         for label, d in differences
     ]
@@ -246,6 +246,10 @@ def _caption(rows: Sequence[tuple[str, Summary]]) -> str:
         "Best-so-far picks the best answer by its true score, committed takes the answer at hand."
         + (f" Items left out because they could not be run: {', '.join(failures)}." if failures else "")
     )
+
+
+def _p_value(p: float, equals: str = "") -> str:
+    return f"{equals}{p:.3f}" if p >= 0.0005 else "< 0.001"
 
 
 def _estimate(estimate: Estimate) -> str:

@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 520.0, 320.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 16.0, 12.0, 44.0
 
 # Tick labels closer than this run into each other on a phone.
-_LABEL_ROOM = 56.0
+_LABEL_ROOM = 72.0
 
 
 @dataclass(frozen=True)
