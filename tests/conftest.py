@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,13 @@ def smallest_lm() -> object:
     import anytime_dspy as ad
 
     return ad.local_lm("smollm2-135m-instruct", temperature=0.0, max_tokens=256)
+
+
+@pytest.fixture(scope="module")
+def litellm_loop() -> Iterator[None]:
+    """Closes the event loop that litellm makes for itself where there is none."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
