@@ -7,6 +7,7 @@ stopped; what failed is tried again. `--dry-run` says what it will cost at most,
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,8 @@ from rich.table import Table
 from anytime_dspy.cli.measure import Measured
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import write_json
-from anytime_dspy.tokens import LiteLLMCounter
 from experiments.paper.cells import Bench, Examples, examples_of, measured, open_model
-from experiments.paper.estimate import Cost, cost_of, dollars, prompt_tokens
+from experiments.paper.estimate import COUNTED_AS, Cost, Line, estimate
 from experiments.paper.grid import Grid, Method, read_grid
 from experiments.paper.outcome import as_json, as_markdown, signs
 
@@ -42,7 +42,7 @@ def paper_table(
     show_texts = show_gpqa or dry_run  # a dry run writes nothing
     columns = {data.name: examples_of(data, grid.seed, learning=learning, show_texts=show_texts) for data in grid.data}
     if dry_run:
-        Console().print(cost_table(grid, columns))
+        Console().print(cost_table(grid, estimate(grid, columns)))
         return
     cells, failures = run_grid(grid, columns, out)
     found = signs(grid, cells)
@@ -60,12 +60,12 @@ def run_grid(grid: Grid, columns: Columns, out: Path) -> tuple[Cells, list[str]]
     Returns:
         What was measured, and a line for each cell that failed: the others go on, since they may cost days.
     """
+    lms = {model.name: open_model(model, grid.threads) for model in grid.models}
     cells: Cells = {}
     failures = []
     for model in grid.models:
-        lm = open_model(model, grid.threads)
         for data in grid.data:
-            bench = Bench(grid, model, data, columns[data.name], lm, out)
+            bench = Bench(grid, model, data, columns[data.name], lms[model.name], out)
             for method in grid.methods:
                 cell = f"{model.name}, {data.name}, {method}"
                 try:
@@ -79,28 +79,21 @@ def run_grid(grid: Grid, columns: Columns, out: Path) -> tuple[Cells, list[str]]
     return cells, failures
 
 
-def cost_table(grid: Grid, columns: Columns) -> Table:
-    """Returns what each cell costs at most, in calls, tokens and dollars."""
+def cost_table(grid: Grid, lines: Sequence[Line]) -> Table:
+    """Returns what each cell costs at most, and all of them."""
     table = Table(title=f"{grid.title}: at most")
     for column in ("Model", "Data", "Method"):
         table.add_column(column)
     for column in ("Calls", "Prompt tokens", "Completion tokens", "Dollars"):
         table.add_column(column, justify="right")
-    total, bill, unpriced = Cost(), 0.0, dict.fromkeys("")
-    for model in grid.models:
-        for data in grid.data:
-            prompt = prompt_tokens(columns[data.name], LiteLLMCounter(model.lm))
-            for method in grid.methods:
-                cost = cost_of(grid, data, columns[data.name], method, prompt)
-                price = dollars(cost, model)
-                total, bill = total + cost, bill + (price or 0.0)
-                if price is None:
-                    unpriced[model.name] = None
-                table.add_row(model.name, data.name, method, *_figures(cost), "?" if price is None else f"{price:,.2f}")
+    for line in lines:
+        price = "?" if line.dollars is None else f"{line.dollars:,.2f}"
+        table.add_row(line.model, line.data, line.method, *_figures(line.cost), price)
     table.add_section()
-    table.add_row("All", "", "", *_figures(total), f"{bill:,.2f}")
-    table.caption = "Tokens as litellm counts them."
-    if unpriced:
+    total = sum((line.cost for line in lines), Cost())
+    table.add_row("All", "", "", *_figures(total), f"{sum(line.dollars or 0.0 for line in lines):,.2f}")
+    table.caption = f"Tokens as those of {COUNTED_AS}."
+    if unpriced := dict.fromkeys(line.model for line in lines if line.dollars is None):
         table.caption += f" Without a price, and not in the sum: {', '.join(unpriced)}."
     return table
 

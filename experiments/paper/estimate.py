@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import dspy
 
 from anytime_dspy.errors import ModelError
 from anytime_dspy.limits import Price
 from anytime_dspy.pricing import price_of
-from anytime_dspy.tokens import TokenCounter
+from anytime_dspy.tokens import LiteLLMCounter, TokenCounter
 from experiments.paper.cells import Examples
 from experiments.paper.grid import DataSet, Grid, Method, Model
 
-__all__ = ["Cost", "cost_of", "dollars", "prompt_tokens"]
+__all__ = ["COUNTED_AS", "Cost", "Line", "cost_of", "dollars", "estimate", "prompt_tokens"]
 
+# Other tokenizers may have to be fetched first, and differ by a few percent in what is a bound anyway.
+COUNTED_AS = "gpt-4o"
 # LEAP has an answer's mistakes explained by one call each, at most this many for an example, and one call condenses.
 LEAP_MISTAKES = 3
 # What LEAP's principles, and its instructions for writing them, may take.
@@ -42,6 +46,32 @@ class Cost:
     def times(self, n: int) -> Cost:
         """Returns the cost of doing this `n` times."""
         return Cost(self.calls * n, self.prompt * n, self.completion * n)
+
+
+class Line(NamedTuple):
+    """One cell's cost, in dollars too where its model has a price."""
+
+    model: str
+    data: str
+    method: Method
+    cost: Cost
+    dollars: float | None
+
+
+def estimate(grid: Grid, columns: Mapping[str, Examples]) -> list[Line]:
+    """Returns what each cell costs at most.
+
+    Args:
+        grid: The grid.
+        columns: The examples of each data set.
+    """
+    counter = LiteLLMCounter(COUNTED_AS)
+    prompts = {name: prompt_tokens(examples, counter) for name, examples in columns.items()}
+    lines = []
+    for model, data, method in itertools.product(grid.models, grid.data, grid.methods):
+        cost = cost_of(grid, data, columns[data.name], method, prompts[data.name])
+        lines.append(Line(model.name, data.name, method, cost, dollars(cost, model)))
+    return lines
 
 
 def prompt_tokens(examples: Examples, counter: TokenCounter, shown: int = 16) -> int:

@@ -123,3 +123,17 @@ def test_years_are_splits_and_an_unreachable_hub_says_what_to_do(split: str, dat
         aime.load(split=split)
     with pytest.raises(DataError, match="no split '1999': there are 2024, 2025"):
         aime.load(split="1999")
+
+
+def test_a_hub_set_is_read_by_its_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load_dataset(name: str, configuration: str, split: str) -> list[dict[str, object]]:
+        asked.append((name, configuration, split))
+        return [{"problem_idx": 1, "problem": "What is 6 * 7?", "answer": 42, "problem_type": ["Number Theory"]}]
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    (example,) = aime.load(split="2025")
+    assert (example.problem, example.answer) == ("What is 6 * 7?", "42")
+    aime.load()
+    assert asked == [("MathArena/aime_2025", "default", "train"), ("HuggingFaceH4/aime_2024", "default", "train")]

@@ -76,6 +76,19 @@ def test_an_option_that_stands_there_twice_is_right_twice() -> None:
     assert [scored(example, letter) for letter in "ABCD"] == [1.0, 0.0, 1.0, 0.0]
 
 
+def test_the_hub_set_reads_as_the_zip_does(
+    official_zip: Path, diamond: list[dspy.Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_dataset(name: str, configuration: str, split: str) -> list[dict[str, str]]:
+        assert (name, split) == ("Idavidrein/gpqa", "train")
+        with zipfile.ZipFile(official_zip) as archive:
+            table = archive.read(f"dataset/{configuration}.csv", pwd=gpqa.PASSWORD).decode("utf-8-sig")
+        return list(csv.DictReader(io.StringIO(table, newline="")))
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    assert [example.toDict() for example in gpqa.load()] == [example.toDict() for example in diamond]
+
+
 @pytest.mark.parametrize(
     ("text", "letter"),
     [

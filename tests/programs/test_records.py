@@ -114,3 +114,9 @@ def test_hub_out_of_reach_says_what_to_do() -> None:
     with pytest.raises(DataError, match=r"could not load anytime-dspy/none \(test\).* --data PATH") as caught:
         hub_records("anytime-dspy/none", "main", "test", Row)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_on_the_hub_out_of_reach_says_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"could not download hf://.* --data PATH") as caught:
+        read_records("hf://datasets/anytime-dspy/none/rows.jsonl", Row)
+    assert "\n" not in str(caught.value)
