@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import logging
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.cli.measure import Measurement, show
+from anytime_dspy.cli.reporting import present
 from anytime_dspy.cli.tasks import chosen_task
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import gpqa
@@ -147,7 +149,7 @@ def passages(example: dspy.Example) -> list[str]:
 
 def texts_in(folder: Path, examples: list[dspy.Example]) -> list[str]:
     written = " ".join(
-        " ".join(path.read_text(errors="replace").replace("\\n", " ").split())
+        " ".join(html.unescape(path.read_text(errors="replace")).replace("\\n", " ").split())
         for path in folder.rglob("*")
         if path.is_file() and path.suffix != ".png"
     )
@@ -167,6 +169,7 @@ def run(folder: Path, examples: list[dspy.Example], *, show_texts: bool) -> None
     program = Anytime(task.program(), (10_000, 20_000), answer_tokens=10_000)
     measured = Measurement(task, examples, scripted_lm(reply), threads=2, seed=0).of("plain", program, folder)
     show([measured], [], folder, title="gpqa", as_json=True)
+    present([folder], [folder / "report.html", folder / "report.csv"], target=None, seed=0, as_json=False)
 
 
 def test_a_run_keeps_letters_and_scores_but_no_text(
@@ -185,6 +188,7 @@ def test_a_run_keeps_letters_and_scores_but_no_text(
     results = (tmp_path / "private" / "results.jsonl").read_text()
     assert results.count('"answer": "B"') + results.count('"answer":"B"') == 10
     assert all(example.id in results for example in examples)
+    assert examples[1].id in (tmp_path / "private" / "report.html").read_text()
 
     run(tmp_path / "shown", examples, show_texts=True)
     assert len(texts_in(tmp_path / "shown", examples)) > 100, "the search above finds a text where there is one"
