@@ -78,7 +78,7 @@ def ask(lm: Any, asked: Asked) -> Said:
     counter = counter_for(lm)
     completion = ledger.completion(None, time.perf_counter() - begun, counter)
     usage = Usage(
-        prompt_tokens=completion.prompt_tokens,
+        prompt_tokens=completion.prompt_tokens or counter.count(asked.prompt),  # litellm's path keeps no messages
         answer_tokens=counter.count(completion.text),
         hidden_tokens=completion.hidden_tokens,
         calls=1,
