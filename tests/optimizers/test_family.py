@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import dspy
 import pytest
 
+import anytime_dspy as ad
 from anytime_dspy.answers import answer_text
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
 from anytime_dspy.index import AnytimeIndex
@@ -10,7 +13,7 @@ from anytime_dspy.optimizers import PDP
 from anytime_dspy.optimizers.checked import Gold
 from anytime_dspy.optimizers.family import JUDGES, Panel, check_judge, own_lm
 from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
-from tests.fakes.scripted import chat, scripted_lm
+from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, scripted_lm, words
 from tests.optimizers.made import group
 
 METRIC = AnytimeIndex(lambda example, prediction: float(example.answer == prediction.answer))
@@ -127,3 +130,23 @@ def test_gold_quality_looks_at_labels_and_says_so():
 def test_gold_quality_without_labels_is_an_error():
     with pytest.raises(DataError, match="training example 0 has none"):
         Gold(METRIC, [dspy.Example(question="?").with_inputs("question")]).scores([group(("a",))])
+
+
+def test_compiling_again_into_the_same_folder_asks_no_judge_twice(tmp_path):
+    answers, thoughts = itertools.cycle("122"), map(str, itertools.count())
+
+    def reply(request):
+        if "Two candidate" in prompt_of(request):
+            return chat(better="A" if '"1"' in question_of(request).split("candidate_b")[0] else "B")
+        return next(answers) if prefill_of(request) is not None else chat(reasoning=words(40, next(thoughts)), answer="?")
+
+    lm = scripted_lm(reply)
+    student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (4, 8), answer_tokens=16)
+    trainset = [dspy.Example(question=f"{n}?", answer="1").with_inputs("question") for n in range(3)]
+    asked = []
+    for _ in range(2):
+        with dspy.context(lm=lm):
+            report = PDP(METRIC, judge="pairwise", log_dir=tmp_path).compile(student, trainset=trainset).compile_report
+        verdicts = sum("Two candidate" in prompt_of(request) for request in lm.engine.requests)
+        asked.append((verdicts, report.judged.usage.calls, report.judged.consistency))
+    assert asked[0] == asked[1] == (6, 6, 1.0)
