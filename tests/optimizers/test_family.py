@@ -138,7 +138,8 @@ def test_compiling_again_into_the_same_folder_asks_no_judge_twice(tmp_path):
     def reply(request):
         if "Two candidate" in prompt_of(request):
             return chat(better="A" if '"1"' in question_of(request).split("candidate_b")[0] else "B")
-        return next(answers) if prefill_of(request) is not None else chat(reasoning=words(40, next(thoughts)), answer="?")
+        begun = prefill_of(request) is not None
+        return next(answers) if begun else chat(reasoning=words(40, next(thoughts)), answer="?")
 
     lm = scripted_lm(reply)
     student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (4, 8), answer_tokens=16)
