@@ -3,128 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import dspy
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import anytime_dspy as ad
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import by_prompt, chat, prefill_of, question_of, scripted_lm, words
-
-ADAPTERS = {"chat": dspy.ChatAdapter(), "json": dspy.JSONAdapter(), "xml": dspy.XMLAdapter()}
-
-_PIECES = (
-    *("alpha", "beta gamma", "7", "\n", "\n\n", " ", "{", "}", "&", '"', "\\", "<", "[["),
-    *("[[ ## reasoning ## ]]\n", "\n[[ ## answer ## ]]\n", "[[ ## completed ## ]]", "[[ ## answer ## ]]", "[[ ## comp"),
-    *(
-        '{"reasoning": "',
-        '", "answer": "',
-        '"}',
-        '"answer":',
-        "<reasoning>",
-        "</reasoning>",
-        "\n<answer>\n",
-        "</answer>",
-    ),
-)
-_NOISE = st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)
-_LENGTHS = st.integers(0, 30)
+from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
 
 
 def _chat(reasoning: int, answer: int, rambling: int) -> str:
     return f"{chat(reasoning=words(reasoning), answer=words(answer, 'say'))} {words(rambling, 'more')}"
-
-
-def _json(reasoning: int, answer: int, rambling: int) -> str:
-    return f'{{"reasoning": "{words(reasoning)}", "answer": "{words(answer, "say")}"}} {words(rambling, "more")}'
-
-
-def _xml(reasoning: int, answer: int, rambling: int) -> str:
-    return (
-        f"<reasoning>{words(reasoning)}</reasoning>\n<answer>{words(answer, 'say')}</answer> {words(rambling, 'more')}"
-    )
-
-
-_FORMED = st.one_of(
-    *(st.builds(form, _LENGTHS, _LENGTHS, st.sampled_from([0, 0, 25])) for form in (_chat, _json, _xml))
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class World:
-    texts: list[str]
-    budgets: list[int]
-    answer_tokens: int
-    can_continue: bool
-    adapter: str
-    predictors: int
-    answer: str
-
-    def program(self) -> Pipeline:
-        return Pipeline(self.predictors, f"question -> {self.answer}")
-
-    def lm(self) -> dspy.LM:
-        return scripted_lm(by_prompt(self.texts), can_continue=self.can_continue)
-
-
-WORLDS = st.builds(
-    World,
-    texts=st.lists(st.one_of(_NOISE, _FORMED, st.just("")), min_size=1, max_size=6),
-    budgets=st.lists(st.integers(1, 60), min_size=1, max_size=4, unique=True).map(sorted),
-    answer_tokens=st.integers(1, 20),
-    can_continue=st.booleans(),
-    adapter=st.sampled_from(sorted(ADAPTERS)),
-    predictors=st.integers(1, 3),
-    answer=st.sampled_from(["answer", "answer", "answer: int", "note, answer: list[str]"]),
-)
-
-
-@given(WORLDS)
-@settings(max_examples=300, deadline=None)
-def test_a_budget_holds_and_an_answer_always_comes(world):
-    lm, tokens = world.lm(), world.budgets[-1]
-    scene = dspy.context(lm=lm, adapter=ADAPTERS[world.adapter])
-    with scene, ad.budget(tokens, answer_tokens=world.answer_tokens) as spent:
-        prediction = world.program()(question="?")
-    assert set(prediction.keys()) in ({"reasoning", "answer"}, {"reasoning", "note", "answer"})
-    assert len(spent.calls) == world.predictors
-    assert spent.reasoning == sum(call.reasoning_tokens for call in spent.calls) <= tokens
-    assert 0 <= spent.remaining <= tokens - spent.reasoning
-    assert lm.engine.written <= tokens + 2 * world.answer_tokens * world.predictors
-    assert spent.usage.calls == len(lm.engine.requests) <= 2 * world.predictors
-    assert spent.answered == all(None not in call.outputs.values() and "" not in _answers(call) for call in spent.calls)
-    for call in spent.calls:
-        assert lm.engine.counter.count(str(call.outputs["reasoning"] or "")) <= call.reasoning_tokens
-        assert lm.engine.counter.count(str(call.outputs["answer"] or "")) <= tokens + world.answer_tokens
-
-
-@given(WORLDS)
-@settings(max_examples=200, deadline=None)
-def test_a_sweep_sees_what_a_live_run_sees(world):
-    program, lm = world.program(), world.lm()
-    anytime = ad.Anytime(program, budgets=world.budgets, answer_tokens=world.answer_tokens)
-    with dspy.context(lm=lm, adapter=ADAPTERS[world.adapter]):
-        checkpoints = anytime(question="?").checkpoints
-        for checkpoint in checkpoints:
-            with ad.budget(checkpoint.budget, answer_tokens=world.answer_tokens) as spent:
-                prediction = program(question="?")
-            assert checkpoint.prediction.toDict() == prediction.toDict()
-            assert checkpoint.reasoning_tokens == spent.reasoning
-            assert checkpoint.answered == (spent.answered or all(_answers(checkpoint.calls[-1])))
-            assert checkpoint.forced == spent.forced
-            assert [_content(call) for call in checkpoint.calls] == [_content(call) for call in spent.calls]
-
-
-def _answers(call: ad.Call) -> list[object]:
-    return [value for name, value in call.outputs.items() if name != "reasoning"]
-
-
-def _content(call: ad.Call) -> ad.Call:
-    return dataclasses.replace(call, predictor="")  # a bare budget does not know the predictors' names
 
 
 def _solver(request: object) -> str:
