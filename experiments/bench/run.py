@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 from dataclasses import asdict
@@ -15,6 +16,7 @@ import injection
 import judges
 import overhead
 import sweep_cost
+import sweep_equals_live
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -22,9 +24,11 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Runs what was asked for and prints it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("overhead", "sweep", "judges", "injection"), help="run this one")
+    others = ("judges", "injection", *sweep_equals_live.PROGRAMS)
+    parser.add_argument("--only", choices=("overhead", "sweep", *others), help="run this one")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model, by name or path")
     parser.add_argument("--examples", type=int, default=6, help="word problems to measure on")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="where a sweep meets live runs: begin no more")
     options = parser.parse_args()
     model = Path(options.model).stem
     if options.only in (None, "overhead"):
@@ -35,6 +39,9 @@ def main() -> None:
         keep(f"judges_{model}", judges.measure(options.model, options.examples))
     if options.only == "injection":
         keep(f"injection_{model}", injection.measure(options.model))
+    if options.only in sweep_equals_live.PROGRAMS:
+        result = sweep_equals_live.measure(options.model, options.only, options.examples, options.seconds)
+        keep(f"sweep_equals_live_{options.only}_{model}", result)
 
 
 def keep(name: str, result: Any) -> None:
