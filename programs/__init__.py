@@ -78,10 +78,19 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _checked(candidate: object, complaint: str) -> Task:
+    from anytime_dspy.budgets import check_budgets
     from anytime_dspy.programs.task import Task
 
     if not isinstance(candidate, Task):
         raise DataError(f"{complaint}: define `task = Task(...)` with anytime_dspy.programs.task.Task")
+    check_budgets(candidate.budgets)
+    try:
+        candidate.program()
+    except Exception as error:  # a signature is anything until DSPy has read it
+        raise DataError(
+            f"task {candidate.name!r} has the signature {candidate.signature!r}, which DSPy does not take "
+            f"({_reason(error)}): write it as in 'question -> answer'"
+        ) from error
     return candidate
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.budgets import parse_budgets
-from anytime_dspy.errors import DataError
+from anytime_dspy.errors import AnytimeError, DataError
 from anytime_dspy.programs import get_task
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def test_examples(task: Task, data: str | None, split: str | None, seed: int) ->
     """
     if data is None and split is None and task.generator is not None:
         return task.generate(GENERATED_TEST_EXAMPLES, seed + TEST_SEED_OFFSET)
-    examples = task.load(data) if split is None else task.load(data, split)
+    examples = _whole(task, lambda: task.load(data) if split is None else task.load(data, split))
     if not examples:
         raise DataError(f"{data or task.name} holds no examples{f' in the split {split}' if split else ''}.")
     return examples
@@ -87,17 +88,33 @@ def training_examples(
     """
     known = {tuple(sorted(example.inputs().items())) for example in test}
     if train_data is not None:
-        pool = task.load(train_data)
+        pool = _whole(task, lambda: task.load(train_data))
     elif task.generator is not None:
         pool = task.generate(count + len(known), seed)
     else:
-        pool = task.load(data, "train")
+        pool = _whole(task, lambda: task.load(data, "train"))
     fresh = [example for example in pool if tuple(sorted(example.inputs().items())) not in known]
     if not fresh:
         raise DataError(
             f"Every example of {train_data or data or task.name} is a test example: name other --train-data."
         )
     return fresh[:count]
+
+
+def _whole(task: Task, load: Callable[[], list[dspy.Example]]) -> list[dspy.Example]:
+    """Returns what a task's own code loads, once it has been seen to be what it should."""
+    try:
+        examples = list(load())
+        for example in examples:
+            example.inputs()
+    except AnytimeError:
+        raise
+    except Exception as error:  # a plug-in is anyone's code
+        raise DataError(
+            f"the data of task {task.name!r} does not load ({type(error).__name__}: {error}): its `load` has to return "
+            "dspy.Examples, with_inputs(...) set"
+        ) from error
+    return examples
 
 
 def default_folder(verb: str, task: str) -> Path:

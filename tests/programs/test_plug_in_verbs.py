@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from anytime_dspy.cli import compile, run, sweep
-from anytime_dspy.errors import DataError
+from anytime_dspy.errors import AnytimeError, DataError
 from tests.fakes.scripted import Reply, chat, prefill_of, question_of, scripted_lm
 from tests.programs.test_registry import install
 
@@ -98,4 +98,26 @@ def test_a_task_file_that_does_not_run_ends_a_verb_before_any_call(invoke, tmp_p
     for verb in ("sweep", "compile"):
         with pytest.raises(DataError, match=r"my_task\.py does not import \(ModuleNotFoundError"):
             invoke(verb, "my_task.py", "--out", "never")
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "complaint"),
+    [
+        ("return examples(3, 7)", "return [{'a': 1, 'b': 2}]", "does not load (AttributeError"),
+        ("return examples(3, 7)", "return [dspy.Example(a=1)]", "does not load (ValueError"),
+        ("return examples(3, 7)", "return {}['path']", "does not load (KeyError"),
+        ("return examples(3, 7)", "return []", "holds no examples"),
+        ('"a, b -> total"', '"a, b"', "write it as in 'question -> answer'"),
+        ("(4, 8, 16)", "(8, 4)", "increase"),
+    ],
+)
+def test_a_task_that_breaks_the_contract_is_one_clear_error(
+    invoke, tmp_path: Path, right: str, wrong: str, complaint: str
+) -> None:
+    assert right in SUMS
+    (tmp_path / "my_task.py").write_text(SUMS.replace(right, wrong))
+    with pytest.raises(AnytimeError) as caught:
+        invoke("sweep", "my_task.py", "--data", "any", "--out", "never")
+    assert complaint in str(caught.value)
     assert not (tmp_path / "never").exists()
