@@ -31,7 +31,16 @@ def folder(tmp_path):
     pairs = build_pairs(groups, Judgement("votes", [[[1.0, 1.0], [0.0, 0.0]]]))
     write_pairs(path / "pairs.jsonl", pairs, [pair for pair in pairs if pair.budget == 32])
     usage = {"prompt_tokens": 1200, "reasoning_tokens": 0, "answer_tokens": 30, "hidden_tokens": 0, "calls": 8}
-    write_json(path / "report.json", {"judge": "votes", "traces": 2, "judging": usage, "gold": None})
+    write_json(
+        path / "report.json",
+        {
+            "judge": "votes",
+            "traces": 2,
+            "judging": usage,
+            "gold": {"agree": 29, "disagree": 2},
+            "trials": [{"number": 0, "value": 0.25, "state": "done"}, {"number": 1, "value": None, "state": "fail"}],
+        },
+    )
     made_run(path / "plain", n=4)
     made_run(path / "compiled", (0.5, 0.9, 0.9, 1.0), n=4, change={"program": "pdp"})
     return path
@@ -46,8 +55,15 @@ def test_a_compile_shows_what_was_learned_from_what_and_at_what_price(folder):
     pair = compiled.pairs[0]
     assert (pair.chosen.answer[0].text, pair.rejected.answer[0].text) == ("2", "3")
     assert pair.chosen.reasoning == "thought 0 up to 32"
-    assert {field.name: field.text for field in compiled.facts} == {"judge": "votes", "traces": "2"}
-    assert compiled.cost.rows == (("judging", "1,200", "0", "30", "0", "8"),)
+    assert {field.name: field.text for field in compiled.facts} == {
+        "judge": "votes",
+        "traces": "2",
+        "gold": "agree 29, disagree 2",
+    }
+    cost, trials = compiled.grids
+    assert cost.rows == (("judging", "1,200", "0", "30", "0", "8"),)
+    assert (trials.caption, trials.columns) == ("trials", ("number", "value", "state"))
+    assert trials.rows == (("0", "0.250", "done"), ("1", "–", "fail"))
 
 
 def test_the_page_of_a_compile_holds_both_runs_and_the_program(folder, capsys):

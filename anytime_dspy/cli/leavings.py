@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PROGRAM", "read_compiled"]
 
 PROGRAM, REPORT, PAIRS = "program.json", "report.json", "pairs.jsonl"
+_PLAIN = (str, int, float)
 _COLUMNS = ("prompt_tokens", "reasoning_tokens", "answer_tokens", "hidden_tokens")
 
 
@@ -32,8 +33,8 @@ def read_compiled(folder: Path) -> Compiled:
         label=folder.name,
         predictors=tuple(_learned(_read(folder / PROGRAM))),
         pairs=_contrasts(folder / PAIRS) if (folder / PAIRS).exists() else (),
-        facts=tuple(Field(name, str(value)) for name, value in report.items() if isinstance(value, str | int | float)),
-        cost=_cost(report),
+        facts=tuple(_facts(report)),
+        grids=(_cost(report), *_lists(report)),
     )
 
 
@@ -83,8 +84,17 @@ def _reasoned(side: Side) -> Reasoned:
     return Reasoned(side.reasoning, fields(answer_values(dspy.Prediction(**side.outputs))), side.score)
 
 
+def _facts(report: Mapping[str, Any]) -> Iterator[Field]:
+    """Plain values, and those one level below; whatever counts tokens is in the cost."""
+    for name, value in report.items():
+        if isinstance(value, _PLAIN):
+            yield Field(name, str(value))
+        elif isinstance(value, dict) and _COLUMNS[0] not in value:
+            plain = (f"{key} {below}" for key, below in value.items() if isinstance(below, _PLAIN))
+            yield Field(name, ", ".join(plain))
+
+
 def _cost(report: Mapping[str, Any]) -> Grid:
-    """Whatever in the report counts tokens."""
     spent = {name: value for name, value in report.items() if isinstance(value, dict) and _COLUMNS[0] in value}
     return Grid(
         ("", "Prompt", "Reasoning", "Answer", "Hidden", "Calls"),
@@ -93,3 +103,17 @@ def _cost(report: Mapping[str, Any]) -> Grid:
         ),
         "Tokens spent compiling.",
     )
+
+
+def _lists(report: Mapping[str, Any]) -> Iterator[Grid]:
+    """Every list of records, such as trials or what was known of each judge; the pairs are shown by themselves."""
+    for name, value in report.items():
+        records = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+        if records and name != "selected":
+            columns = tuple(dict.fromkeys(key for one in records for key in one if isinstance(one[key], _PLAIN)))
+            rows = tuple(tuple(_short(one.get(column)) for column in columns) for one in records)
+            yield Grid(columns, rows, name)
+
+
+def _short(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +40,7 @@ def present(
             raise RunError(f"cannot tell what {path} is to be: end its name in {', '.join(SUFFIXES)}")
     from rich.console import Console
 
+    from anytime_dspy.files import as_line
     from anytime_dspy.report.overview import overview
     from anytime_dspy.runs import read_runs
     from anytime_dspy.tables import rich_table
@@ -49,7 +49,7 @@ def present(
     for path in outputs:
         _write(path, found, folders)
     if as_json:
-        print(json.dumps({**found.as_json(), "files": list(map(str, outputs))}))  # noqa: T201 - the result, alone
+        print(as_line({**found.as_json(), "files": outputs}), end="")  # noqa: T201 - the result, alone
         return
     console = Console()
     for heading, grid in found.grids().items():

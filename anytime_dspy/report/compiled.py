@@ -64,11 +64,11 @@ class Compiled:
         predictors: The program that won.
         pairs: The selected pairs first.
         facts: What the compile says of itself.
-        cost: Tokens of each of its parts.
+        grids: What it cost, and what it tried.
     """
 
     label: str
     predictors: tuple[Learned, ...]
     pairs: tuple[Contrast, ...]
     facts: tuple[Field, ...]
-    cost: Grid
+    grids: tuple[Grid, ...]

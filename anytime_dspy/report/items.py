@@ -129,4 +129,6 @@ def _call(call: Mapping[str, Any]) -> Field:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    if isinstance(value, Mapping):  # such as ReAct's trajectory, which grows by lines then
+        return "\n".join(f"{name}: {_text(part)}" for name, part in value.items())
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

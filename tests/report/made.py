@@ -29,23 +29,24 @@ def made_run(
     rates: tuple[float, ...] = (0.2, 0.4, 0.6, 0.7),
     *,
     n: int = 30,
+    budgets: tuple[int, ...] = BUDGETS,
     seed: int = 0,
     change: Mapping[str, Any] | None = None,
     question: Callable[[int], str] = "What is {0} + {0}?".format,
     reasoning: str = WORDS,
 ) -> Path:
     """Writes a run whose answers are right at the given rates, and returns its folder."""
-    store = RunStore.open(folder, {**FINGERPRINT, **(change or {})})
+    store = RunStore.open(folder, {**FINGERPRINT, "budgets": budgets, **(change or {})})
     rng = np.random.default_rng(seed)
     for number in range(n):
-        store.append(_result(number, rng, rates, question(number), reasoning))
+        store.append(_result(number, rng, dict(zip(budgets, rates, strict=True)), question(number), reasoning))
     return folder
 
 
 def _result(
-    number: int, rng: np.random.Generator, rates: tuple[float, ...], question: str, reasoning: str
+    number: int, rng: np.random.Generator, rates: Mapping[int, float], question: str, reasoning: str
 ) -> ExampleResult:
-    right = [bool(rng.random() < rate) for rate in rates]
+    right = [bool(rng.random() < rate) for rate in rates.values()]
     text = reasoning * 8
     checkpoints = [
         Checkpoint(
@@ -55,11 +56,11 @@ def _result(
             ),
             reasoning_tokens=budget,
             answer_tokens=5,
-            forced=budget < BUDGETS[-1],
+            forced=budget < max(rates),
             answered=True,
             usage=Usage(200 + budget, budget, 5, 0, 2, 0.5, 0.0001 * budget),
         )
-        for budget, is_right in zip(BUDGETS, right, strict=True)
+        for budget, is_right in zip(rates, right, strict=True)
     ]
-    trace = [{"predictor": "solve", "reasoning": text[: BUDGETS[-1] * 4], "outputs": {}, "forced": False}]
+    trace = [{"predictor": "solve", "reasoning": text[: max(rates) * 4], "outputs": {}, "forced": False}]
     return result_from(f"sum-{number}", {"question": question}, checkpoints, list(map(float, right)), trace)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -83,7 +85,7 @@ def test_what_models_and_data_say_is_text_and_never_markup(tmp_path):
         (Learned(EVIL, EVIL, ((field,),)),),
         (Contrast(16, (field,), EVIL, side, side, True),),
         (field,),
-        Grid((EVIL,), ((EVIL,),), EVIL),
+        (Grid((EVIL,), ((EVIL,),), EVIL),),
     )
     run = made_run(
         tmp_path / "<b>", n=3, question=EVIL.format, reasoning=EVIL, change={"task": EVIL, "model": EVIL, EVIL: EVIL}
@@ -100,6 +102,27 @@ def test_a_trace_is_shown_once_and_cut_where_the_budgets_cut_it(tmp_path):
     assert "".join(step.reasoning for step in attempt.steps) == (WORDS * 8)[: 4 * BUDGETS[-1]]
     assert [step.state for step in attempt.steps] == ["cut, answer forced"] * 3 + ["ended by itself"]
     assert [field.name for field in attempt.steps[0].answer] == ["answer"]
+
+
+def test_a_trajectory_is_shown_once_too(tmp_path):
+    (run,) = read_runs([made_run(tmp_path / "run", n=1)])
+    (result,) = run.results
+    seen = [{f"thought_{step}": "look", f"observation_{step}": {"found": step}} for step in range(4)]
+    points = tuple(
+        replace(point, prediction={"trajectory": dict(ChainMap(*seen[place::-1])), "answer": None})
+        for place, point in enumerate(result.points)
+    )
+    (item,) = items([replace(run, results=(replace(result, points=points),))])
+    steps = item.attempts[0].steps
+    assert steps[0].reasoning == "thought_0: look\nobservation_0: found: 0"
+    assert steps[3].reasoning == "\nthought_3: look\nobservation_3: found: 3"
+    assert steps[0].answer == (Field("answer", ""),)
+
+
+def test_one_example_at_one_budget_makes_a_page(tmp_path):
+    made = page(made_run(tmp_path / "run", (1.0,), n=1, budgets=(16,)))
+    assert "[–,\u00a0–]" in made
+    assert "nan" not in "".join(Elements(made).texts).lower()
 
 
 def test_a_run_without_texts_says_so(tmp_path):
