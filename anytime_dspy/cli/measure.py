@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,7 +14,7 @@ from rich.console import Console
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.cli.common import progress
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import write_json
+from anytime_dspy.files import as_line, write_json, write_text
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.plots import Series, plot_curves
 from anytime_dspy.redaction import without_texts
@@ -141,8 +140,9 @@ def show(
     }
     write_json(folder / "measured.json", report)
     lines = [*difference_lines(differences), *(f"{one.label}: {one.stopping}" for one in measured if one.stopping)]
-    (folder / "table.md").write_text(
-        "\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""])
+    write_text(
+        folder / "table.md",
+        "\n".join([f"## {title}", "", markdown_table(rows), "", *(f"- {line}" for line in lines), ""]),
     )
     try:
         picture = f"Curve: {plot_curves([Series.of(*row) for row in rows], folder / 'curve.png', title=title)}"
@@ -150,7 +150,7 @@ def show(
         picture = f"No curve was drawn: {error}"
     console = Console()
     if as_json:
-        print(json.dumps(report, default=str))  # noqa: T201 - the machine-readable result, alone on stdout
+        print(as_line(report), end="")  # noqa: T201 - the machine-readable result, alone on stdout
         return
     console.print(f"\n[bold]{title}[/bold]\n")
     console.print(summary_table(rows))
@@ -158,11 +158,13 @@ def show(
     for line in lines:
         console.print(line, highlight=False)
     if judged := (more or {}).get("compile"):
-        gold = judged["gold"]
-        console.print(
-            f"Judge: {judged['reason']}. Where true quality differs, its pairs agree with it {gold['agree']} times of "
-            f"{gold['agree'] + gold['disagree']}.",
-            highlight=False,
-        )
+        console.print(f"Judge: {judged['reason']}.", highlight=False)
+        if gold := judged["gold"]:
+            decided = gold["agree"] + gold["disagree"]
+            console.print(
+                f"Where true quality differs, its pairs agree with it {gold['agree']} times of {decided}.",
+                highlight=False,
+            )
     console.print(f"\n{picture}", highlight=False, soft_wrap=True)
     console.print(f"All results: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"Example by example: anytime-dspy report {folder}", highlight=False, soft_wrap=True)
