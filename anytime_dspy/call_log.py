@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -33,14 +33,18 @@ class CallLog:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lines = LineLog(path, {"holds": "LM calls"})
-        try:
-            self._known = {line["key"]: Completion(**line["completion"]) for line in self._lines.lines}
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{path} holds something that is no LM call ({error!r}): choose another folder") from error
+        self._known: dict[str, Completion] = {}
+        self._learn(self._lines.lines)
 
     def get(self, key: str, signature: type[dspy.Signature]) -> Completion | None:
-        """Returns the completion of a call, its values as the signature has them; None where it was never made."""
+        """Returns the completion of a call, its values as the signature has them; None where it was never made.
+
+        A call that another process has made since is found too.
+        """
+        if key not in self._known:
+            self._learn(self._lines.news())
         known = self._known.get(key)
         if known is None or known.values is None:
             return known
@@ -55,6 +59,15 @@ class CallLog:
         """
         self._lines.append({"key": key, "completion": asdict(completion)})
         self._known[key] = completion
+
+    def _learn(self, lines: Sequence[Any]) -> None:
+        try:
+            for line in lines:
+                self._known.setdefault(line["key"], Completion(**line["completion"]))
+        except (KeyError, TypeError) as error:
+            raise RunError(
+                f"{self._path} holds something that is no LM call ({error!r}): choose another folder"
+            ) from error
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from filelock import FileLock
 from pydantic_core import to_jsonable_python
 
 from anytime_dspy.errors import RunError
@@ -25,7 +26,7 @@ class LineLog:
     """A JSON Lines file that grows by a line at a time; whoever opens it again goes on with it.
 
     A line is on disk once `append` returns. A last line that was torn by a kill counts as never written. The first line
-    says what the others belong to, so that two runs never mix.
+    says what the others belong to, so that two runs never mix. Several threads and processes may use it together.
 
     Args:
         path: The file; it is made where it is not there.
@@ -41,22 +42,49 @@ class LineLog:
     def __init__(self, path: Path, fingerprint: Mapping[str, Any]) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._read = _Read()
         wanted = json.loads(as_line({"fingerprint": fingerprint}))
-        with _disk(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            first, *self.lines = _whole_lines(path) or [wanted]
+        with self._alone():
+            _mend(path)
+            first, *self.lines = self._unread() or [wanted]
             self._refuse_another(first, wanted)
             if path.stat().st_size == 0:
                 append_line(path, as_line(wanted))
+                self._unread()
 
     def append(self, value: Any) -> None:
-        """Adds a line and waits until it is on disk; safe to call from several threads.
+        """Adds a line and waits until it is on disk.
 
         Raises:
             RunError: It cannot be written; what was there stays whole.
         """
-        with self._lock, _disk(self._path):
+        with self._alone():
             append_line(self._path, as_line(value))
+
+    def news(self) -> list[Any]:
+        """Returns the lines that were added since lines were last read, here or by another process.
+
+        Raises:
+            RunError: A line is damaged, or the file cannot be read.
+        """
+        with self._alone():
+            return self._unread()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock, _disk(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._path.with_name(f".{self._path.name}.lock")):
+                yield
+
+    def _unread(self) -> list[Any]:
+        with self._path.open("rb") as file:
+            file.seek(self._read.bytes)
+            content = file.read()
+        numbered = enumerate(content.splitlines(), start=self._read.lines + 1)
+        found = [_parsed(self._path, number, line) for number, line in numbered]
+        self._read = _Read(self._read.bytes + len(content), self._read.lines + len(found))
+        return found
 
     def _refuse_another(self, first: Any, wanted: dict[str, Any]) -> None:
         found = first.get("fingerprint") if isinstance(first, dict) else None
@@ -138,14 +166,21 @@ def append_line(path: Path, line: str) -> None:
             raise
 
 
-def _whole_lines(path: Path) -> list[Any]:
+class _Read(NamedTuple):
+    """How much of a file was read."""
+
+    bytes: int = 0
+    lines: int = 0
+
+
+def _mend(path: Path) -> None:
+    """Takes off a last line that a kill tore; makes the file where it is not there."""
     path.touch()
     content = path.read_bytes()
-    *lines, torn = content.split(b"\n")
-    if torn:
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
         logger.warning("The last line of %s was cut off while it was written: it is done again", path)
-        os.truncate(path, len(content) - len(torn))
-    return [_parsed(path, number, line) for number, line in enumerate(lines, start=1)]
+        os.truncate(path, whole)
 
 
 def _parsed(path: Path, number: int, line: bytes) -> Any:

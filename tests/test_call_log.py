@@ -6,7 +6,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.call_log import keeping_calls
+from anytime_dspy.call_log import CallLog, keeping_calls
 from anytime_dspy.errors import RunError
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
@@ -96,3 +96,15 @@ def test_no_secret_is_written(tmp_path):
     lm.kwargs["api_key"] = "sk-secret"
     run(lm, tmp_path / "calls.jsonl")
     assert "secret" not in (tmp_path / "calls.jsonl").read_text()
+
+
+def test_two_that_work_side_by_side_make_each_call_once(tmp_path):
+    lm, path = scripted_lm(thinker), tmp_path / "calls.jsonl"
+    here, there = CallLog(path), CallLog(path)  # as two processes have it open
+
+    def asked(log):
+        with dspy.context(lm=lm, anytime_call_log=log), ad.budget(8, answer_tokens=16):
+            return dspy.ChainOfThought("question -> answer")(question="?")
+
+    assert asked(here) == asked(there)
+    assert len(lm.engine.requests) == 2
