@@ -16,7 +16,7 @@ from dspy.utils.exceptions import AdapterParseError
 from anytime_dspy import formats
 from anytime_dspy.agents import last_step
 from anytime_dspy.checkpoint import Call, Usage
-from anytime_dspy.errors import ProgramError
+from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.forcing import Question, answer_signature, can_continue, continued, forced, restated
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
@@ -272,6 +272,13 @@ def _check(question: Question) -> None:
     options = {**question.lm.kwargs, **question.lm_kwargs}
     if (options.get("n") or options.get("num_generations") or 1) > 1:
         raise ProgramError("A budget covers one completion a call: leave out n > 1, or call the program several times.")
+    # An engine that names no options takes what comes.
+    known = getattr(getattr(question.lm, "engine", None), "supported_params", None)
+    if known and not {"max_tokens", "max_completion_tokens"} & set(known):
+        raise ModelError(
+            f"{question.lm.model} takes no max_tokens, so that nothing caps what it writes: use another LM, or name "
+            "max_tokens in its engine's supported_params if the engine does obey it."
+        )
 
 
 def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:

@@ -102,12 +102,17 @@ def _litellm_counter(model: str) -> LiteLLMCounter:
 
 
 def counter_for(lm: Any) -> TokenCounter:
-    """Returns the counter for an LM: its engine's own tokenizer where it has one, else litellm's for its model.
+    """Returns the counter for an LM: its own or its engine's where it has one, else litellm's for its model.
+
+    Litellm does not know the tokenizer of most models behind a server of one's own: give such an LM the right one as
+    its attribute `counter`, and budgets are counted as the server counts.
 
     Args:
         lm: Anything that DSPy runs a predictor on.
     """
-    counter: Any = getattr(getattr(lm, "engine", None), "counter", None)
-    # This is asked for every call, and `isinstance` of a protocol is slow.
-    counts: TokenCounter = counter if hasattr(counter, "cut") else _litellm_counter(str(lm.model))
-    return counts
+    for owner in (lm, getattr(lm, "engine", None)):
+        counter: Any = getattr(owner, "counter", None)
+        if hasattr(counter, "cut"):  # asked for every call, where `isinstance` of a protocol is slow
+            counts: TokenCounter = counter
+            return counts
+    return _litellm_counter(str(lm.model))

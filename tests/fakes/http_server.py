@@ -84,6 +84,7 @@ class ChatServer:
         self._script = script
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        TOKENS.count("")  # loads litellm now, and not within a client's timeout
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
