@@ -30,8 +30,8 @@ OUTPUT = "better"
 LETTER_TOKENS = 32
 """What a bare verdict may take; an LM that rambles instead is cut off there, and asked for it."""
 
-MODULE_TOKENS = 512
-"""What a module of the user's may reason before each verdict."""
+REASONING_TOKENS = 512
+"""What may be reasoned before each verdict, by a module of the user's or by an LM that thinks before it speaks."""
 
 
 class Verdict(dspy.Signature):
@@ -149,7 +149,8 @@ def _letter(module: dspy.Module | None, memo: Memo, *texts: str) -> _Letter:
 
 
 def _asked(module: dspy.Module | None, inputs: dict[str, str]) -> _Letter:
-    tokens = LETTER_TOKENS if module is None else MODULE_TOKENS
+    reasons = module is not None or getattr(dspy.settings.lm, "supports_reasoning", False)
+    tokens = REASONING_TOKENS if reasons else LETTER_TOKENS
     with budget(tokens, answer_tokens=LETTER_TOKENS) as spent:
         said = str(getattr(asker(module)(**inputs), OUTPUT, None)).strip().strip(".").upper()
     return _Letter(said if said in ("A", "B") else None, spent.usage)

@@ -19,7 +19,7 @@ from anytime_dspy.optimizers.checked import Checked
 from anytime_dspy.optimizers.judges import RELIABLE, Judgement, Reliability, choose_judge
 from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.pairwise import RELIABILITY_PAIRS, Pairwise
-from tests.fakes.scripted import chat, question_of, scripted_lm
+from tests.fakes.scripted import chat, question_of, scripted_lm, words
 from tests.optimizers.made import group
 
 ballots = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=6)
@@ -313,6 +313,16 @@ def test_verdicts_outlive_the_process_but_failures_do_not(tmp_path):
     later = judge(lambda a, b: "A")
     assert later.scores(DIFFERENT).scores == judged.scores
     assert not later.lm.engine.requests
+
+
+def test_an_lm_that_thinks_before_it_speaks_is_let_think():
+    def reply(request):
+        return chat(better="B" if '"2"' in question_of(request).split("candidate_b")[1] else "A")
+
+    thinker = scripted_lm(reply, thinking=lambda request: words(200))
+    judgement = Pairwise(thinker).scores([finals("1", "2")])
+    assert judgement.scores == (((0.0,), (1.0,)),)
+    assert judgement.usage.calls == 2
 
 
 # Orders to the judge
