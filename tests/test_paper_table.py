@@ -42,7 +42,7 @@ simulated = "tests.test_paper_table:simulated_lm"
 name = "words"
 task = "word_problems"
 generated = true
-limit = 6
+limit = 10
 train = 4
 budgets = [4, 8, 16, 32]
 
@@ -115,11 +115,11 @@ def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: P
     assert done.exit_code == 0, done.output
     report = (out / "table.md").read_text()
     assert "simulated engine" in report
-    assert "| Simulated † | PDP | words | 6 | 100.0 |" in report
+    assert "| Simulated † | PDP | words | 10 | 100.0 |" in report
     assert "| 99.5 |" in report, "published figures stand beside the measured ones"
     for better, worse in (("PDP", "PDP(+)"), ("PDP(+)", "Base"), ("PDP", "Base"), ("PDP", "LEAP")):
-        assert f"- {better} > {worse}: the sign holds in 1 of 1 cells (clear of chance in 1;" in report
-    assert "PDP > PDP(+) > Base, all of it: in 1 of 1 cells" in report
+        assert f"- {better} > {worse}: the sign holds in 1 of 1 cells; 1 gains and 0 losses are clear" in report
+    assert "PDP > PDP(+) > Base: in 1 of 1 cells" in report
     assert "averaged over data sets: for 1 of 1 models" in report
 
     table = json.loads((out / "table.json").read_text())
@@ -166,8 +166,8 @@ def test_a_dry_run_says_what_each_cell_costs_and_asks_nothing(
     assert not (tmp_path / "out").exists()
     base = next(line for line in done.output.splitlines() if "Base" in line)
     calls, prompt, completion, price = (cell.strip().replace(",", "") for cell in base.strip("│ ").split("│")[3:])
-    # 6 examples, a trace each and an answer at each of 4 budgets; 32 tokens a trace and 32 an answer.
-    assert (int(calls), int(completion)) == (6 * 5, 6 * (32 + 5 * 32))
+    # 10 examples, a trace each and an answer at each of 4 budgets; 32 tokens a trace and 32 an answer.
+    assert (int(calls), int(completion)) == (10 * 5, 10 * (32 + 5 * 32))
     assert float(price) == int(prompt) + 2 * int(completion)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from anytime_dspy.cli.measure import Measured
+from anytime_dspy.paired import holm
 from anytime_dspy.statistics import Difference, index_difference
 from experiments.paper.grid import Grid, Method, Model
 
@@ -36,6 +36,7 @@ class Sign:
         worse: The other.
         best_so_far: The gain in best-so-far Anytime Index, the paper's.
         committed: The gain in committed Anytime Index.
+        adjusted_p: Of the gain in the paper's index, adjusted for all comparisons of the grid (Holm).
     """
 
     model: str
@@ -44,36 +45,41 @@ class Sign:
     worse: Method
     best_so_far: Difference
     committed: Difference
+    adjusted_p: float = 1.0
+
+    @property
+    def claim(self) -> tuple[Method, Method]:
+        """The better method, then the worse."""
+        return (self.better, self.worse)
 
     @property
     def holds(self) -> bool:
-        """Whether the paper's column has the paper's sign."""
+        """Whether the gain has the paper's sign."""
         return self.best_so_far.mean > 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether the gain, of whichever sign, is more than chance explains."""
+        return self.adjusted_p < 0.05
 
 
 def signs(grid: Grid, cells: Cells) -> list[Sign]:
     """Compares the methods wherever both were measured, paired by example."""
-    return [
-        Sign(
-            model.name,
-            data.name,
-            better,
-            worse,
-            *(
-                index_difference(
-                    cells[model.name, data.name, worse].results,
-                    cells[model.name, data.name, better].results,
-                    best_so_far=best,
-                    seed=grid.seed,
-                )
-                for best in (True, False)
-            ),
-        )
+    found = [
+        _sign(grid, model.name, data.name, claim, cells)
         for model in grid.models
         for data in grid.data
-        for better, worse in CLAIMS
-        if {(model.name, data.name, better), (model.name, data.name, worse)} <= cells.keys()
+        for claim in CLAIMS
+        if all((model.name, data.name, method) in cells for method in claim)
     ]
+    adjusted = holm([sign.best_so_far.p for sign in found]) if found else ()
+    return [replace(sign, adjusted_p=p) for sign, p in zip(found, adjusted, strict=True)]
+
+
+def _sign(grid: Grid, model: str, data: str, claim: tuple[Method, Method], cells: Cells) -> Sign:
+    better, worse = (cells[model, data, method].results for method in claim)
+    best, committed = (index_difference(worse, better, best_so_far=oracle, seed=grid.seed) for oracle in (True, False))
+    return Sign(model, data, *claim, best, committed)
 
 
 def as_markdown(grid: Grid, cells: Cells, found: Sequence[Sign], failures: Sequence[str]) -> str:
@@ -127,7 +133,7 @@ def as_json(grid: Grid, cells: Cells, found: Sequence[Sign], failures: Sequence[
             }
             for (model, data, method), cell in cells.items()
         ],
-        "signs": [{**asdict(sign), "holds": sign.holds} for sign in found],
+        "signs": [{**asdict(sign), "holds": sign.holds, "clear": sign.clear} for sign in found],
         "published": grid.published,
         "missing": list(failures),
     }
@@ -178,39 +184,44 @@ def _caption(grid: Grid) -> list[str]:
 
 
 def _gate(grid: Grid, found: Sequence[Sign]) -> list[str]:
-    lines = ["In best-so-far Anytime Index, paired by item:", ""]
-    for better, worse in CLAIMS:
-        of = [sign for sign in found if (sign.better, sign.worse) == (better, worse)]
-        if of:
-            clear = sum(sign.best_so_far.low > 0 for sign in of)
-            against = sum(sign.best_so_far.high < 0 for sign in of)
-            held = sum(sign.holds for sign in of)
-            lines.append(
-                f"- {better} > {worse}: the sign holds in {held} of {len(of)} cells (clear of chance in {clear}; "
-                f"clearly the other way in {against})"
-            )
-    by_model = [_mean_gain(found, model.name) for model in grid.models]
-    beaten = [gain > 0 for gain in by_model if gain is not None]
-    if beaten:
-        lines.append(
-            f"- PDP > LEAP, averaged over data sets: for {sum(beaten)} of {len(beaten)} models; in the paper 6 of 7"
-        )
-    order = [method for method in ("PDP", "PDP(+)", "Base") if method in grid.methods]
-    steps = list(pairwise(order))
-    whole = [
-        all(sign.holds for sign in found if (sign.model, sign.data) == place and (sign.better, sign.worse) in steps)
-        for place in dict.fromkeys((sign.model, sign.data) for sign in found)
+    if not found:
+        return ["Nothing to compare yet."]
+    return [
+        "In best-so-far Anytime Index, paired by item (clear of chance: p < 0.05 by sign flips, after Holm over all of "
+        "these comparisons):",
+        "",
+        *(_of_claim(claim, [sign for sign in found if sign.claim == claim]) for claim in CLAIMS),
+        _of_models(grid, found),
+        _of_order(grid, found),
     ]
-    if whole:
-        lines.append(
-            f"- {' > '.join(order)}, all of it: in {sum(whole)} of {len(whole)} cells; in the paper on average"
-        )
-    return lines if len(lines) > 2 else ["Nothing to compare yet."]
 
 
-def _mean_gain(found: Sequence[Sign], model: str) -> float | None:
-    gains = [s.best_so_far.mean for s in found if (s.model, s.better, s.worse) == (model, "PDP", "LEAP")]
-    return sum(gains) / len(gains) if gains else None
+def _of_claim(claim: tuple[Method, Method], of: Sequence[Sign]) -> str:
+    clear = [sign.holds for sign in of if sign.clear]
+    return (
+        f"- {' > '.join(claim)}: the sign holds in {sum(sign.holds for sign in of)} of {len(of)} cells; "
+        f"{sum(clear)} gains and {len(clear) - sum(clear)} losses are clear of chance"
+    )
+
+
+def _of_models(grid: Grid, found: Sequence[Sign]) -> str:
+    gains = [
+        [sign.best_so_far.mean for sign in found if sign.model == model.name and sign.claim == ("PDP", "LEAP")]
+        for model in grid.models
+    ]
+    beaten = [sum(of) > 0 for of in gains if of]
+    return f"- PDP > LEAP, averaged over data sets: for {sum(beaten)} of {len(beaten)} models; in the paper 6 of 7"
+
+
+def _of_order(grid: Grid, found: Sequence[Sign]) -> str:
+    steps = (("PDP", "PDP(+)"), ("PDP(+)", "Base"))
+    cells = [
+        [sign.holds for sign in found if (sign.model, sign.data) == (model.name, data.name) and sign.claim in steps]
+        for model in grid.models
+        for data in grid.data
+    ]
+    whole = [all(held) for held in cells if len(held) == len(steps)]
+    return f"- PDP > PDP(+) > Base: in {sum(whole)} of {len(whole)} cells; in the paper over its 21 taken together"
 
 
 def _row(cells: Any) -> str:
