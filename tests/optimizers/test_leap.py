@@ -19,11 +19,11 @@ PRINCIPLE = "Carry the one."
 def adder(request):
     """Adds one too few, or too many at an odd seed, until it is told to carry."""
     prompt, question = prompt_of(request), question_of(request)
-    if "A task was answered wrongly" in prompt:
+    if "A student answered a task wrongly" in prompt:
         task = question.split("## task ## ]]")[1].split("[[")[0].strip()
         attempt = question.split("## attempt ## ]]")[1].split("[[")[0]
         said = attempt.split("answer:")[1].split()[0]
-        return chat(principle=f"Lesson {content_hash([task, said])} [[ ## answer ## ]]")
+        return chat(principle=f"Lesson {content_hash([task, said])} [[ ## answer ## ]]\n\nAnd so on.")
     if "Condense the lessons" in prompt:
         return chat(principles=f"1. **{PRINCIPLE}**\n2. carry the one\n3. Second line.")
     terms = [int(n) for n in question.split("## question ## ]]")[1].split("Respond")[0].strip().strip("?").split("+")]
@@ -73,12 +73,13 @@ def test_the_low_level_tells_every_principle_without_stray_headers():
     assert all(f"- {principle}" in instructions for principle in program.compile_report.low)
     assert f"Lesson {content_hash(['1+2?', '2'])}" in instructions
     assert "[[ ##" not in instructions
+    assert "And so on" not in instructions
 
 
 def test_an_lm_is_shown_the_wrong_reasoning_and_the_right_answer():
     lm = scripted_lm(adder)
     compiled(lm)
-    asked = [question_of(r) for r in lm.engine.requests if "A task was answered wrongly" in prompt_of(r)]
+    asked = [question_of(r) for r in lm.engine.requests if "A student answered a task wrongly" in prompt_of(r)]
     assert all("reasoning: 1 and 2" in text or "reasoning: 3 and 5" in text for text in asked)
     assert sorted(text.split("right_answer ## ]]")[1].split()[0] for text in asked) == ["3", "3", "8", "8"]
 
@@ -177,7 +178,7 @@ def test_options_that_cannot_be_used_are_refused(options, words):
 
 def test_one_failed_question_loses_nothing_else(caplog):
     def moody(request):
-        if "A task was answered wrongly" in prompt_of(request) and "1+2" in question_of(request):
+        if "A student answered a task wrongly" in prompt_of(request) and "1+2" in question_of(request):
             raise dspy.lm15.ServerError("overloaded")
         return adder(request)
 
