@@ -13,7 +13,7 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import ModelError
-from tests.fakes.http_server import TOKENS, ChatServer, Received, Reply
+from tests.fakes.http_server import TOKENS, ChatServer, Fault, Received, Reply
 from tests.fakes.scripted import chat
 
 pytestmark = [
@@ -225,6 +225,32 @@ def test_a_forced_answer_takes_the_least_effort_that_the_model_knows(model, effo
     with served(f"openai/{model}", "lm15", hiding) as (server, _), ad.budget(16, answer_tokens=ANSWER):
         COT(question="?")
     assert server.received[-1].body["reasoning_effort"] == effort
+
+
+def test_the_responses_api_is_capped_too():
+    thought = {
+        "id": "r",
+        "object": "response",
+        "created_at": 1,
+        "model": "gpt-5-mini",
+        "status": "incomplete",
+        "incomplete_details": {"reason": "max_output_tokens"},
+        "output": [{"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm, briefly"}]}],
+        "usage": {
+            "input_tokens": 10,
+            "output_tokens": 40,
+            "total_tokens": 50,
+            "output_tokens_details": {"reasoning_tokens": 40},
+        },
+    }
+    reply = Fault(body=json.dumps(thought))
+    scene = served("openai/gpt-5-mini", "lm15", lambda received: reply, model_type="responses")
+    with scene as (server, _), ad.budget(16, answer_tokens=ANSWER) as spent:
+        COT(question="?")
+    assert [received.path for received in server.received] == ["/v1/responses"] * 2
+    assert [received.body["max_output_tokens"] for received in server.received] == [16 + ANSWER, ANSWER]
+    assert [received.body.get("reasoning") for received in server.received] == [None, {"effort": "minimal"}]
+    assert (spent.reasoning, spent.usage.hidden_tokens) == (16, 40)
 
 
 def test_what_a_provider_only_sums_up_is_refused_too():
