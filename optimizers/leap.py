@@ -182,7 +182,12 @@ class LEAP(Teleprompter):
         self, student: Anytime, trainset: Sequence[dspy.Example], folder: Path | None, on_trace: OnTrace | None
     ) -> list[SampledTrace]:
         """Answers at the largest budget, without demonstrations."""
-        zero_shot = Anytime(student.deepcopy().program, student.budgets[-1:], answer_tokens=student.answer_tokens)
+        zero_shot = Anytime(
+            student.deepcopy().program,
+            student.budgets[-1:],
+            answer_tokens=student.answer_tokens,
+            mode=student.state.mode,
+        )
         for predictor in zero_shot.predictors():
             predictor.demos = []
         sampling = Sampling(
@@ -194,7 +199,9 @@ class LEAP(Teleprompter):
     def _shots(
         self, trainset: Sequence[dspy.Example], labels: Sequence[Mapping[str, Any]], right: Iterable[SampledTrace]
     ) -> list[_Shot]:
-        runs = {trace.example_index: trace.checkpoints[-1].calls for trace in right}
+        # Of several the last one stays: reasoning that came to its end, where there is any.
+        ordered = sorted(right, key=lambda trace: not trace.checkpoints[-1].cut)
+        runs = {trace.example_index: trace.checkpoints[-1].calls for trace in ordered}
         drawn = random.Random(self.seed).sample(range(len(trainset)), len(trainset))
         drawn.sort(key=lambda place: place not in runs)
         return [

@@ -8,7 +8,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
 from anytime_dspy.files import content_hash
-from anytime_dspy.optimizers import LEAP, LeapReport
+from anytime_dspy.optimizers import LEAP, LeapReport, SelfConsistency
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, prompt_of, question_of, scripted_lm
 
@@ -103,6 +103,12 @@ def test_sampling_shows_no_demonstrations_and_the_students_own_are_kept():
 def test_every_predictor_of_a_program_is_told():
     program = compiled(program=student(Pipeline(2)))
     assert [PRINCIPLE in predictor.signature.instructions for predictor in program.predictors()] == [True, True]
+
+
+def test_a_program_that_cannot_be_cut_is_sampled_as_it_is_run():
+    voting = SelfConsistency(dspy.ChainOfThought("question -> answer"), samples=2)
+    program = compiled(program=ad.Anytime(voting, (8, 32), answer_tokens=16, mode="contract"), samples=2)
+    assert PRINCIPLE in program.program.program.predict.signature.instructions
 
 
 def test_the_student_and_the_optimiser_stay_as_they_were():
