@@ -42,13 +42,16 @@ def read_runs(folders: Sequence[Path]) -> tuple[Run, ...]:
     Raises:
         RunError: A folder holds no run, is named twice or is damaged, or nothing was measured yet.
     """
-    found = [path for folder in folders for path in _run_folders(folder)]
-    real = [str(path.resolve()) for path in found]
-    for path in found:
-        if real.count(str(path.resolve())) > 1:
+    stores = [store for folder in folders for store in _stores(folder)]
+    real = [str(store.path.resolve()) for store in stores]
+    for path in real:
+        if real.count(path) > 1:
             raise RunError(f"{path} is named twice: name each run once")
     shared = os.path.commonpath([os.path.dirname(path) for path in real])
-    return tuple(_read(path, label=os.path.relpath(where, shared)) for path, where in zip(found, real, strict=True))
+    return tuple(
+        Run(os.path.relpath(path, shared), store.fingerprint, store.created, tuple(store.results()))
+        for path, store in zip(real, stores, strict=True)
+    )
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
@@ -68,20 +71,17 @@ def check_comparable(runs: Sequence[Run]) -> None:
                 )
 
 
-def _run_folders(folder: Path) -> list[Path]:
+def _stores(folder: Path) -> list[RunStore]:
     if not (folder / RUN).is_file():
         raise RunError(f"{folder} holds no run: it has no {RUN}")
-    if (folder / RESULTS).exists():
-        return [folder]
-    inner = [path.parent for path in folder.glob(f"*/{RUN}") if (path.parent / RESULTS).exists()]
-    if not inner:
-        raise RunError(f"{folder} has no results yet: give its command again")
-    return sorted(inner, key=lambda path: ((path / RUN).stat().st_mtime_ns, path.name))
+    inner = [] if (folder / RESULTS).exists() else [path.parent for path in folder.glob(f"*/{RESULTS}")]
+    stores = [RunStore.read(path) for path in inner or [folder]]
+    for store in stores:
+        if all(result.error is not None for result in store.results()):
+            raise RunError(f"{store.path} has no results yet: give its command again")
+    return sorted(stores, key=_begun)
 
 
-def _read(path: Path, *, label: str) -> Run:
-    store = RunStore.read(path)
-    results = tuple(store.results())
-    if all(result.error is not None for result in results):
-        raise RunError(f"{path} has no results yet: give its command again")
-    return Run(label, store.fingerprint, store.created, results)
+def _begun(store: RunStore) -> tuple[str, int]:
+    """The time that was written down: a copied folder has new times of its own. Two within a second keep theirs."""
+    return str(store.created.get("at")), (store.path / RUN).stat().st_mtime_ns

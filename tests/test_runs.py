@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_a_compile_holds_the_runs_before_and_after_it(tmp_path):
     assert [run.label for run in read_runs([tmp_path / "pdp"])] == ["plain", "compiled"]
     other = made_run(tmp_path / "leap", n=3)
     assert [run.label for run in read_runs([other, tmp_path / "pdp"])] == ["leap", "pdp/plain", "pdp/compiled"]
+
+
+def test_a_copied_compile_keeps_its_order(tmp_path):
+    RunStore.open(tmp_path / "pdp", {"task": "sums"})
+    for name, at in (("compiled", "2026-11-24T04:00:00+00:00"), ("plain", "2026-11-24T03:00:00+00:00")):
+        described = made_run(tmp_path / "pdp" / name, n=2) / "run.json"
+        run = json.loads(described.read_text())
+        described.write_text(json.dumps({**run, "created": {"at": at}}))
+    assert [run.label for run in read_runs([tmp_path / "pdp"])] == ["plain", "compiled"]
 
 
 def test_folders_without_a_result_are_refused(tmp_path):

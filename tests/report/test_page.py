@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from anytime_dspy.plots import Series
+from anytime_dspy.redaction import without_texts
 from anytime_dspy.report.chart import HEIGHT, WIDTH, chart
 from anytime_dspy.report.compiled import Compiled, Contrast, Learned, Reasoned
 from anytime_dspy.report.items import Field, items
 from anytime_dspy.report.overview import overview
 from anytime_dspy.report.page import render_page
 from anytime_dspy.runs import read_runs
+from anytime_dspy.store import ExampleResult, RunStore
 from anytime_dspy.tables import Grid
 from tests.report.made import BUDGETS, WORDS, made_run
 
@@ -125,10 +127,18 @@ def test_one_example_at_one_budget_makes_a_page(tmp_path):
     assert "nan" not in "".join(Elements(made).texts).lower()
 
 
-def test_a_run_without_texts_says_so(tmp_path):
-    from anytime_dspy.redaction import without_texts
-    from anytime_dspy.store import RunStore
+def test_an_example_that_failed_says_why(tmp_path):
+    folder = made_run(tmp_path / "run", n=2)
+    (run,) = read_runs([folder])
+    store = RunStore.open(folder, run.fingerprint)
+    store.append(ExampleResult("sum-1b", {"question": "?"}, (), error="LMError: <b>outage</b>"))
+    elements = Elements(page(folder))
+    assert "not run" in elements.texts
+    assert "LMError: <b>outage</b>" in elements.texts
+    assert "Items left out because they could not be run: 1 of run." in " ".join(elements.texts)
 
+
+def test_a_run_without_texts_says_so(tmp_path):
     (run,) = read_runs([made_run(tmp_path / "open", n=2)])
     private = RunStore.open(tmp_path / "private", run.fingerprint)
     for result in run.results:
