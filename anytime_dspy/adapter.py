@@ -145,7 +145,7 @@ class BudgetAdapter(dspy.Adapter):
             with self.spending.turns.take():
                 yield
         else:
-            with self.replay.turns.take(claim.place), self.spending.turns.take():
+            with self.replay.turns.take(claim.place), self.spending.turns.take(), self.replay.refusing():
                 yield
 
     @asynccontextmanager
@@ -155,7 +155,8 @@ class BudgetAdapter(dspy.Adapter):
                 yield
         else:
             async with self.replay.turns.take_async(claim.place), self.spending.turns.take_async():
-                yield
+                with self.replay.refusing():
+                    yield
 
     def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""

@@ -57,8 +57,13 @@ def enforced(spending: Spending, tape: Tape | None = None) -> Iterator[None]:
     """Puts every DSPy call made inside the `with` block under a budget that was begun before."""
     current = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
     inner = current.inner if isinstance(current, BudgetAdapter) else current
-    with dspy.context(adapter=BudgetAdapter(inner, spending, tape.replay() if tape else None)):
-        yield
+    replay = tape.replay() if tape else None
+    try:
+        with dspy.context(adapter=BudgetAdapter(inner, spending, replay)):
+            yield
+    finally:
+        if replay and replay.refusals:
+            raise replay.refusals[0]  # dspy.Parallel, for one, makes a None of it, and the program goes on
 
 
 def enclosing() -> Spending | None:

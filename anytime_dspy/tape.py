@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import dspy
 
+from anytime_dspy.errors import AnytimeError
 from anytime_dspy.lm_calls import Completion
 from anytime_dspy.turns import Turns
 from anytime_dspy.writing import Message
@@ -149,9 +151,22 @@ class Replay:
         forced: Their forced answers.
         tools: The calls of tools.
         turns: Has the calls of this run take turns as they did when they were recorded.
+        refusals: Why calls of this run were refused; one is enough to end it.
     """
 
     calls: _Reader[Message]
     forced: _Reader[Completion]
     tools: _Reader[Outcome]
     turns: Turns
+    refusals: list[AnytimeError] = field(default_factory=list)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Keeps what a call inside the `with` block is refused for, and refuses every later one unpaid."""
+        if self.refusals:
+            raise self.refusals[0]
+        try:
+            yield
+        except AnytimeError as refusal:
+            self.refusals.append(refusal)
+            raise
