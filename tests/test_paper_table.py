@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from anytime_dspy.errors import AnytimeError, DataError
 from experiments import paper_table
-from experiments.paper.cells import examples_of
+from experiments.paper.cells import examples_of, open_model
 from experiments.paper.estimate import cost_of
 from experiments.paper.grid import DataSet, read_grid
 from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, prompt_of, question_of
@@ -240,6 +240,13 @@ def test_learning_from_what_is_measured_on_is_refused(shared_data: Path, grid_fi
     grid_file.write_text(GRID.replace('task = "word_problems"\ngenerated = true', lines))
     with pytest.raises(DataError, match="both learned from and measured on"):
         run_raising(grid_file, tmp_path / "out")
+
+
+def test_the_papers_models_are_those_of_their_servers() -> None:
+    lms = {model.name: open_model(model, 1) for model in read_grid(PAPER).models}
+    assert lms["gpt-oss-20b"].model == "hosted_vllm/openai/gpt-oss-20b"
+    assert lms["gpt-oss-20b"].kwargs["api_base"] == "http://localhost:8001/v1"
+    assert all(lm.kwargs["temperature"] == 0.0 for lm in lms.values())
 
 
 def test_the_small_grid_is_read() -> None:

@@ -80,8 +80,9 @@ def open_model(model: Model, threads: int) -> dspy.LM:
         DataError: The function that makes a simulated one cannot be found.
     """
     if model.simulated is None:
-        lm = open_lm(model.lm, threads=threads)
-        return lm.copy(**model.options) if model.options else lm
+        if model.options:
+            return dspy.LM(model.lm, **{"temperature": 0.0, **model.options})
+        return open_lm(model.lm, threads=threads)
     module, _, function = model.simulated.partition(":")
     try:
         made: dspy.LM = getattr(importlib.import_module(module), function)(model.lm)

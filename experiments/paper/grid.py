@@ -36,7 +36,7 @@ class Model(_Strict):
     Attributes:
         name: As the published table calls it.
         lm: An embedded model's name, or any model that `dspy.LM` takes.
-        options: Further arguments of `dspy.LM`, such as `api_base`.
+        options: Further arguments of `dspy.LM`, such as `api_base`; an embedded model takes none.
         prices: Dollars for a million prompt tokens and a million completion tokens, where litellm knows none.
         simulated: `module:function` that returns an LM of another kind, given the model's `lm`: a scripted engine that
             shows that the command works. Whatever comes of it is marked, since it says nothing about any LM.
