@@ -47,11 +47,12 @@ class Agreement:
         kappa = _kappa(ballots)
         voters = sum(map(len, ballots)) / len(ballots)
         value = voters * kappa / (1 + (voters - 1) * kappa)
+        decided = sum(max(final_votes(group, self.answer_key).values(), default=0) > 1 for group in groups)
         return Reliability(
             self.name,
             value,
             f"two samples of an example agree with kappa {kappa:.2f}, stepped up to a vote of {voters:.3g}, "
-            f"over {len(ballots)} examples",
+            f"and decides {decided} of {len(ballots)} examples",
         )
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import dspy
 from dspy.lm15 import Message, Request, Response, Usage
+from overhead import WordCounter
 
 _CANDIDATES = (
     re.compile(r"\n\nCandidate A: (.*)\n\nCandidate B: (.*)\n\nReply with", re.DOTALL),
@@ -26,6 +27,7 @@ class Gullible:
     """
 
     can_continue = True
+    counter = WordCounter()
 
     def __init__(self, right: Mapping[str, str], *, heeds_quotations: bool) -> None:
         self._right = right
