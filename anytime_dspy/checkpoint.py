@@ -35,6 +35,11 @@ class Usage:
     seconds: float = 0.0
     dollars: float | None = None
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of all four columns."""
+        return self.prompt_tokens + self.reasoning_tokens + self.answer_tokens + self.hidden_tokens
+
     def __add__(self, other: Usage) -> Usage:
         dollars = [d for d in (self.dollars, other.dollars) if d is not None]
         return Usage(

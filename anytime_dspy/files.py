@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 
 from anytime_dspy.errors import RunError
 
-__all__ = ["LineLog", "append_line", "as_line", "content_hash", "write_json", "write_lines", "write_text"]
+__all__ = ["LineLog", "append_line", "as_line", "content_hash", "mend", "write_json", "write_lines", "write_text"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class LineLog:
         self._read = _Read()
         wanted = json.loads(as_line({"fingerprint": fingerprint}))
         with self._alone():
-            _mend(path)
+            mend(path)
             first, *self.lines = self._unread() or [wanted]
             self._refuse_another(first, wanted)
             if path.stat().st_size == 0:
@@ -173,8 +173,14 @@ class _Read(NamedTuple):
     lines: int = 0
 
 
-def _mend(path: Path) -> None:
-    """Takes off a last line that a kill tore; makes the file where it is not there."""
+def mend(path: Path) -> None:
+    """Takes off a last line that a kill tore; makes the file where it is not there.
+
+    Nobody else may be writing to it.
+
+    Raises:
+        OSError: It cannot be read or written.
+    """
     path.touch()
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1

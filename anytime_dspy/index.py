@@ -13,6 +13,7 @@ import dspy
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.curve import AnytimeCurve, Axis, anytime_index
 from anytime_dspy.errors import AnytimeError, ProgramError
+from anytime_dspy.feedback import feedback_on
 
 __all__ = ["AnytimeIndex", "anytime_index"]
 
@@ -47,21 +48,24 @@ class AnytimeIndex:
         trace: Any = None,
         pred_name: str | None = None,
         pred_trace: Any = None,
-    ) -> float:
-        """Returns the Anytime Index of one prediction, in [0, 1].
+    ) -> Any:
+        """Returns the Anytime Index of one prediction, in [0, 1]; with feedback in words where a predictor is named.
 
         Args:
             example: What `quality` compares with.
             prediction: A prediction of `Anytime`, with its `.checkpoints`.
             trace: Given by DSPy's optimisers; the score does not depend on it.
-            pred_name: As `trace`.
+            pred_name: Given by `dspy.GEPA`, which wants to be told what went wrong: the result is then a
+                `dspy.Prediction` with the `score` and a `feedback` that says at which budgets.
             pred_trace: As `trace`.
 
         Raises:
             ProgramError: The prediction has no checkpoints.
             AnytimeError: `quality` returned no number in [0, q_max].
         """
-        return self.curve(example, prediction).index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
+        curve = self.curve(example, prediction)
+        score = curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
+        return score if pred_name is None else dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max))
 
     def curve(self, example: dspy.Example, prediction: dspy.Prediction) -> AnytimeCurve:
         """Returns the quality at each checkpoint; raises as the metric itself does."""

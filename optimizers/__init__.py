@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from anytime_dspy.optimizers.judge_report import JudgeReport
     from anytime_dspy.optimizers.judges import Judge
     from anytime_dspy.optimizers.leap import LEAP, LeapReport
+    from anytime_dspy.optimizers.limits import Limits, Progress
     from anytime_dspy.optimizers.pairs import PreferencePair, read_pairs
     from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
     from anytime_dspy.optimizers.pdp import PDP
@@ -29,9 +30,11 @@ _HOMES = {
     "LEAP": "leap",
     "LeapReport": "leap",
     "JudgeReport": "judge_report",
+    "Limits": "limits",
     "PDP": "pdp",
     "Pairwise": "pairwise",
     "PreferencePair": "pairs",
+    "Progress": "limits",
     "SelfConsistency": "self_consistency",
     "Teacher": "pairwise",
     "pairs_dataset": "export",
@@ -47,9 +50,11 @@ __all__ = [
     "LEAP",
     "LeapReport",
     "JudgeReport",
+    "Limits",
     "PDP",
     "Pairwise",
     "PreferencePair",
+    "Progress",
     "SelfConsistency",
     "Teacher",
     "pairs_dataset",

@@ -9,7 +9,7 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.errors import DataError, ModelError, ProgramError
 
-__all__ = ["check_compile"]
+__all__ = ["check_compile", "check_inputs"]
 
 
 def check_compile(
@@ -35,10 +35,23 @@ def check_compile(
         raise ProgramError(f"{optimiser} has no teacher: the student learns from its own traces, so leave teacher out")
     if not trainset:
         raise DataError(f"the trainset is empty: {optimiser} needs a few examples")
-    for place, example in enumerate(trainset):
+    check_inputs(trainset, "training")
+    if dspy.settings.lm is None and any(predictor.lm is None for predictor in student.predictors()):
+        raise ModelError("there is no LM to run the student on: compile inside `with dspy.context(lm=...):`")
+
+
+def check_inputs(examples: Sequence[dspy.Example], kind: str) -> None:
+    """Refuses examples that do not say which of their fields are inputs.
+
+    Args:
+        examples: To look at.
+        kind: What the message calls them.
+
+    Raises:
+        DataError: One has no inputs.
+    """
+    for place, example in enumerate(examples):
         try:
             example.inputs()
         except ValueError as error:
-            raise DataError(f"training example {place} has no inputs: call .with_inputs(...) on it") from error
-    if dspy.settings.lm is None and any(predictor.lm is None for predictor in student.predictors()):
-        raise ModelError("there is no LM to run the student on: compile inside `with dspy.context(lm=...):`")
+            raise DataError(f"{kind} example {place} has no inputs: call .with_inputs(...) on it") from error

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dspy
 from dspy.teleprompt import Teleprompter
 
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.checkpoint import Usage
-from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import write_json
+from anytime_dspy.curve import anytime_index
+from anytime_dspy.errors import AnytimeError, DataError
+from anytime_dspy.files import LineLog, content_hash
 from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.optimizers.checks import check_compile
-from anytime_dspy.optimizers.family import Panel, check_judge, own_lm
-from anytime_dspy.optimizers.judge_report import judge_report
-from anytime_dspy.optimizers.judges import Judge, choose_judge
-from anytime_dspy.optimizers.memo import Memo
-from anytime_dspy.optimizers.pairs import build_pairs, select_pairs, write_pairs
-from anytime_dspy.optimizers.prompting import prompted
-from anytime_dspy.optimizers.report import CompileReport, gold_agreement
-from anytime_dspy.optimizers.synthesis import (
-    OnTrace,
-    SampledTrace,
-    Sampling,
-    group_traces,
-    sample_traces,
-)
-from anytime_dspy.optimizers.trace_log import TraceLog
+from anytime_dspy.optimizers.checks import check_compile, check_inputs
+from anytime_dspy.optimizers.compiling import Compiling
+from anytime_dspy.optimizers.family import check_judge
+from anytime_dspy.optimizers.judges import Judge
+from anytime_dspy.optimizers.limits import Limits, OnTrial
+from anytime_dspy.optimizers.search import Validation
+from anytime_dspy.optimizers.synthesis import OnTrace, Sampling
+from anytime_dspy.sweep import program_hash
 
 __all__ = ["PDP"]
 
@@ -42,13 +37,18 @@ logger = logging.getLogger(__name__)
 class PDP(Teleprompter):
     """Compiles an `Anytime` program with preference pairs that it judges itself (Zhang et al., arXiv 2601.11038).
 
-    The student is sampled on the training examples, its traces are cut and answered at every budget, a judge without
-    labels scores them, and of all pairs the one with the largest gap at each budget goes into the prompt. Nothing is
-    kept on the optimiser: it may compile again, other programs too.
+    The student is sampled on the training examples, its traces are cut and answered at every budget, and a judge
+    without labels scores them. By the paper's recipe (`trials=0`) the pair with the largest gap at each budget goes
+    into the prompt. With trials, sets of pairs, how many of them, whether the contrast is shown, and instructions that
+    the LM writes from the contrasts are searched together, by the Anytime Index on validation examples.
+
+    Nothing is kept on the optimiser: it may compile again, other programs too. With a `log_dir` a compile that was
+    killed and is started again goes on where it was: the same program comes out, and no finished LM call is repeated.
+    Several processes with the same `log_dir` share the trials.
 
     Attributes:
-        metric: The Anytime Index. It never chooses a pair: the report says with it how often self-judgement and gold
-            quality agree, where there are labels.
+        metric: The Anytime Index. It chooses no pair, only between candidates; the report says with it how often
+            self-judgement and gold quality agree, where there are labels.
         _: What follows is given by keyword.
         samples: Traces of each training example.
         temperature: They are sampled at, above 0.
@@ -60,9 +60,14 @@ class PDP(Teleprompter):
             candidate_a, candidate_b -> better`, or a `Judge` of your own.
         answer_key: Makes answers comparable; by default their text without regard to case and white space.
         threads: Runs and questions at the same time.
-        seed: Of the samples, and of the pairs that reliability is measured on.
-        log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), judged.jsonl (what judges were
-            asked), pairs.jsonl (all pairs, the selected ones marked) and report.json.
+        seed: Of the samples, of the pairs that reliability is measured on, of the split and of the search.
+        trials: Of each round's search, the first of which is the student itself; 0 is the paper's recipe.
+        rounds: At most so many times the best program so far is sampled, judged and searched, until that no longer
+            raises the validation index.
+        limits: Where the search stops before its last trial.
+        log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), calls.jsonl (LM calls),
+            judged.jsonl (what judges were asked), study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected
+            ones marked) and report.json.
 
     Raises:
         AnytimeError: An option cannot be used.
@@ -83,6 +88,9 @@ class PDP(Teleprompter):
     answer_key: AnswerKey | None = None
     threads: int = 1
     seed: int = 0
+    trials: int = 0
+    rounds: int = 1
+    limits: Limits = field(default_factory=Limits)
     log_dir: str | Path | None = None
 
     def __post_init__(self) -> None:
@@ -94,6 +102,10 @@ class PDP(Teleprompter):
             raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
         if self.threads < 1:
             raise AnytimeError(f"threads must be at least 1, got {self.threads}")
+        if self.trials < 0 or self.rounds < 1:
+            raise AnytimeError(f"trials must be at least 0 and rounds at least 1; got {self.trials} and {self.rounds}")
+        if self.rounds > 1 and not self.trials:
+            raise AnytimeError("rounds need a search to tell which program is the best so far: give trials too")
         check_judge(self.judge)
 
     def compile(
@@ -104,6 +116,7 @@ class PDP(Teleprompter):
         teacher: dspy.Module | None = None,
         valset: Sequence[dspy.Example] | None = None,
         on_trace: OnTrace | None = None,
+        on_trial: OnTrial | None = None,
     ) -> Anytime:
         """Returns a new program with the preference pairs in its prompt; the student is not changed.
 
@@ -111,58 +124,82 @@ class PDP(Teleprompter):
             student: The program with its budgets; the LM is that of the surrounding `dspy.context`, or its own.
             trainset: Examples with their inputs set; labels, where they are, are only reported on.
             teacher: Refused: the student learns from its own traces.
-            valset: Not looked at: the fixed recipe has nothing to choose with it.
+            valset: What candidates are measured on, with whatever the metric needs. Without it, half of the trainset is
+                taken by the seed. The fixed recipe has nothing to measure.
             on_trace: Called with each of `len(trainset) * samples` traces as it finishes, for a progress bar.
+            on_trial: Called with a search's progress.
 
         Returns:
-            The compiled program, with a `CompileReport` as its `compile_report`.
+            The compiled program, with a `CompileReport` as its `compile_report`; after a search also with `score`,
+            `candidate_programs` and `trial_logs`, as DSPy's optimisers leave them.
 
         Raises:
             ProgramError: The student is no `Anytime`, or a teacher was given.
             DataError: There are no training examples, or one has no inputs.
             ModelError: There is no LM to run the student on.
-            AnytimeError: Every run failed, no judge is reliable, or the judge saw no difference between any traces.
-            RunError: `log_dir` cannot be written.
+            AnytimeError: Every run failed, no judge is reliable, the judge saw no difference between any traces, or no
+                trial could be measured.
+            RunError: `log_dir` is another compile's, or cannot be written.
         """
         check_compile("PDP", student, trainset, teacher)
+        check_inputs(valset or (), "validation")
+        anytime_index([0.0] * len(student.budgets), student.budgets, axis=self.metric.axis, q_max=self.metric.q_max)
+        train, held_out = _split(trainset, valset, self.seed) if self.trials else (list(trainset), [])
         folder = None if self.log_dir is None else Path(self.log_dir)
-        memo = Memo(folder / "judged.jsonl" if folder else None)
-        traces = self._sampled(student, trainset, folder, on_trace)
-        groups = group_traces(student, trainset, traces)
-        panel = Panel(
-            self.metric, trainset, self.answer_key or answer_text, self.threads, self.seed, memo, own_lm(student)
-        )
-        choice = choose_judge(panel.judges(self.judge), groups)
-        judgement = choice.judge.scores(groups)
-        judged = judge_report(choice, judgement, groups, trainset, self.metric)
-        pairs = build_pairs(groups, judgement, self.answer_key or answer_text)
         if folder:
-            write_pairs(folder / "pairs.jsonl", pairs)
-        selected = select_pairs(pairs)
-        report = CompileReport(
-            judge=judgement.judge,
-            reason=choice.reason,
-            reliability=choice.measured,
-            judged=judged,
-            traces=len(traces),
-            failed=len(trainset) * self.samples - len(traces),
-            pairs=len(pairs),
-            selected=tuple(selected),
-            synthesis=sum((trace.usage for trace in traces), Usage()),
-            judging=judged.usage,
-            gold=gold_agreement(pairs, trainset, self.metric),
-            gold_selected=gold_agreement(selected, trainset, self.metric),
-        )
-        compiled = prompted(student, selected, contrastive=self.contrastive)
-        compiled.compile_report = report
-        if folder:
-            write_pairs(folder / "pairs.jsonl", pairs, selected)
-            write_json(folder / "report.json", report)
-        return compiled
+            LineLog(folder / "compile.jsonl", self._fingerprint(student, train, held_out))
+        return Compiling(
+            student=student,
+            trainset=train,
+            validation=Validation(held_out, self.metric, self.threads),
+            sampling=Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads),
+            judge=self.judge,
+            answer_key=self.answer_key or answer_text,
+            contrastive=self.contrastive,
+            trials=self.trials,
+            rounds=self.rounds,
+            limits=self.limits,
+            begun=time.monotonic(),
+            folder=folder,
+            on_trace=on_trace,
+            on_trial=on_trial,
+        ).run()
 
-    def _sampled(
-        self, student: Anytime, trainset: Sequence[dspy.Example], folder: Path | None, on_trace: OnTrace | None
-    ) -> list[SampledTrace]:
-        sampling = Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads)
-        log = TraceLog(folder / "traces.jsonl") if folder else None
-        return sample_traces(student, trainset, sampling, log=log, on_trace=on_trace)
+    def _fingerprint(
+        self, student: Anytime, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
+    ) -> dict[str, Any]:
+        """All that decides what comes out but how far a compile goes: trials, rounds and limits may be raised."""
+        metric = self.metric
+        return {
+            "student": program_hash(student),
+            "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in student.predictors()],
+            "budgets": student.state.dump_state(),
+            "trainset": content_hash([example.toDict() for example in trainset]),
+            "valset": content_hash([example.toDict() for example in valset]),
+            "metric": [_name(metric.quality), metric.best_so_far, metric.axis, metric.q_max],
+            "judge": self.judge if isinstance(self.judge, str) else _name(self.judge),
+            "answer_key": _name(self.answer_key),
+            "samples": self.samples,
+            "temperature": self.temperature,
+            "contrastive": self.contrastive,
+            "seed": self.seed,
+        }
+
+
+def _split(
+    trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None, seed: int
+) -> tuple[list[dspy.Example], list[dspy.Example]]:
+    if valset:
+        return list(trainset), list(valset)
+    if len(trainset) < 2:
+        raise DataError("a search needs validation examples: give a valset, or a trainset that can be split")
+    shuffled = random.Random(seed).sample(list(trainset), len(trainset))
+    held_out = len(trainset) // 2
+    logger.info(
+        "There is no valset: %d of %d training examples, drawn by seed %d, validate", held_out, len(trainset), seed
+    )
+    return shuffled[held_out:], shuffled[:held_out]
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "__qualname__", type(thing).__qualname__))

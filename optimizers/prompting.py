@@ -7,7 +7,7 @@ all budgets: it shows a pair for each of them and never says which one is in for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dspy
 
@@ -16,7 +16,7 @@ from anytime_dspy.checkpoint import Call
 from anytime_dspy.optimizers.markers import defused
 from anytime_dspy.optimizers.pairs import PreferencePair, Side
 
-__all__ = ["contrast_block", "demonstration", "prompted"]
+__all__ = ["Contrast", "contrast_block", "contrasts", "demonstration", "prompted"]
 
 SHOWN_CHARACTERS = 2000
 """Of a reasoning in the contrast, what is shown at most; demonstrations hold it whole."""
@@ -27,30 +27,66 @@ HEADING = (
 )
 
 
-def prompted(student: Anytime, pairs: Sequence[PreferencePair], *, contrastive: bool) -> Anytime:
+class Contrast(NamedTuple):
+    """One predictor's calls in two traces of an example.
+
+    Attributes:
+        budget: Reasoning tokens, of both traces.
+        better: The call in the chosen trace.
+        worse: The call in the rejected one.
+    """
+
+    budget: int
+    better: Call
+    worse: Call
+
+
+def prompted(
+    student: Anytime,
+    pairs: Sequence[PreferencePair],
+    *,
+    contrastive: bool,
+    instructions: Mapping[str, str] | None = None,
+) -> Anytime:
     """Returns a copy of the student that is shown the pairs.
 
     Each predictor gets its own calls in the chosen traces as demonstrations, in the order of the budgets, in place of
-    those it had; a predictor that no chosen trace called stays as it is.
+    those it had; a predictor that no chosen trace called keeps its own.
 
     Args:
         student: The program; it is not changed.
         pairs: One a budget.
         contrastive: Whether the instructions also show both reasonings of each pair (PDP); else only the chosen traces
             are shown (PDP(+)).
+        instructions: Of each predictor, by its name, in place of its own.
     """
     program: Anytime = student.deepcopy()
     for name, predictor in program.named_predictors():
-        shown = [(pair, _call_of(pair.chosen, name), _call_of(pair.rejected, name)) for pair in _by_budget(pairs)]
-        demos = [demonstration(predictor.signature, better) for _, better, _ in shown if better is not None]
+        if instructions:
+            predictor.signature = predictor.signature.with_instructions(instructions[name])
+        better = [_call_of(pair.chosen, name) for pair in _by_budget(pairs)]
+        demos = [demonstration(predictor.signature, call) for call in better if call is not None]
         if not demos:
             continue
         predictor.demos = demos
-        contrasts = [(pair.budget, better, worse) for pair, better, worse in shown if better and worse]
-        if contrastive and contrasts:
-            instructions = f"{predictor.signature.instructions}\n\n{contrast_block(contrasts)}"
-            predictor.signature = predictor.signature.with_instructions(instructions)
+        compared = contrasts(pairs, name)
+        if contrastive and compared:
+            contrasting = f"{predictor.signature.instructions}\n\n{contrast_block(compared)}"
+            predictor.signature = predictor.signature.with_instructions(contrasting)
     return program
+
+
+def contrasts(pairs: Sequence[PreferencePair], predictor: str) -> list[Contrast]:
+    """Returns what a predictor did in the chosen and in the rejected traces, where it was called in both.
+
+    Args:
+        pairs: At most one a budget and example.
+        predictor: Its name in the program.
+    """
+    called = [
+        (pair, _call_of(pair.chosen, predictor), _call_of(pair.rejected, predictor)) for pair in _by_budget(pairs)
+    ]
+    return [Contrast(pair.budget, better, worse) for pair, better, worse in called if better and worse]
 
 
 def demonstration(signature: type[dspy.Signature], call: Call) -> dict[str, Any]:
@@ -64,11 +100,12 @@ def demonstration(signature: type[dspy.Signature], call: Call) -> dict[str, Any]
     return {name: values.get(name) for name in signature.fields}
 
 
-def contrast_block(contrasts: Sequence[tuple[int, Call, Call]]) -> str:
-    """Returns the instructions' text that sets better against worse reasoning.
+def contrast_block(contrasts: Sequence[Contrast], heading: str = HEADING) -> str:
+    """Returns the text that sets better against worse reasoning.
 
     Args:
-        contrasts: Budget in reasoning tokens, the better call and the worse one, budgets increasing.
+        contrasts: In the order in which they are to be shown.
+        heading: What stands before them.
     """
     sections = [
         f"--- within {budget} tokens ---\n"
@@ -77,7 +114,7 @@ def contrast_block(contrasts: Sequence[tuple[int, Call, Call]]) -> str:
         f"Worse reasoning: {_shown(worse.reasoning)}"
         for budget, better, worse in contrasts
     ]
-    return "\n\n".join([HEADING, *sections])
+    return "\n\n".join([heading, *sections])
 
 
 def _by_budget(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:

@@ -13,8 +13,9 @@ from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.judge_report import JudgeReport
 from anytime_dspy.optimizers.judges import Reliability
 from anytime_dspy.optimizers.pairs import PreferencePair
+from anytime_dspy.optimizers.rounds import Round
 
-__all__ = ["CompileReport", "GoldAgreement", "gold_agreement"]
+__all__ = ["CompileReport", "GoldAgreement", "Searched", "gold_agreement"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,22 +36,47 @@ class GoldAgreement:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """What a search over all rounds found.
+
+    Attributes:
+        student: The student's own validation index, None where its trial did not end.
+        score: The returned program's, measured again on the whole validation set.
+        scores: The same of each validation example, in their order.
+        examples: Validation examples.
+        trials: Trials of all rounds.
+        stopped: The limit that stopped the search, None where none did.
+        usage: What the trials cost, and writing the instructions.
+    """
+
+    student: float | None
+    score: float
+    scores: tuple[float, ...]
+    examples: int
+    trials: int
+    stopped: str | None
+    usage: Usage
+
+
+@dataclass(frozen=True)
 class CompileReport:
     """What compiling was, in the attribute `compile_report` of the compiled program.
 
     Attributes:
-        judge: Who scored the traces.
+        judge: Who scored the traces of the first round.
         reason: Why this judge, in one line.
         reliability: Of every judge that was considered, the used one included.
         judged: How the judge fared: order consistency, ties, position bias, agreement with gold.
-        traces: Traces that were sampled.
+        traces: Traces that were sampled in the first round.
         failed: Runs of the student that gave none.
         pairs: Pairs of all examples and budgets.
-        selected: One pair a budget, as the program shows them.
-        synthesis: What sampling the traces cost.
+        selected: The pairs that the program shows.
+        synthesis: What sampling the traces of all rounds cost.
         judging: What judging them cost, reliability included.
         gold: Agreement with gold over all pairs, None where there are no labels.
         gold_selected: The same over the selected pairs.
+        search: What the search found; None for the fixed recipe.
+        rounds: Each round, with every trial.
     """
 
     judge: str
@@ -65,6 +91,8 @@ class CompileReport:
     judging: Usage
     gold: GoldAgreement | None
     gold_selected: GoldAgreement | None
+    search: Searched | None
+    rounds: tuple[Round, ...]
 
 
 def gold_agreement(

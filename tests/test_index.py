@@ -241,7 +241,9 @@ def test_what_the_quality_function_raises_is_not_hidden():
 def test_metric_can_be_copied_and_takes_the_five_arguments_of_gepa():
     metric = copy.deepcopy(AnytimeIndex(exact, axis="log"))
     inspect.signature(metric).bind(None, None, None, None, None)
-    assert metric(GOLD, prediction("7"), None, "predictor", []) == 1.0
+    told = metric(GOLD, prediction("7"), None, "predictor", [])
+    assert told.score == 1.0
+    assert "best from the start" in told.feedback
     assert metric == AnytimeIndex(exact, axis="log")
 
 
@@ -263,3 +265,15 @@ def test_dspy_evaluates_with_the_metric_in_threads():
     expected = [(1.0, 5 / 6, 1 / 3, 0.0)[number % 4] for number in range(80)]
     assert [score for _, _, score in outcome.results] == pytest.approx(expected)
     assert outcome.score == pytest.approx(100 * sum(expected) / 80, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (("1", "7", "7"), "only after 16 tokens"),
+        (("7", "1", "7"), "lost it by 32 tokens"),
+        (("1", "2", "3"), "No answer was right"),
+    ],
+)
+def test_feedback_says_at_which_budget_it_went_wrong(answers, words):
+    assert words in AnytimeIndex(exact)(GOLD, prediction(*answers), pred_name="predictor").feedback

@@ -41,10 +41,12 @@ class Recipe:
     Attributes:
         samples: Traces sampled for each training example.
         contrastive: Whether rejected traces are shown beside the chosen ones; without, it is PDP(+).
+        trials: Of the search; 0 is the paper's recipe.
     """
 
     samples: int = 6
     contrastive: bool = True
+    trials: int = 0
 
     @property
     def name(self) -> str:
@@ -63,6 +65,9 @@ def compile_task(
     train_data: Annotated[str | None, typer.Option("--train-data", help="A file of training examples instead.")] = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="Traces sampled for each of them.")] = 6,
     contrastive: Annotated[bool, typer.Option(help="Show rejected traces beside the chosen ones.")] = True,
+    trials: Annotated[
+        int, typer.Option("--trials", min=0, help="Trials of a search, on half of the training examples; 0: no search.")
+    ] = 0,
     program: Annotated[Path | None, typer.Option("--program", help="A saved program to start from.")] = None,
     limit: Limit = None,
     budgets: Budgets = None,
@@ -83,7 +88,7 @@ def compile_task(
     trainset = training_examples(chosen, train_data, train, seed, test, data)
     folder = out or default_folder("compile", chosen.name)
     measurement = Measurement(chosen, test, open_lm(model, threads=threads), threads, seed)
-    compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive), folder, as_json=as_json)
+    compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive, trials), folder, as_json=as_json)
 
 
 def compile_and_measure(
@@ -122,7 +127,8 @@ def compiled_program(
     import dspy
 
     from anytime_dspy.anytime import Anytime
-    from anytime_dspy.cli.common import progress, save_program
+    from anytime_dspy.cli.common import save_program
+    from anytime_dspy.cli.searching import compile_bars
     from anytime_dspy.index import AnytimeIndex
     from anytime_dspy.optimizers import PDP
 
@@ -138,9 +144,11 @@ def compiled_program(
         answer_key=measurement.task.answer_key,
         threads=measurement.threads,
         seed=measurement.seed,
+        trials=recipe.trials,
         log_dir=folder,
     )
-    with progress("Sampling traces", len(trainset) * recipe.samples) as advance, dspy.context(lm=measurement.lm):
-        compiled = pdp.compile(student, trainset=trainset, on_trace=advance)
+    sampled = len(trainset) - (len(trainset) // 2 if recipe.trials else 0)
+    with compile_bars(sampled * recipe.samples) as bars, dspy.context(lm=measurement.lm):
+        compiled = pdp.compile(student, trainset=trainset, on_trace=bars.on_trace, on_trial=bars.on_trial)
     save_program(compiled, saved, measurement.task.name)
     return compiled, json.loads(made.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -157,14 +157,25 @@ def show(
     console.print(curve_table(rows))
     for line in lines:
         console.print(line, highlight=False)
-    if judged := (more or {}).get("compile"):
-        console.print(f"Judge: {judged['reason']}.", highlight=False)
-        if gold := judged["gold"]:
-            decided = gold["agree"] + gold["disagree"]
-            console.print(
-                f"Where true quality differs, its pairs agree with it {gold['agree']} times of {decided}.",
-                highlight=False,
-            )
+    for line in _compile_lines((more or {}).get("compile")):
+        console.print(line, highlight=False)
     console.print(f"\n{picture}", highlight=False, soft_wrap=True)
     console.print(f"All results: {folder}", highlight=False, soft_wrap=True)
     console.print(f"Example by example: anytime-dspy report {folder}", highlight=False, soft_wrap=True)
+
+
+def _compile_lines(report: Mapping[str, Any] | None) -> Iterator[str]:
+    """What a compile's report says in a line or two."""
+    if report is None:
+        return
+    yield f"Judge: {report['reason']}."
+    if gold := report["gold"]:
+        decided = gold["agree"] + gold["disagree"]
+        yield f"Where true quality differs, its pairs agree with it {gold['agree']} times of {decided}."
+    if searched := report.get("search"):
+        student = "not measured" if searched["student"] is None else f"{searched['student']:.3f}"
+        stopped = f", stopped by its limit of {searched['stopped']}" if searched["stopped"] else ""
+        yield (
+            f"Search: {searched['trials']} trials on {searched['examples']} validation examples{stopped}; "
+            f"Anytime Index there {searched['score']:.3f}, the student's {student}."
+        )

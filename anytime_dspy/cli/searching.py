@@ -1,0 +1,71 @@
+"""How a compile shows on the terminal that it is at work: its traces, then its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from anytime_dspy.cli.common import stderr
+
+if TYPE_CHECKING:
+    from anytime_dspy.optimizers.limits import Progress as Searching
+
+__all__ = ["CompileBars", "compile_bars", "searching_line"]
+
+
+@dataclass(frozen=True)
+class CompileBars:
+    """What `PDP.compile` calls."""
+
+    bars: Progress
+    traces: TaskID
+    trials: TaskID
+
+    def on_trace(self, _: Any) -> None:
+        """Moves the bar of traces on by one."""
+        self.bars.advance(self.traces)
+
+    def on_trial(self, now: Searching) -> None:
+        """Shows how far the search is."""
+        self.bars.update(
+            self.trials,
+            description=searching_line(now),
+            completed=now.trial * now.of + now.examples,
+            total=now.trials * now.of,
+            visible=True,
+        )
+
+
+@contextmanager
+def compile_bars(traces: int) -> Iterator[CompileBars]:
+    """Shows the bars on stderr for as long as the block lasts.
+
+    Args:
+        traces: How many there are to be.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr, transient=True) as bars:
+        sampling = bars.add_task("Sampling traces", total=traces)
+        yield CompileBars(bars, sampling, bars.add_task("Searching", total=None, visible=False))
+
+
+def searching_line(now: Searching) -> str:
+    """Returns a search's state in one line.
+
+    Args:
+        now: As the search told it.
+    """
+    parts = [f"Trial {now.trial + 1} of {now.trials}"]
+    if now.best is not None:
+        parts.append(f"best {now.best:.3f}")
+    parts += [f"{now.spent.calls} calls", f"{now.spent.tokens:,} tokens"]
+    if now.spent.dollars is not None:
+        parts.append(f"${now.spent.dollars:.2f}")
+    if now.seconds_left is not None:
+        minutes, seconds = divmod(round(now.seconds_left), 60)
+        parts.append(f"{minutes}:{seconds:02} left")
+    return ", ".join(parts)

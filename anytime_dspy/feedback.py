@@ -1,0 +1,35 @@
+"""What an anytime curve says in words, for optimisers that read."""
+
+from __future__ import annotations
+
+from anytime_dspy.curve import AnytimeCurve
+
+__all__ = ["feedback_on"]
+
+
+def feedback_on(curve: AnytimeCurve, q_max: float = 1.0) -> str:
+    """Returns at which budgets a program's answers were good, and from where its reasoning should have led to one.
+
+    Args:
+        curve: Of one example.
+        q_max: The ceiling of the quality scale.
+
+    >>> print(feedback_on(AnytimeCurve((16, 32), (1.0, 1.0))))
+    Answer quality, where reasoning stops at 16 tokens: 1; 32 tokens: 1 (at most 1). It is best from the start.
+    """
+    points = "; ".join(f"{b} tokens: {q:g}" for b, q in zip(curve.budgets, curve.qualities, strict=True))
+    told = f"Answer quality, where reasoning stops at {points} (at most {q_max:g})."
+    best = max(curve.qualities)
+    if best == 0:
+        return f"{told} No answer was right: the reasoning goes wrong, or does not get far enough."
+    first = curve.qualities.index(best)
+    advice = []
+    if first:
+        advice.append(
+            f"The reasoning leads to its best answer only after {curve.budgets[first - 1]} tokens: "
+            "bring what decides the answer earlier, and leave out the rest."
+        )
+    lost = [b for b, q in zip(curve.budgets, curve.qualities, strict=True) if b > curve.budgets[first] and q < best]
+    if lost:
+        advice.append(f"It had a better answer before, and lost it by {lost[0]} tokens: stop once the answer is known.")
+    return " ".join([told, *advice]) if advice else f"{told} It is best from the start."

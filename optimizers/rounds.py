@@ -1,0 +1,186 @@
+"""One round of a compile: sample the best program so far, judge its traces, and search over what they teach."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dspy
+
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.optimizers.candidates import candidate_sets
+from anytime_dspy.optimizers.family import Panel
+from anytime_dspy.optimizers.instructions import candidate_instructions
+from anytime_dspy.optimizers.judge_report import JudgeReport, judge_report
+from anytime_dspy.optimizers.judges import Judge, choose_judge
+from anytime_dspy.optimizers.pairs import PreferencePair, build_pairs, select_pairs
+from anytime_dspy.optimizers.space import Candidate, Instructions, Prompt, Space
+from anytime_dspy.optimizers.study import Trial
+from anytime_dspy.optimizers.synthesis import OnTrace, SampledTrace, Sampling, group_traces, sample_traces
+from anytime_dspy.optimizers.trace_log import TraceLog
+
+__all__ = ["Gathered", "Round", "gather", "search_space"]
+
+logger = logging.getLogger(__name__)
+
+SETS = 4
+"""Sets of pairs to choose from, the fixed recipe's among them."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a round learned from its traces.
+
+    Attributes:
+        traces: Traces that were sampled.
+        failed: Runs that gave none.
+        judge: Who judged them, and how it fared.
+        pairs: Pairs of all examples and budgets.
+        synthesis: What sampling the traces cost.
+    """
+
+    traces: int
+    failed: int
+    judge: JudgeReport
+    pairs: tuple[PreferencePair, ...]
+    synthesis: Usage
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round was.
+
+    Attributes:
+        traces: Traces that were sampled.
+        failed: Runs that gave none.
+        judge: Who judged them, and how it fared.
+        pairs: Pairs of all examples and budgets.
+        instructions: What the search could choose from, each predictor's; empty without a search.
+        trials: Of the search.
+        score: The best validation index of the search, None without one.
+        synthesis: What sampling the traces cost.
+        writing: What writing instructions cost.
+        search: What the trials cost.
+    """
+
+    traces: int
+    failed: int
+    judge: JudgeReport
+    pairs: int
+    instructions: tuple[Instructions, ...]
+    trials: tuple[Trial, ...]
+    score: float | None
+    synthesis: Usage
+    writing: Usage
+    search: Usage
+
+    @property
+    def usage(self) -> Usage:
+        """What the whole round cost."""
+        return self.synthesis + self.judge.usage + self.writing + self.search
+
+
+def gather(
+    program: Anytime,
+    trainset: Sequence[dspy.Example],
+    sampling: Sampling,
+    panel: Panel,
+    judge: str | Judge | dspy.Module,
+    *,
+    folder: Path | None = None,
+    on_trace: OnTrace | None = None,
+) -> Gathered:
+    """Samples a program, has its traces judged, and pairs them.
+
+    Args:
+        program: The best one so far.
+        trainset: Examples with their inputs set.
+        sampling: How to sample.
+        panel: What the judges need.
+        judge: Who judges.
+        folder: Where the traces are kept.
+        on_trace: Called with each trace.
+
+    Raises:
+        AnytimeError: Every run failed, no judge is reliable, or the metric is outside its scale.
+        RunError: The folder is another compile's, or cannot be written.
+    """
+
+    def checked(trace: SampledTrace) -> None:
+        _refuse_bad_quality(trace, trainset[trace.example_index], panel.metric)
+        if on_trace:
+            on_trace(trace)
+
+    name = f"traces-{sampling.round}.jsonl" if sampling.round else "traces.jsonl"
+    log = TraceLog(folder / name) if folder else None
+    traces = sample_traces(program, trainset, sampling, log=log, on_trace=checked)
+    groups = group_traces(program, trainset, traces)
+    choice = choose_judge(panel.judges(judge), groups)
+    judgement = choice.judge.scores(groups)
+    return Gathered(
+        traces=len(traces),
+        failed=len(trainset) * sampling.samples - len(traces),
+        judge=judge_report(choice, judgement, groups, trainset, panel.metric),
+        pairs=tuple(build_pairs(groups, judgement, panel.answer_key)),
+        synthesis=sum((trace.usage for trace in traces), Usage()),
+    )
+
+
+def search_space(
+    student: Anytime,
+    pairs: Sequence[PreferencePair],
+    best: Prompt | None,
+    *,
+    contrastive: bool,
+    sampling: Sampling,
+) -> tuple[Space, Usage]:
+    """Returns what a round's search chooses from, and what writing its instructions cost.
+
+    The first trials are the student itself, the best prompt of the rounds before, and the fixed recipe.
+
+    Args:
+        student: What the candidates are made from.
+        pairs: That may be shown where the candidates are measured.
+        best: Of the rounds before.
+        contrastive: Whether contrast may be shown.
+        sampling: How the traces were sampled: its seed draws the sets of pairs, its styles are candidates too.
+
+    Raises:
+        AnytimeError: There are no pairs.
+    """
+    size = len(student.budgets)
+    recipe = tuple(select_pairs(pairs))
+    sets = [recipe, *(other for other in candidate_sets(pairs, SETS - 1, size, sampling.seed) if other != recipe)]
+    written = candidate_instructions(student, sets, sampling.styles, [best.instructions] if best else [])
+    starts = [Candidate(), Candidate(0, 0, size, contrastive)]
+    if best is not None:
+        sets.append(best.pairs)
+        place = written.texts.index(best.instructions)
+        shown = size if best.pairs else 0
+        starts.insert(1, Candidate(place, len(sets) - 1 if shown else 0, shown, best.contrast))
+    space = Space(
+        student=student,
+        instructions=written.texts,
+        sets=tuple(sets),
+        shown=tuple(sorted({0, (size + 1) // 2, size})),
+        contrasts=(False, True) if contrastive else (False,),
+        starts=tuple(dict.fromkeys(starts)),
+    )
+    return space, written.usage
+
+
+def _refuse_bad_quality(trace: SampledTrace, example: dspy.Example, metric: AnytimeIndex) -> None:
+    """A quality outside its scale can be seen first on the first trace, before more is paid for."""
+    if not example.labels().keys():
+        return
+    try:
+        metric.curve(example, trace)
+    except AnytimeError:
+        raise
+    except Exception as error:  # it may need a label that this example lacks
+        logger.debug("No quality for training example %d: %s", trace.example_index, error)

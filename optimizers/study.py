@@ -1,0 +1,186 @@
+"""The journal of a search: which trial tries what, and what came of it; several processes may share it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.files import mend
+from anytime_dspy.optimizers.locks import Busy, JournalLock, held
+from anytime_dspy.optimizers.quiet import quiet_optuna
+from anytime_dspy.optimizers.space import Candidate, Space, propose
+
+__all__ = ["Trial", "TrialBook"]
+
+State = Literal["complete", "pruned", "failed"]
+
+STATES: dict[State, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+P_VALUE = 0.1
+"""A trial is given up once it is worse than the best one with this p-value, by Wilcoxon's signed-rank test."""
+
+LEAST_EXAMPLES = 8
+"""Of examples that both have run."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one candidate.
+
+    Attributes:
+        number: From 0, which is the student itself.
+        candidate: What was tried.
+        state: "complete" if all validation examples were run, "pruned" if it was given up as worse than the best,
+            "failed" if the LM failed.
+        scores: The Anytime Index of each example that was run, in the order of the validation set.
+        prompt_tokens: Sent for an example at the largest budget, in the mean.
+        usage: What it cost.
+        error: What the LM's failure was.
+    """
+
+    number: int
+    candidate: Candidate
+    state: State
+    scores: tuple[float, ...]
+    prompt_tokens: float
+    usage: Usage
+    error: str | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The mean of the scores, in [0, 1]; None where there are none."""
+        return sum(self.scores) / len(self.scores) if self.scores else None
+
+
+class TrialBook:
+    """An Optuna study that is kept on disk, and who is at work on which trial of it.
+
+    A trial is written down once it has ended. Whoever runs one holds a file lock, which the operating system takes back
+    when its process dies: another process then runs the trial again, with the same candidate.
+
+    Args:
+        folder: Where the journal and the locks are; None keeps the study in memory, for one process.
+        name: The study's, in the journal.
+        space: What is searched.
+        seed: Of the sampler.
+    """
+
+    def __init__(self, folder: Path | None, name: str, space: Space, seed: int) -> None:
+        self.space = space
+        self._seed = seed
+        self._name = name
+        self._folder = folder
+        with self._lock("deciding"), quiet_optuna():
+            storage = _journal(folder) if folder else optuna.storages.InMemoryStorage()
+            self._study = optuna.create_study(
+                study_name=name, storage=storage, direction="maximize", load_if_exists=True
+            )
+            self._pruner = optuna.pruners.WilcoxonPruner(p_threshold=P_VALUE, n_startup_steps=LEAST_EXAMPLES)
+
+    @contextmanager
+    def turn(self, numbers: Sequence[int]) -> Iterator[int]:
+        """Yields the first of these trials that nobody else is at work on, and keeps others off it inside the block.
+
+        Where all are being worked on it waits for the first of them, which may be done then.
+        """
+        with ExitStack() as stack:
+            for number in numbers:
+                with suppress(Busy):
+                    stack.enter_context(self._lock(f"trial-{number}", wait=False))
+                    break
+            else:
+                number = numbers[0]
+                stack.enter_context(self._lock(f"trial-{number}"))
+            yield number
+
+    def candidate(self, number: int) -> Candidate | None:
+        """Returns what a trial is to try; the same each time once that was decided, None where nothing is left."""
+        key = f"trial {number}"
+        with self._lock("deciding"):
+            decided = self._study.user_attrs
+            if key in decided:
+                return Candidate(**decided[key])
+            taken = [Candidate(**known) for known in decided.values()]
+            measured = [(one.candidate, one.score) for one in self.trials() if one.state != "failed"]
+            known = [(candidate, score) for candidate, score in measured if score is not None]
+            candidate = propose(self.space, known, taken, trial=number, seed=self._seed)
+            if candidate is not None:
+                self._study.set_user_attr(key, asdict(candidate))
+            return candidate
+
+    def hopeless(self, scores: Sequence[float]) -> bool:
+        """Whether a trial with these first scores may be given up: it is surely worse than the best complete one."""
+        so_far = create_trial(state=TrialState.RUNNING, intermediate_values=dict(enumerate(scores)))
+        return bool(self._pruner.prune(self._study, so_far))
+
+    def add(self, trial: Trial) -> None:
+        """Writes down a trial that has ended."""
+        score = trial.score
+        self._study.add_trial(
+            create_trial(
+                state=STATES[trial.state],
+                value=score if trial.state == "complete" else None,
+                params=asdict(trial.candidate),
+                distributions=self.space.distributions,
+                intermediate_values=dict(enumerate(trial.scores)),
+                user_attrs={
+                    "number": trial.number,
+                    "prompt_tokens": trial.prompt_tokens,
+                    "usage": asdict(trial.usage),
+                    "error": trial.error,
+                },
+            )
+        )
+
+    def trials(self) -> list[Trial]:
+        """Returns the trials that have ended, in the order of their numbers; a later success replaces a failure."""
+        ended = [_read(one) for one in self._study.get_trials(deepcopy=False)]
+        kept = {one.number: one for one in sorted(ended, key=lambda one: one.state != "failed")}
+        return [kept[number] for number in sorted(kept)]
+
+    def done(self) -> Collection[int]:
+        """Returns the numbers of the trials that ended without a failure."""
+        return {one.number for one in self.trials() if one.state != "failed"}
+
+    def spent(self) -> Usage:
+        """Returns what all trials cost, those that failed included."""
+        return sum((_read(one).usage for one in self._study.get_trials(deepcopy=False)), Usage())
+
+    def _lock(self, name: str, *, wait: bool = True) -> AbstractContextManager[object]:
+        return held(self._folder, f"{self._name}-{name}", wait=wait)
+
+
+def _journal(folder: Path) -> JournalStorage:
+    path, lock = folder / "study.jsonl", JournalLock(folder)
+    lock.acquire()
+    try:
+        mend(path)
+    finally:
+        lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def _read(trial: FrozenTrial) -> Trial:
+    known = trial.user_attrs
+    return Trial(
+        number=known["number"],
+        candidate=Candidate(**trial.params),
+        state=next(name for name, state in STATES.items() if state == trial.state),
+        scores=tuple(trial.intermediate_values[place] for place in sorted(trial.intermediate_values)),
+        prompt_tokens=known["prompt_tokens"],
+        usage=Usage(**known["usage"]),
+        error=known["error"],
+    )

@@ -1,0 +1,82 @@
+"""An engine whose answer to a prompt is known: a formula says how much each thing in the prompt helps.
+
+It is no model of an LM and says nothing about one. It is there so that a search can be told to be right or wrong.
+
+A question needs `N(question)` words of reasoning, 20 to 60. A prompt of skill s needs only `ceil(N (1 - s))` of them:
+
+    s = principle + 0.05 min(demonstrations, 4) + 0.15 [contrast shown, and 2 demonstrations]
+
+where the principle in the instructions is worth 0.05 for "at most", 0.1 for "one short line", and 0.25 for the planted
+one, which the engine itself writes, when asked for principles, for about every other set of comparisons. The reasoning
+ends in the answer, so an answer forced before that is wrong. Sampled with a seed, N varies by up to 40%. The same
+request always gets the same answer.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from math import ceil
+
+import dspy
+from dspy.lm15 import Request
+
+from anytime_dspy.optimizers.prompting import HEADING
+from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, words
+
+PLANTED = "Keep a running total."
+USELESS = "Be very thorough."
+
+PRINCIPLES = {PLANTED: 0.25, "one short line": 0.1, "at most": 0.05}
+
+
+def skill(instructions: str, demonstrations: int) -> float:
+    """The formula above, of what stands in the prompt."""
+    told = max((worth for text, worth in PRINCIPLES.items() if text in instructions), default=0.0)
+    contrast = 0.15 if HEADING in instructions and demonstrations >= 2 else 0.0
+    return told + 0.05 * min(demonstrations, 4) + contrast
+
+
+def skill_of(program: dspy.Module) -> float:
+    """The skill of a program's first predictor."""
+    predictor = program.predictors()[0]
+    return skill(predictor.signature.instructions, len(predictor.demos))
+
+
+def simulated(request: Request) -> str:
+    """Answers as the formula says; a reply for `ScriptedEngine`."""
+    prompt, begun = prompt_of(request), prefill_of(request)
+    if "Two candidate answers" in prompt:
+        return chat(better="A")
+    if "Propose sentences" in prompt:
+        return chat(sentences=f"- {USELESS}")
+    if "rules" in prompt and "comparisons" in prompt:
+        return chat(rules=PLANTED if zlib.crc32(prompt.encode()) % 2 else USELESS)
+    asked = re.findall(r"sum of (\d+) and (\d+)", question_of(request))
+    if not asked:  # a later step of a pipeline is given the answer, and passes it on
+        given = question_of(request).split("[[ ## question ## ]]\n")[-1].split()[0]
+        return chat(reasoning="as given", answer=given) if begun is None else given
+    first, second = map(int, asked[-1])
+    if begun is not None:
+        return str(first + second) if f"equals {first + second}" in begun else "unknown"
+    system = request.system if isinstance(request.system, str) else ""
+    demonstrations = sum(message.role == "assistant" for message in request.messages)
+    need = needed(first, second, request.config.seed) * (1 - skill(system, demonstrations))
+    thought = f"{words(max(ceil(need) - 2, 0), 'step')} equals {first + second}".strip()
+    return chat(reasoning=thought, answer=first + second)
+
+
+def needed(first: int, second: int, seed: int | None = None) -> float:
+    """Words of reasoning that a question needs of a program without any skill."""
+    plain = 20 + (7 * first + 11 * second) % 41
+    return (
+        plain if seed is None else plain * (0.6 + 0.8 * (zlib.crc32(f"{seed}/{first}/{second}".encode()) % 101) / 100)
+    )
+
+
+def examples(start: int, count: int) -> list[dspy.Example]:
+    """Questions with their answers; other starts give other questions."""
+    return [
+        dspy.Example(question=f"the sum of {n} and {3 * n + 1} ?", answer=str(4 * n + 1)).with_inputs("question")
+        for n in range(start, start + count)
+    ]

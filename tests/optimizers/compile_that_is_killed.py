@@ -1,0 +1,43 @@
+"""Run by test_resume: compiles, and tells of each LM call as it ends, in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import dspy
+
+import anytime_dspy as ad
+from anytime_dspy.files import content_hash
+from anytime_dspy.optimizers import PDP
+from tests.fakes.scripted import ScriptedEngine
+from tests.fakes.simulated import examples, simulated
+
+
+def quality(example, prediction):
+    return float(str(prediction.answer) == example.answer)
+
+
+def main(folder: Path, log: str, seconds: str) -> None:
+    told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    class TellingEngine(ScriptedEngine):
+        def complete(self, request):
+            time.sleep(float(seconds))
+            response = super().complete(request)
+            os.write(told, f"{content_hash(repr(request))} {os.getpid()}\n".encode())
+            return response
+
+    pdp = PDP(ad.AnytimeIndex(quality), samples=3, trials=8, rounds=2, log_dir=folder / log)
+    student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32), answer_tokens=8)
+    with dspy.context(lm=dspy.LM("telling/engine", engine=TellingEngine(simulated), cache=False)):
+        compiled = pdp.compile(student, trainset=examples(1, 4), valset=examples(100, 4))
+    state = json.dumps([compiled.dump_state(), compiled.compile_report.search.scores], sort_keys=True)
+    (folder / f"result-{os.getpid()}").write_text(state)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
