@@ -75,16 +75,16 @@ def _own_cap(question: Question) -> tuple[str, int | None]:
 def forced(question: Question, tokens: int) -> Question:
     """Returns the question with options for an answer that is asked for: capped, and greedy where it was not.
 
-    Samples are to differ in their reasoning; what a given reasoning comes to is no place for luck. The models that know
-    their cap as max_completion_tokens refuse any other temperature than their own. A reasoning model is told to think
-    as little as it can, lest its thinking takes the tokens of the answer.
+    Samples are to differ in their reasoning; what a given reasoning comes to is no place for luck. A reasoning model is
+    told to think as little as it can, lest its thinking takes the tokens of the answer; it keeps its temperature, since
+    most refuse any other, as do those that know their cap as max_completion_tokens.
     """
     options = capped(question, tokens)
     effort = least_effort(question.lm)
     if effort is not None:
         options["reasoning_effort"] = effort
     temperature = {**question.lm.kwargs, **options}.get("temperature")
-    if not temperature or "max_completion_tokens" in options:
+    if not temperature or effort is not None or "max_completion_tokens" in options:
         return replace(question, lm_kwargs=options)
     return replace(question, lm_kwargs={**options, "temperature": 0.0, "rollout_id": None})
 

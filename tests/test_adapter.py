@@ -62,6 +62,13 @@ def test_a_forced_answer_is_greedy_only_where_a_temperature_was_set(can_continue
         assert [request.config.temperature for request in lm.engine.requests] == [expected, expected]
 
 
+def test_a_reasoning_model_keeps_its_temperature():
+    lm = scripted_lm(solver, thinking=lambda _: "hm", temperature=1.0)
+    with dspy.context(lm=lm), ad.budget(16, answer_tokens=10):
+        dspy.ChainOfThought(QUESTION)(question="?")
+    assert [request.config.temperature for request in lm.engine.requests] == [1.0, 1.0]
+
+
 def test_a_forced_answer_is_cached_and_another_rollout_with_the_same_reasoning_has_the_same():
     lm = scripted_lm(solver, cache=True, temperature=1.0)
     program = dspy.ChainOfThought(QUESTION)
