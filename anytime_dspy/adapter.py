@@ -20,6 +20,7 @@ from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.forcing import Question, answer_signature, can_continue, continued, forced, restated
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
+from anytime_dspy.room import check_room
 from anytime_dspy.settle import Settled, is_answered, settle
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Recorded, Replay, call_key
@@ -161,7 +162,9 @@ class BudgetAdapter(dspy.Adapter):
     def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
         _check(question)
-        counter, recorded = counter_for(question.lm), claim.recorded.value if claim.recorded else None
+        counter = counter_for(question.lm)
+        check_room(self.inner, question, counter, self.spending.answer_tokens)
+        recorded = claim.recorded.value if claim.recorded else None
         writer = Writer(self.inner, question, self.spending, counter)
         message = yield from writer.write(recorded)
         settled, usage, replayed, reasoning = Settled(None, "", "", 0, 0, cut=True), Usage(), None, 0

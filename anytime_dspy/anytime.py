@@ -10,10 +10,11 @@ from typing import Any
 
 import dspy
 
-from anytime_dspy.budgeting import ANSWER_TOKENS, budget, enclosing
+from anytime_dspy.budgeting import ANSWER_TOKENS, budget, enclosing, inner_adapter
 from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
+from anytime_dspy.room import check_room_in
 from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.spending import Spending
 from anytime_dspy.stopping import Converged, check_stop
@@ -222,6 +223,7 @@ class Anytime(_Wrapper):
         return _prediction(walk)
 
     def _walk(self, inputs: Mapping[str, Any], deadline: float | None = None) -> Walk:
+        check_room_in(self.program, inner_adapter(), self.answer_tokens)
         names = {id(predictor): name for name, predictor in self.named_predictors()}
         clock = None
         if deadline is not None:

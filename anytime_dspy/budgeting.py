@@ -13,7 +13,7 @@ from anytime_dspy.errors import BudgetError
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Tape
 
-__all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens", "enclosing", "enforced"]
+__all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens", "enclosing", "enforced", "inner_adapter"]
 
 ANSWER_TOKENS = 64
 
@@ -55,15 +55,19 @@ def budget(
 @contextmanager
 def enforced(spending: Spending, tape: Tape | None = None) -> Iterator[None]:
     """Puts every DSPy call made inside the `with` block under a budget that was begun before."""
-    current = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
-    inner = current.inner if isinstance(current, BudgetAdapter) else current
     replay = tape.replay() if tape else None
     try:
-        with dspy.context(adapter=BudgetAdapter(inner, spending, replay)):
+        with dspy.context(adapter=BudgetAdapter(inner_adapter(), spending, replay)):
             yield
     finally:
         if replay and replay.refusals:
             raise replay.refusals[0]  # dspy.Parallel, for one, makes a None of it, and the program goes on
+
+
+def inner_adapter() -> dspy.Adapter:
+    """Returns the adapter whose format programs use here, with a budget around this place or without one."""
+    current = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
+    return current.inner if isinstance(current, BudgetAdapter) else current
 
 
 def enclosing() -> Spending | None:

@@ -163,7 +163,7 @@ CASES = st.builds(
     can_continue=st.booleans(),
     thinking=st.sampled_from([None, None, None, 0, 8, 60]),
     budgets=st.lists(LENGTHS, min_size=1, max_size=4, unique=True).map(sorted),
-    answer_tokens=st.one_of(st.integers(1, 20), st.just(40)),
+    answer_tokens=st.one_of(st.integers(18, 30), st.just(40)),
     is_async=st.booleans(),
 )
 

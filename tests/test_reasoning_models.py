@@ -189,7 +189,7 @@ LENGTHS = st.integers(0, 30)
 @settings(max_examples=150, deadline=None)
 def test_a_budget_holds_whatever_a_model_thinks(thought, reasoned, answered, kind, can_continue, data):
     budgets = data.draw(st.lists(st.integers(1, 70), min_size=1, max_size=4, unique=True).map(sorted))
-    answer_tokens = data.draw(st.integers(1, 20))
+    answer_tokens = data.draw(st.integers(6, 25))
     mode = "contract" if kind == "hidden" else "trace"
     text = chat(reasoning=words(reasoned, SUM), answer=words(answered, "say"))
     thinking = words(thought, "hm")

@@ -100,7 +100,7 @@ def test_an_engine_that_takes_no_seed_is_given_none():
 @pytest.mark.parametrize("takes_seed", [True, False])
 def test_the_cache_keeps_samples_apart_and_makes_a_repeated_run_free(takes_seed):
     lm = scripted_lm(thinker, cache=True)
-    lm.engine.supported_params = frozenset({"temperature", *(["seed"] if takes_seed else [])})
+    lm.engine.supported_params = frozenset({"max_tokens", "temperature", *(["seed"] if takes_seed else [])})
     first = sampled(lm, samples=4)
     paid = len(lm.engine.requests)
     assert sum("first" in question_of(r) and prefill_of(r) is None for r in lm.engine.requests) == 4

@@ -1,0 +1,45 @@
+"""The least room that an answer needs: its headers, and one value in each field."""
+
+from __future__ import annotations
+
+import dspy
+
+from anytime_dspy import formats
+from anytime_dspy.errors import BudgetError
+from anytime_dspy.forcing import Question, answer_signature, can_continue
+from anytime_dspy.tokens import TokenCounter, counter_for
+
+__all__ = ["check_room", "check_room_in"]
+
+
+def check_room_in(program: dspy.Module, adapter: dspy.Adapter, answer_tokens: int) -> None:
+    """Refuses an answer allowance that is too small for one of a program's predictors, before any of them is called.
+
+    Raises:
+        BudgetError: See `check_room`.
+    """
+    for _, predictor in program.named_parameters():
+        lm = getattr(predictor, "lm", None) or dspy.settings.lm
+        if isinstance(predictor, dspy.Predict) and lm is not None:
+            question = Question(lm, {}, predictor.signature, [], {})
+            check_room(adapter, question, counter_for(lm), answer_tokens)
+
+
+def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter, answer_tokens: int) -> None:
+    """Refuses an answer allowance in which no answer to a question can be written.
+
+    Raises:
+        BudgetError: The headers of the answer's fields and the shortest value in each take more tokens.
+    """
+    signature = answer_signature(question.signature)
+    text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
+    text = text[: formats.completion_end(adapter, text)].strip()
+    if can_continue(adapter, question, None):  # the first header stands in the message that is continued
+        text = text.removeprefix(formats.opening(adapter, next(iter(signature.output_fields))) or "")
+    least = counter.count(text)
+    if answer_tokens < least:
+        fields = ", ".join(signature.output_fields)
+        raise BudgetError(
+            f"answer_tokens={answer_tokens} leaves no room for an answer with {fields}: its shortest form takes "
+            f"{least} tokens, so give answer_tokens={least} or more."
+        )
