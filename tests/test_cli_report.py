@@ -43,6 +43,7 @@ def test_a_comparison_is_written_as_its_suffix_says(tmp_path):
         (["report", "plain", "--out", "plain.docx"], ["plain.docx", ".html"]),
         (["compare", "plain", "other"], ["task version", "measure both alike"]),
         (["compare", "plain", "plain"], ["named twice"]),
+        (["compare", "plain"], ["one run alone", "report"]),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):

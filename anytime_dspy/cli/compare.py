@@ -21,4 +21,4 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compares runs of one task on the same examples: paired differences, intervals and tests; writes compare.html."""
-    present(runs, out or [Path("compare.html")], target=target, seed=seed, as_json=as_json)
+    present(runs, out or [Path("compare.html")], target=target, seed=seed, as_json=as_json, at_least=2)

@@ -28,9 +28,23 @@ Target = Annotated[
 
 
 def present(
-    folders: Sequence[Path], outputs: Sequence[Path], *, target: float | None, seed: int, as_json: bool
+    folders: Sequence[Path],
+    outputs: Sequence[Path],
+    *,
+    target: float | None,
+    seed: int,
+    as_json: bool,
+    at_least: int = 1,
 ) -> None:
     """Reads runs, writes the files that were asked for, and prints the tables, or the figures as JSON.
+
+    Args:
+        folders: Of runs.
+        outputs: Files to write; their suffixes say what.
+        target: As for `overview`.
+        seed: Of intervals and tests.
+        as_json: Whether to print JSON instead of tables.
+        at_least: Runs that have to be there.
 
     Raises:
         RunError: A folder holds no run or a damaged one, the runs cannot be compared, or a file cannot be written.
@@ -45,7 +59,10 @@ def present(
     from anytime_dspy.runs import read_runs
     from anytime_dspy.tables import rich_table
 
-    found = overview(read_runs(folders), target=target, seed=seed)
+    runs = read_runs(folders)
+    if len(runs) < at_least:
+        raise RunError(f"{folders[0]} is one run alone: name another to compare it with, or use report")
+    found = overview(runs, target=target, seed=seed)
     for path in outputs:
         _write(path, found, folders)
     if as_json:
