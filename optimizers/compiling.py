@@ -37,7 +37,7 @@ __all__ = ["Compiling"]
 logger = logging.getLogger(__name__)
 
 PROPOSALS = 2
-"""Styles that the LM is asked to propose for the sampling of a search."""
+"""Styles that the LM is asked to propose for the sampling of a search, at most."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +180,14 @@ class Compiling:
         return _Step(gathered, space, report, meter.reached(book.spent()))
 
     def _sampling(self, number: int) -> tuple[Sampling, Usage]:
-        """How a round samples: in styles that the LM proposes too, which cost a call."""
+        """How a round samples: where there are samples enough, in styles that the LM proposes too, at a call's cost."""
+        sampling = replace(self.sampling, round=number)
+        wanted = min(PROPOSALS, sampling.samples - len(sampling.styles))
+        if wanted < 1:  # no sample would be left for them
+            return sampling, Usage()
         with self._asking():
-            proposed = proposed_styles(self.student, PROPOSALS)
-        styles = (*self.sampling.styles, *proposed.styles)
-        return replace(self.sampling, round=number, styles=styles), proposed.usage
+            proposed = proposed_styles(self.student, wanted)
+        return replace(sampling, styles=(*sampling.styles, *proposed.styles)), proposed.usage
 
     def _gathered(self, program: Anytime, sampling: Sampling) -> Gathered:
         panel = Panel(

@@ -16,7 +16,7 @@ from anytime_dspy.optimizers.space import Candidate
 from anytime_dspy.optimizers.study import Trial
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import prompt_of, question_of, scripted_lm
-from tests.fakes.simulated import PLANTED, examples, simulated, skill, skill_of
+from tests.fakes.simulated import PLANTED, USELESS, examples, simulated, skill, skill_of
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
 TRAIN, VALIDATION = examples(1, 6), examples(100, 8)
@@ -243,8 +243,7 @@ def test_a_metric_outside_its_scale_is_told_at_the_first_trace():
     lm = scripted_lm(simulated)
     with dspy.context(lm=lm), pytest.raises(AnytimeError, match=r"in \[0, 1\]"):
         PDP(ad.AnytimeIndex(lambda example, prediction: 7.0), trials=3).compile(student(), trainset=TRAIN)
-    # Styles were proposed, and the next run had begun.
-    assert len(lm.engine.requests) <= 2 + 2 * (1 + len(student().budgets))
+    assert len(lm.engine.requests) <= 2 * (1 + len(student().budgets))  # the next run had begun
     with dspy.context(lm=lm), pytest.raises(AnytimeError, match="q_max"):
         PDP(ad.AnytimeIndex(METRIC.quality, q_max=0.0)).compile(student(), trainset=TRAIN)
 
@@ -258,3 +257,27 @@ def test_a_search_that_cannot_be_is_refused(options):
 def test_one_training_example_cannot_be_split():
     with pytest.raises(DataError, match="valset"):
         compiled(trainset=TRAIN[:1], valset=None)
+
+
+def test_a_journal_that_a_kill_tore_is_mended(tmp_path):
+    first = scripted_lm(simulated)
+    done = compiled(first, log_dir=tmp_path, trials=2)
+    journal = tmp_path / "study.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + whole.splitlines()[-1][:20])
+    lm = scripted_lm(simulated)
+    lm.model = first.model
+    again = compiled(lm, log_dir=tmp_path, trials=2)
+    assert again.dump_state() == done.dump_state()
+    assert journal.read_bytes().startswith(whole)
+    assert not lm.engine.requests
+
+
+def test_the_lm_proposes_styles_where_there_are_samples_for_them():
+    lm = scripted_lm(simulated)
+    report = compiled(lm, samples=4, trials=1).compile_report
+    assert any("Propose sentences" in prompt_of(request) for request in lm.engine.requests)
+    assert any(USELESS in text["predict"] for text in report.rounds[0].instructions)
+    few = scripted_lm(simulated)
+    compiled(few, samples=3, trials=1)
+    assert not any("Propose sentences" in prompt_of(request) for request in few.engine.requests)
