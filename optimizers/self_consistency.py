@@ -29,7 +29,8 @@ class SelfConsistency(dspy.Module):
 
     Under a budget each run gets an equal share of what is left, so that all of them together reason no longer than one
     run of the program itself may. Answers are no part of a budget: `samples` of them are paid for. The shares depend on
-    the budget, so one run cannot be cut at every budget: sweep it with `Anytime(..., mode="contract")`.
+    the budget, so one run cannot be cut at every budget: sweep it with `Anytime(..., mode="contract")`. A run whose
+    answer could not be read has no vote there, but leaves the checkpoint unanswered, as it does in any program.
 
     Args:
         program: The program; it is copied for each run, never changed.
