@@ -69,9 +69,8 @@ class Writer:
         self._spending = spending
         self._counter = counter
         self._is_timed = left.seconds < math.inf
-        self._can_continue = can_continue(adapter, question, None)
-        has_reasoning = bool(formats.reasoning_fields(question.signature))
-        self._rates = Rates(in_segments=self._is_timed and self._can_continue and has_reasoning)
+        continues = can_continue(adapter, question, None) and bool(formats.reasoning_fields(question.signature))
+        self._rates = Rates(in_segments=self._is_timed and continues)
         if left.dollars < math.inf:
             self._rates = replace(
                 self._rates,
@@ -102,7 +101,7 @@ class Writer:
         else:
             tell_of_replay()
         while message.written.truncated and (message is recorded or self._rates.in_segments):
-            goes_on = self._can_continue and not message.written.hidden_tokens
+            goes_on = can_continue(self._adapter, self._question, message.written)
             if not goes_on and message is not recorded:
                 break
             allowed = self._allowed(message, recorded) if goes_on else self._allowed()

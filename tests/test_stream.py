@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import anytime_dspy as ad
 from anytime_dspy.limits import SEGMENT
 from tests.fakes.clock import Clock
+from tests.fakes.http_server import ChatServer, Received, Reply
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, going_on, prefill_of, question_of, scripted_lm, words
 
@@ -81,6 +82,22 @@ def test_where_a_message_cannot_go_on_it_is_asked_for_anew():
     caps = [request.config.max_tokens for request in lm.engine.requests]
     assert caps[::2] == [tokens + ANSWER for tokens in BUDGETS]
     assert sum(caps[::2]) - 4 * ANSWER <= 2 * BUDGETS[-1]
+
+
+def test_vllm_goes_on_with_its_message():
+    text = chat(reasoning=" ".join(["so"] * 200), answer="8")
+
+    def script(received: Received) -> Reply:
+        begun = received.prefill or ""
+        return Reply(text[len(begun) :] if text.startswith(begun) else "7")
+
+    with ChatServer(script) as server:
+        lm = dspy.LM("hosted_vllm/x", api_base=server.url, api_key="none", engine="lm15", cache=False)
+        with dspy.context(lm=lm):
+            checkpoints = list(anytime().stream(question="?"))
+    assert [checkpoint.reasoning_tokens for checkpoint in checkpoints] == list(BUDGETS)
+    assert [received.body["max_tokens"] for received in server.received][::2] == [8 + ANSWER, 8, 16, 32]
+    assert all(received.body["continue_final_message"] for received in server.received[1:])
 
 
 def test_a_checkpoint_comes_before_the_next_one_is_paid_for():
