@@ -90,7 +90,8 @@ class Checkpoint:
         forced: Whether an answer had to be asked for because the budget ran out.
         answered: Whether an answer could be read, be it of every call or, at least, of every field of the prediction.
             An unanswered checkpoint has quality 0.
-        usage: What a run at this budget costs, all calls of the program included.
+        usage: What a run at this budget costs, all calls of the program included. In a stream a message has more calls,
+            one for each time it was gone on with, and each has sent the prompt.
         calls: The calls of that run, in the order of their ends.
         cut: Whether the budget cut a call short.
     """

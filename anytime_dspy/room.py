@@ -32,7 +32,10 @@ def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter,
         BudgetError: The headers of the answer's fields and the shortest value in each take more tokens.
     """
     signature = answer_signature(question.signature)
-    text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
+    try:
+        text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
+    except NotImplementedError:  # an adapter of the user's own that has its own way to show an answer, or none
+        return
     text = text[: formats.completion_end(adapter, text)].strip()
     if can_continue(adapter, question, None):  # the first header stands in the message that is continued
         text = text.removeprefix(formats.opening(adapter, next(iter(signature.output_fields))) or "")

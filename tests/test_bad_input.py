@@ -70,6 +70,21 @@ def test_it_is_refused_in_one_line_and_costs_no_call(how):
     assert lm.engine.requests == []
 
 
+class Bare(dspy.Adapter):
+    """An adapter with no more than DSPy asks for."""
+
+    def format(self, signature, demos, inputs):
+        return [{"role": "user", "content": str(inputs)}]
+
+    def parse(self, signature, completion):
+        return {"reasoning": "", "answer": completion}
+
+
+def test_an_adapter_that_shows_no_answers_is_taken_as_it_is():
+    with dspy.context(lm=scripted_lm(lambda request: "so"), adapter=Bare()):
+        assert ad.Anytime(thought(), (8, 16), answer_tokens=1)(question="?").answer == "so"
+
+
 @pytest.mark.parametrize(
     ("answer_tokens", "signature", "can_continue", "adapter"),
     [

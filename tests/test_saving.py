@@ -8,7 +8,9 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.cli.measure import Measured, show
 from anytime_dspy.saving import saving, stopped
+from anytime_dspy.statistics import summarise
 from anytime_dspy.store import RunStore
 from anytime_dspy.sweep import sweep
 from tests.fakes.scripted import chat, going_on, prefill_of, scripted_lm, words
@@ -43,6 +45,15 @@ def test_a_sweep_says_what_the_rule_saves_and_costs():
     assert found.quality.mean == pytest.approx(0)
     assert found.quality.low < 0 < found.quality.high
     assert str(found).startswith("Stopping at 2 equal answers running: 25% fewer reasoning tokens")
+
+
+def test_the_report_of_a_sweep_says_it_in_one_line(tmp_path, capsys):
+    run = [item(("6", "6", "7"), (0.0, 0.0, 1.0)), item(("7", "7", "6"), (1.0, 1.0, 0.0))]
+    found = saving(run, ad.Converged())
+    show([Measured("plain", summarise(run), run, found)], [], tmp_path, title="made", as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert report["stopping"]["plain"]["tokens"] == found.tokens == 0.5
+    assert f"- plain: {found}\n" in (tmp_path / "table.md").read_text()
 
 
 def test_nothing_measured_saves_nothing():
