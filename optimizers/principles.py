@@ -5,7 +5,7 @@ The two levels of LEAP (Zhang et al. 2024, "In-Context Principle Learning from M
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dspy
@@ -22,6 +22,9 @@ PRINCIPLE_TOKENS = 96
 CONDENSED = 5
 """Of high-level principles, how many there are at most."""
 
+LEAST_WORDS = 3
+"""Of a principle."""
+
 HEADING = "Keep to these principles, learned from earlier mistakes:"
 
 
@@ -35,7 +38,7 @@ class LearnFromMistake(dspy.Signature):
     task: str = dspy.InputField(desc="what was to be done")
     attempt: str = dspy.InputField(desc="the wrong answer and how it came about")
     right_answer: str = dspy.InputField(desc="what it should have been")
-    principle: str = dspy.OutputField(desc="one general rule in a short sentence that begins with Always or Never")
+    principle: str = dspy.OutputField(desc="one general rule, as a short sentence")
 
 
 class CondensePrinciples(dspy.Signature):
@@ -82,7 +85,7 @@ def learned_from(mistakes: Sequence[Mistake], threads: int) -> Learned:
     said = [answers[place] for place in range(len(mistakes))]
     # A principle is a sentence or two; what an LM rambles on about after it is none.
     texts = (" ".join(one.text.split("\n\n")[0].split()) for one in said)
-    return Learned(tuple(distinct(texts)), sum((one.usage for one in said), Usage()))
+    return Learned(_sentences(texts), sum((one.usage for one in said), Usage()))
 
 
 def condensed(principles: Sequence[str]) -> Learned:
@@ -93,12 +96,17 @@ def condensed(principles: Sequence[str]) -> Learned:
     """
     lessons = "\n".join(f"- {principle}" for principle in principles)
     one = written(CondensePrinciples, {"lessons": lessons}, CONDENSED * PRINCIPLE_TOKENS)
-    return Learned(tuple(distinct(listed(one.text)) or principles)[:CONDENSED], one.usage)
+    return Learned((_sentences(listed(one.text)) or tuple(principles))[:CONDENSED], one.usage)
 
 
 def principles_block(principles: Sequence[str]) -> str:
     """Returns principles as the text that is added to a predictor's instructions."""
     return "\n".join([HEADING, *(f"- {principle}" for principle in principles)])
+
+
+def _sentences(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts that say something, each one once: a small model may write no more than the word "Always"."""
+    return tuple(distinct(text for text in texts if len(text.split()) >= LEAST_WORDS))
 
 
 def _asked(mistake: Mistake) -> Written:

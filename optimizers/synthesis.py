@@ -37,7 +37,7 @@ class Sampling:
     Attributes:
         _: What follows is given by keyword.
         samples: Traces of each example, spread evenly over the styles.
-        temperature: Above 0, for reasoning and answers alike.
+        temperature: Above 0; answers that have to be forced are greedy all the same.
         seed: The same seed gives the same traces where the LM repeats itself, and fresh ones to a caching LM else.
         round: Which round of sampling this is, from 0; each has seeds of its own.
         styles: What to sample under, in turn.

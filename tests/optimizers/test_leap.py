@@ -25,7 +25,7 @@ def adder(request):
         said = attempt.split("answer:")[1].split()[0]
         return chat(principle=f"Lesson {content_hash([task, said])} [[ ## answer ## ]]\n\nAnd so on.")
     if "Condense the lessons" in prompt:
-        return chat(principles=f"1. **{PRINCIPLE}**\n2. carry the one\n3. Second line.")
+        return chat(principles=f"1. **{PRINCIPLE}**\n2. carry the one\n3. Always\n4. A second line.")
     terms = [int(n) for n in question.split("## question ## ]]")[1].split("Respond")[0].strip().strip("?").split("+")]
     is_right = PRINCIPLE in prompt or 9 in terms
     off = 0 if is_right else 1 if (request.config.seed or 0) % 2 else -1
@@ -58,7 +58,7 @@ def test_mistakes_become_principles_and_principles_right_answers():
     assert isinstance(report, LeapReport)
     assert (report.traces, report.wrong, report.mistakes) == (18, 12, 4)  # two examples, two wrong answers each
     assert len(report.low) == 4
-    assert report.shown == (PRINCIPLE, "Second line.")  # what is said twice is told once
+    assert report.shown == (PRINCIPLE, "A second line.")  # said twice is told once, one word is nothing
     with dspy.context(lm=scripted_lm(adder)):
         assert before(question="2+2?").answer != "4"
         prediction = program(question="2+2?")
