@@ -38,7 +38,9 @@ def folder(tmp_path):
             "traces": 2,
             "judging": usage,
             "gold": {"agree": 29, "disagree": 2},
-            "trials": [{"number": 0, "value": 0.25, "state": "done"}, {"number": 1, "value": None, "state": "fail"}],
+            "judged": {"usage": usage},
+            "search": {"score": 0.5, "usage": usage},
+            "rounds": [{"number": 1, "trials": [{"place": 0, "value": 0.25}, {"place": 1, "value": None}]}],
         },
     )
     made_run(path / "plain", n=4)
@@ -59,11 +61,13 @@ def test_a_compile_shows_what_was_learned_from_what_and_at_what_price(folder):
         "judge": "votes",
         "traces": "2",
         "gold": "agree 29, disagree 2",
+        "search": "score 0.5",
     }
-    cost, trials = compiled.grids
-    assert cost.rows == (("judging", "1,200", "0", "30", "0", "8"),)
-    assert (trials.caption, trials.columns) == ("trials", ("number", "value", "state"))
-    assert trials.rows == (("0", "0.250", "done"), ("1", "–", "fail"))
+    cost, rounds, trials = compiled.grids
+    assert cost.rows == tuple((part, "1,200", "0", "30", "0", "8") for part in ("judging", "search"))
+    assert rounds.rows == (("1",),)
+    assert (trials.caption, trials.columns) == ("trials", ("place", "value"))
+    assert trials.rows == (("0", "0.250"), ("1", "–"))
 
 
 def test_the_page_of_a_compile_holds_both_runs_and_the_program(folder, capsys):

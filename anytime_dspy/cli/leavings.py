@@ -90,12 +90,16 @@ def _facts(report: Mapping[str, Any]) -> Iterator[Field]:
         if isinstance(value, _PLAIN):
             yield Field(name, str(value))
         elif isinstance(value, dict) and _COLUMNS[0] not in value:
-            plain = (f"{key} {below}" for key, below in value.items() if isinstance(below, _PLAIN))
-            yield Field(name, ", ".join(plain))
+            plain = [f"{key} {below}" for key, below in value.items() if isinstance(below, _PLAIN)]
+            if plain:
+                yield Field(name, ", ".join(plain))
 
 
 def _cost(report: Mapping[str, Any]) -> Grid:
-    spent = {name: value for name, value in report.items() if isinstance(value, dict) and _COLUMNS[0] in value}
+    records = {name: value for name, value in report.items() if isinstance(value, dict)}
+    # What a part spent is the part itself, or its usage; that of `judged` is within `judging`.
+    parts = {name: value.get("usage", value) for name, value in records.items() if name != "judged"}
+    spent = {name: part for name, part in parts.items() if isinstance(part, dict) and _COLUMNS[0] in part}
     return Grid(
         ("", "Prompt", "Reasoning", "Answer", "Hidden", "Calls"),
         tuple(
@@ -113,6 +117,8 @@ def _lists(report: Mapping[str, Any]) -> Iterator[Grid]:
             columns = tuple(dict.fromkeys(key for one in records for key in one if isinstance(one[key], _PLAIN)))
             rows = tuple(tuple(_short(one.get(column)) for column in columns) for one in records)
             yield Grid(columns, rows, name)
+            for one in records:
+                yield from _lists(one)
 
 
 def _short(value: Any) -> str:
