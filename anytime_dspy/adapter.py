@@ -181,11 +181,12 @@ class BudgetAdapter(dspy.Adapter):
             key = claim.key, settled.begun, settled.reasoning, self.spending.answer_tokens
             is_live = message is not None and (recorded is None or message.written is not recorded.written)
             known = self.replay.forced.next(key) if self.replay and not is_live else None
-            continues = can_continue(self.inner, question, message.written if message else None)
+            written = message.written if message else None
+            continues = can_continue(self.inner, question, written)
             if known:
                 answer = known.value
             else:
-                answer = yield from writer.ask(self._forced(question, settled, continues=continues))
+                answer = yield from writer.ask(self._forced(question, settled, written, continues=continues))
                 if self.replay:
                     self.replay.forced.add(key, answer)
             values = self._forced_values(question, settled.reasoning, answer, continues=continues)
@@ -224,8 +225,8 @@ class BudgetAdapter(dspy.Adapter):
         settled = settle(self.inner, question.signature, written, allowed, counter_for(question.lm))
         return settled, _usage(written, settled.reasoning_tokens, settled.answer_tokens, calls=message.calls)
 
-    def _forced(self, question: Question, settled: Settled, *, continues: bool) -> Ask:
-        asked = forced(question, self.spending.answer_tokens)
+    def _forced(self, question: Question, settled: Settled, written: Completion | None, *, continues: bool) -> Ask:
+        asked = forced(question, self.spending.answer_tokens, written)
         if continues:
             return Ask(asked, continued(self.inner, asked, settled.begun))
         return Ask(restated(asked, settled.reasoning))

@@ -72,19 +72,25 @@ def _own_cap(question: Question) -> tuple[str, int | None]:
     return key, options.get(key)
 
 
-def forced(question: Question, tokens: int) -> Question:
+def forced(question: Question, tokens: int, completion: Completion | None) -> Question:
     """Returns the question with options for an answer that is asked for: capped, and greedy where it was not.
 
-    Samples are to differ in their reasoning; what a given reasoning comes to is no place for luck. A reasoning model is
-    told to think as little as it can, lest its thinking takes the tokens of the answer; it keeps its temperature, since
-    most refuse any other, as do those that know their cap as max_completion_tokens.
+    Samples are to differ in their reasoning; what a given reasoning comes to is no place for luck. A model that is
+    known to think, or has just been seen to, is told to do so as little as it can, lest that takes the tokens of the
+    answer; others might be set thinking by the same words. It keeps its temperature, since most refuse any other, as do
+    those that know their cap as max_completion_tokens: they think, too.
+
+    Args:
+        question: What was asked.
+        tokens: What the answer may take.
+        completion: What came of it, if it was asked at all.
     """
     options = capped(question, tokens)
-    effort = least_effort(question.lm)
-    if effort is not None:
-        options["reasoning_effort"] = effort
+    thinks = bool(completion.hidden_tokens) if completion else "max_completion_tokens" in options
+    if thinks:
+        options.update(least_effort(question.lm))
     temperature = {**question.lm.kwargs, **options}.get("temperature")
-    if not temperature or effort is not None or "max_completion_tokens" in options:
+    if not temperature or thinks or "max_completion_tokens" in options:
         return replace(question, lm_kwargs=options)
     return replace(question, lm_kwargs={**options, "temperature": 0.0, "rollout_id": None})
 

@@ -56,24 +56,26 @@ def joined(thinking: str, reasoning: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def least_effort(lm: Any) -> str | None:
-    """Returns the lowest `reasoning_effort` that an LM takes, None where it is known to take none.
+def least_effort(lm: Any) -> dict[str, str | None]:
+    """Returns the option with which an LM that thinks does so the least, nothing where it is known to take none.
 
     Litellm's catalogue knows which models can do without thinking; "low" is what every model with an effort takes.
     """
     if not getattr(lm, "supports_reasoning", False) or "reasoning_effort" not in getattr(lm, "supported_params", ()):
-        return None
-    return _catalogued(str(lm.model)) if isinstance(getattr(lm, "engine", None), str) else "low"
+        return {}
+    return {"reasoning_effort": _catalogued(str(lm.model)) if isinstance(getattr(lm, "engine", None), str) else "low"}
 
 
 @lru_cache(maxsize=64)
-def _catalogued(model: str) -> str:
+def _catalogued(model: str) -> str | None:
     import litellm  # slow to import, and needed by then to count tokens
 
     try:
         info = litellm.get_model_info(model)
     except Exception:  # a model that it does not know; its error for that has no public name
         return "low"
+    if info.get("litellm_provider") == "anthropic":
+        return None  # Claude thinks only where it is told to
     return next((effort for effort in ("none", "minimal") if info.get(f"supports_{effort}_reasoning_effort")), "low")
 
 

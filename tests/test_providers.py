@@ -13,6 +13,7 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import ModelError
+from anytime_dspy.thinking import least_effort
 from tests.fakes.http_server import TOKENS, ChatServer, Fault, Received, Reply
 from tests.fakes.scripted import chat
 
@@ -225,6 +226,26 @@ def test_a_forced_answer_takes_the_least_effort_that_the_model_knows(model, effo
     with served(f"openai/{model}", "lm15", hiding) as (server, _), ad.budget(16, answer_tokens=ANSWER):
         COT(question="?")
     assert server.received[-1].body["reasoning_effort"] == effort
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4.1", "deepseek/deepseek-reasoner"])
+def test_a_forced_answer_sets_no_model_thinking_that_did_not(model):
+    with served(model, "litellm", solver("openai/gpt-4.1"), max_tokens=999) as (server, _), ad.budget(BUDGET):
+        COT(question="?")
+    assert len(server.received) == 2
+    for received in server.received:
+        assert received.body.keys() & {"thinking", "reasoning_effort", "reasoning"} == set()
+
+
+def test_claude_is_forced_without_the_thinking_that_it_was_told_to_do():
+    lm = dspy.LM("anthropic/claude-sonnet-4-5", reasoning_effort="high", api_key="none")
+    assert least_effort(lm) == {"reasoning_effort": None}
+
+
+def test_an_effort_of_none_is_not_sent():
+    with served("openai/o3-mini", "lm15", hiding, reasoning_effort="high") as (server, lm):
+        lm("?", reasoning_effort=None, max_completion_tokens=20)
+        assert "reasoning_effort" not in server.received[0].body
 
 
 def test_the_responses_api_is_capped_too():
