@@ -129,11 +129,12 @@ def test_a_tool_that_asks_an_lm_is_charged_on_replay():
     program, lm = swept(consult), scripted_lm(reply)
     with dspy.context(lm=lm):
         checkpoints = program(question="?").checkpoints
+        assert asked == ["x"] * 3  # run again at 50 and at 30 tokens; at 10 the first step was cut
         for checkpoint in checkpoints:
             with ad.budget(checkpoint.budget, answer_tokens=30) as spent:
                 program.program(question="?")
+            assert in_order(checkpoint) == [dict(call.inputs) for call in spent.calls]
             assert checkpoint.reasoning_tokens == spent.reasoning
-    assert asked[:3] == ["x"] * 3  # run again at 50 and at 30 tokens; at 10 the first step was cut
 
 
 def test_tools_of_the_same_name_are_told_apart():
