@@ -263,3 +263,28 @@ def test_a_fan_out_of_tasks_spends_its_budget_on_replay_as_live():
                 assert in_order(checkpoint)[:same] == [dict(call.inputs) for call in spent.calls[:same]]
 
     asyncio.run(run())
+
+
+def test_a_part_that_is_bound_to_a_budget_of_its_own_is_run_at_every_budget():
+    class Bound(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.draft = ad.Anytime(dspy.ChainOfThought("question -> answer"), (15,), answer_tokens=30).at(15)
+            self.final = dspy.ChainOfThought("draft -> answer")
+
+        def forward(self, question):
+            return self.final(draft=self.draft(question=question).answer)
+
+    def reply(request):
+        begun = prefill_of(request)
+        return chat(reasoning=words(20), answer="sure") if begun is None else f"guess after {begun.count('think')}"
+
+    program = ad.Anytime(Bound(), (10, 20, 60), answer_tokens=30)
+    with dspy.context(lm=scripted_lm(reply)):
+        checkpoints = program(question="?").checkpoints
+        for checkpoint in checkpoints:
+            with ad.budget(checkpoint.budget, answer_tokens=30) as spent:
+                live = program.program(question="?")
+            assert checkpoint.prediction.toDict() == live.toDict()
+            assert [call.reasoning_tokens for call in checkpoint.calls] == [c.reasoning_tokens for c in spent.calls]
+    assert [[call.reasoning_tokens for call in c.calls] for c in checkpoints] == [[10, 0], [15, 5], [15, 20]]
