@@ -113,10 +113,10 @@ class TrialBook:
             decided = self._study.user_attrs
             if key in decided:
                 return Candidate(**decided[key])
-            taken = [Candidate(**known) for known in decided.values()]
-            measured = [(one.candidate, one.score) for one in self.trials() if one.state != "failed"]
-            known = [(candidate, score) for candidate, score in measured if score is not None]
-            candidate = propose(self.space, known, taken, trial=number, seed=self._seed)
+            taken = {Candidate(**known) for known in decided.values()}
+            ended = [one for one in self.trials() if one.state != "failed"]
+            measured = [(one.candidate, one.score) for one in ended if one.score is not None]
+            candidate = propose(self.space, measured, taken, trial=number, seed=self._seed)
             if candidate is not None:
                 self._study.set_user_attr(key, asdict(candidate))
             return candidate
