@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=6, help="word problems to measure on")
     parser.add_argument("--seconds", type=float, default=math.inf, help="where a sweep meets live runs: begin no more")
     options = parser.parse_args()
-    model = Path(options.model).stem
+    model = Path(options.model).name.removesuffix(".gguf")
     if options.only in (None, "overhead"):
         keep("overhead", overhead.measure())
     if options.only in (None, "sweep"):
