@@ -112,7 +112,7 @@ class Compiling:
         return self._searched() if self.trials else self._by_recipe()
 
     def _by_recipe(self) -> Anytime:
-        with self._keeping_calls():
+        with held(self.folder, "preparing"), self._keeping_calls():
             gathered = self._gathered(self.student, self.sampling)
         selected = select_pairs(gathered.pairs)
         compiled = prompted(self.student, selected, contrastive=self.contrastive)
@@ -244,8 +244,10 @@ class Compiling:
             rounds=tuple(rounds),
         )
         if self.folder:
-            write_pairs(self.folder / "pairs.jsonl", pairs, selected)
-            write_json(self.folder / "report.json", compiled.compile_report)
+            # Those who share the folder end together, since each waits for the last trial.
+            with held(self.folder, "reporting"):
+                write_pairs(self.folder / "pairs.jsonl", pairs, selected)
+                write_json(self.folder / "report.json", compiled.compile_report)
         return compiled
 
     def _asking(self) -> AbstractContextManager[None]:
