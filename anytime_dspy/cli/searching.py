@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from anytime_dspy.cli.common import stderr
 
@@ -47,7 +47,7 @@ def compile_bars(traces: int) -> Iterator[CompileBars]:
     Args:
         traces: How many there are to be.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn())
     with Progress(*columns, console=stderr, transient=True) as bars:
         sampling = bars.add_task("Sampling traces", total=traces)
         yield CompileBars(bars, sampling, bars.add_task("Searching", total=None, visible=False))
