@@ -16,16 +16,15 @@ from dspy.utils.exceptions import LMError
 from rich.console import Console
 from rich.table import Table
 
-from anytime_dspy.cli.measure import Measured
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import write_json
-from experiments.paper.cells import Bench, Examples, examples_of, measured, open_model
+from experiments.paper.cells import Bench, Cell, Examples, examples_of, measured, open_model
 from experiments.paper.estimate import COUNTED_AS, Cost, Line, estimate
 from experiments.paper.grid import Grid, Method, read_grid
 from experiments.paper.outcome import as_json, as_markdown, signs
 
 Columns = dict[str, Examples]
-Cells = dict[tuple[str, str, Method], Measured]
+Cells = dict[tuple[str, str, Method], Cell]
 
 
 def paper_table(

@@ -127,10 +127,27 @@ def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: P
     assert all(cell["simulated"] for cell in table["cells"])
     assert all(sign["holds"] for sign in table["signs"])
 
+    assert all((cell["compile tokens"] > 0) == (cell["method"] != "Base") for cell in table["cells"])
+    assert "Simulated, words, PDP, committed: +" in report
+
     before = len(CALLS)
     assert run(grid_file, out).exit_code == 0
     assert len(CALLS) == before, "what is done is not done again"
     assert (out / "table.md").read_text() == report
+
+
+def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> None:
+    methods = 'methods = ["Base", "PDP, searched"]\ntrials = 3\n'
+    grid_file.write_text(GRID.replace("samples = 4\n", f"samples = 4\n{methods}"))
+    priced = run(grid_file, tmp_path / "none", "--dry-run")
+    assert priced.exit_code == 0, priced.output
+    out = tmp_path / "out"
+    done = run(grid_file, out)
+    assert done.exit_code == 0, done.output
+    base, searched = json.loads((out / "table.json").read_text())["cells"]
+    assert searched["index_best"]["value"] > base["index_best"]["value"]
+    (compiled,) = out.glob("words/simulated/*searched/compile/report.json")
+    assert json.loads(compiled.read_text())["search"]["trials"] == 3
 
 
 def test_a_cell_that_failed_is_named_and_made_up_for(grid_file: Path, tmp_path: Path) -> None:

@@ -13,17 +13,19 @@ from typing import Any
 import dspy
 
 from anytime_dspy.anytime import Anytime
+from anytime_dspy.checkpoint import Usage
 from anytime_dspy.cli.common import open_lm, save_program, spread
-from anytime_dspy.cli.measure import Measured, Measurement, fingerprint
+from anytime_dspy.cli.measure import Measurement, fingerprint
 from anytime_dspy.cli.tasks import chosen_task, test_examples
-from anytime_dspy.errors import DataError
+from anytime_dspy.errors import DataError, RunError
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
-from anytime_dspy.store import RunStore
+from anytime_dspy.statistics import Summary
+from anytime_dspy.store import ExampleResult, RunStore
 from experiments.paper.grid import DataSet, Grid, Method, Model
 
-__all__ = ["Bench", "Examples", "examples_of", "measured", "open_model"]
+__all__ = ["Bench", "Cell", "Examples", "examples_of", "measured", "open_model"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,23 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A method, measured.
+
+    Attributes:
+        results: Of each example.
+        summary: What they come to.
+        compiling: Tokens that compiling took, sent and generated; calls that DSPy's cache answered count in full.
+    """
+
+    results: Sequence[ExampleResult]
+    summary: Summary
+    compiling: int
+
+
+@dataclass(frozen=True)
 class Bench:
-    """What the four methods of one model on one data set share.
+    """What the methods of one model on one data set share.
 
     Attributes:
         grid: The whole grid.
@@ -121,7 +138,7 @@ def examples_of(data: DataSet, seed: int, *, learning: bool, show_texts: bool) -
     return Examples(task, test, train)
 
 
-def measured(bench: Bench, method: Method) -> Measured:
+def measured(bench: Bench, method: Method) -> Cell:
     """Runs a cell, or what is missing of it.
 
     Raises:
@@ -132,13 +149,16 @@ def measured(bench: Bench, method: Method) -> Measured:
     folder = bench.cell(method)
     label = f"{bench.model.name}, {bench.data.name}, {method}"
     program = bench.student if method == "Base" else _compiled(bench, method, folder / "compile")
-    return measurement.of(label, program, folder / "sweep")
+    found = measurement.of(label, program, folder / "sweep")
+    compiling = 0 if method == "Base" else _compile_tokens(folder / "compile" / "report.json")
+    return Cell(found.results, found.summary, compiling)
 
 
 def _compiled(bench: Bench, method: Method, folder: Path) -> Anytime:
     """The method's program: the one in the folder, or one compiled now and saved there."""
     settings = {"method": method, "seed": bench.grid.seed, "train": [str(e.id) for e in bench.examples.train]}
     settings |= {"answers": bench.grid.leap_answers} if method == "LEAP" else {"samples": bench.grid.samples}
+    settings |= {"trials": bench.grid.trials} if method == "PDP, searched" else {}
     RunStore.open(folder, fingerprint(bench.examples.task, bench.student, bench.lm, **settings))
     saved = folder / "program.json"
     if saved.exists():
@@ -158,13 +178,24 @@ def _optimiser(bench: Bench, method: Method, folder: Path) -> Any:
     return PDP(
         metric,
         samples=grid.samples,
-        contrastive=method == "PDP",
+        contrastive=method != "PDP(+)",
         judge=bench.data.judge,
         answer_key=task.answer_key,
+        trials=grid.trials if method == "PDP, searched" else 0,
         threads=grid.threads,
         seed=grid.seed,
         log_dir=folder,
     )
+
+
+def _compile_tokens(report: Path) -> int:
+    try:
+        found = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {report} ({error}): delete its folder to compile again") from error
+    spent = [found.get(part) for part in ("synthesis", "judging", "learning")]
+    spent.append((found.get("search") or {}).get("usage"))
+    return sum(Usage(**usage).tokens for usage in spent if usage)
 
 
 def _inputs(example: dspy.Example) -> str:

@@ -109,7 +109,10 @@ def cost_of(grid: Grid, data: DataSet, examples: Examples, method: Method, promp
         total += Cost(1, prompt + data.budgets[-1] + LEAP_TOKENS, LEAP_TOKENS).times(train * LEAP_MISTAKES)
         total += Cost(1, train * LEAP_MISTAKES * LEAP_TOKENS, LEAP_TOKENS)
     elif method != "Base":
-        total += _sweep(data.budgets, answer, prompt).times(train * grid.samples)
+        learned_from = train - train // 2 if method == "PDP, searched" else train
+        total += _sweep(data.budgets, answer, prompt).times(learned_from * grid.samples)
+    if method == "PDP, searched":
+        total += swept.times((grid.trials + 1) * (train // 2))  # and the winner once more
     return total
 
 
@@ -129,11 +132,15 @@ def _sweep(budgets: Sequence[int], answer: int, prompt: int) -> Cost:
 
 
 def _shown(budgets: Sequence[int], answer: int, method: Method, prompt: int) -> int:
-    """What a method adds to a prompt: PDP two traces a budget, PDP(+) one, LEAP its principles and three examples."""
+    """What a method adds to a prompt: PDP two traces a budget, PDP(+) one, LEAP its principles and three examples.
+
+    A search shows no more than PDP does, its instructions aside.
+    """
     demonstrations = sum(budgets) + len(budgets) * (prompt + answer)
     return {
         "Base": 0,
         "LEAP": LEAP_TOKENS + 3 * (prompt + budgets[-1] + answer),
         "PDP(+)": demonstrations,
         "PDP": demonstrations + sum(budgets),
+        "PDP, searched": demonstrations + sum(budgets),
     }[method]

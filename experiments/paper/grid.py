@@ -19,7 +19,7 @@ else:
 
 __all__ = ["METHODS", "DataSet", "Grid", "Method", "Model", "read_grid"]
 
-Method = Literal["Base", "LEAP", "PDP(+)", "PDP"]
+Method = Literal["Base", "LEAP", "PDP(+)", "PDP", "PDP, searched"]
 METHODS: tuple[Method, ...] = ("Base", "LEAP", "PDP(+)", "PDP")
 Count = Annotated[int, Field(ge=1)]
 
@@ -88,9 +88,10 @@ class Grid(_Strict):
         title: Over the table.
         models: The rows.
         data: The columns.
-        methods: Of each model.
+        methods: Of each model; the paper's four by default.
         samples: Traces of a training example for PDP and PDP(+).
         leap_answers: Answers to a training example for LEAP.
+        trials: Of the search of "PDP, searched".
         threads: Examples run at the same time.
         seed: Of samples and intervals.
         published: Published figures in percent, by column ("final" or "index"), model, method and data set; they are
@@ -103,6 +104,7 @@ class Grid(_Strict):
     methods: tuple[Method, ...] = METHODS
     samples: Annotated[int, Field(ge=2)] = 6
     leap_answers: Count = 15
+    trials: Count = 20
     threads: Count = 4
     seed: int = 0
     published: Mapping[Literal["final", "index"], Mapping[str, Mapping[str, Mapping[str, float]]]] = {}

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from anytime_dspy.cli.measure import Measured
 from anytime_dspy.paired import holm
 from anytime_dspy.statistics import Difference, index_difference
+from anytime_dspy.tables import difference_lines
+from experiments.paper.cells import Cell
 from experiments.paper.grid import Grid, Method, Model
 
 __all__ = ["Cells", "Sign", "as_json", "as_markdown", "signs"]
 
 # Of what has been measured: by model, data set and method.
-Cells = Mapping[tuple[str, str, Method], Measured]
+Cells = Mapping[tuple[str, str, Method], Cell]
 
 OVERALL = "overall"
 # In Anytime Index, over all models and data sets, the paper found PDP > PDP(+) > Base, and PDP > LEAP for most models.
@@ -94,6 +95,7 @@ def as_markdown(grid: Grid, cells: Cells, found: Sequence[Sign], failures: Seque
         "Index, best-so-far",
         "Index, committed",
         "Prompt tokens",
+        "Compile tokens",
     )
     published = any(grid.published.values())
     columns = (*head, "Final, published", "Index, published") if published else head
@@ -110,7 +112,8 @@ def as_markdown(grid: Grid, cells: Cells, found: Sequence[Sign], failures: Seque
             if len(grid.data) > 1:
                 own = [*_name(model, method, OVERALL), *_overall(grid, cells, model, method)]
                 lines.append(_row([*own, *_published(grid, model, method, OVERALL)] if published else own))
-    lines += ["", *_caption(grid), "", "## The paper's signs", "", *_gate(grid, found)]
+    lines += ["", *_caption(grid), "", "## Gains over Base, paired by item", "", *_gains(grid, cells)]
+    lines += ["", "## The paper's signs", "", *_gate(grid, found)]
     if failures:
         lines += ["", "## Missing", "", *(f"- {failure}" for failure in failures)]
     return "\n".join(lines) + "\n"
@@ -130,6 +133,7 @@ def as_json(grid: Grid, cells: Cells, found: Sequence[Sign], failures: Sequence[
                 **asdict(cell.summary),
                 "final": cell.summary.final,
                 "average": cell.summary.average,
+                "compile tokens": cell.compiling,
             }
             for (model, data, method), cell in cells.items()
         ],
@@ -147,15 +151,15 @@ def _overall(grid: Grid, cells: Cells, model: Model, method: Method) -> list[str
     """The mean over the data sets, each counting the same; nothing where one is missing."""
     found = [cells[place].summary for data in grid.data if (place := (model.name, data.name, method)) in cells]
     if len(found) < len(grid.data):
-        return ["–"] * 6
+        return ["–"] * 7
     figures = [(s.final, s.average, s.index_best.value, s.index_committed.value) for s in found]
     means = [f"{100 * sum(column) / len(found):.1f}" for column in zip(*figures, strict=True)]
-    return [str(sum(summary.n for summary in found)), *means, ""]
+    return [str(sum(summary.n for summary in found)), *means, "", ""]
 
 
-def _figures(cell: Measured | None) -> list[str]:
+def _figures(cell: Cell | None) -> list[str]:
     if cell is None:
-        return ["–"] * 6
+        return ["–"] * 7
     summary = cell.summary
     indices = [
         f"{100 * e.value:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
@@ -167,6 +171,7 @@ def _figures(cell: Measured | None) -> list[str]:
         f"{100 * summary.average:.1f}",
         *indices,
         f"{summary.tokens.prompt:.0f}",
+        f"{cell.compiling:,}" if cell.compiling else "",
     ]
 
 
@@ -179,8 +184,21 @@ def _caption(grid: Grid) -> list[str]:
     grids = "; ".join(f"{data.name}: budgets {', '.join(map(str, data.budgets))}" for data in grid.data)
     return [
         f"In percent, with 95% intervals over items; {grids}. Best-so-far picks the best answer by its true score, as "
-        "in the paper; committed takes the answer at hand. Prompt tokens: mean per item at the largest budget."
+        "in the paper; committed takes the answer at hand. Prompt tokens: mean per item at the largest budget; "
+        "compile tokens: sent and generated, once."
     ]
+
+
+def _gains(grid: Grid, cells: Cells) -> list[str]:
+    found = []
+    for (model, data, method), cell in cells.items():
+        base = cells.get((model, data, "Base"))
+        if base is None or method == "Base":
+            continue
+        for reading, oracle in (("best-so-far", True), ("committed", False)):
+            gain = index_difference(base.results, cell.results, best_so_far=oracle, seed=grid.seed)
+            found.append((f"{model}, {data}, {method}, {reading}", gain))
+    return [f"- {line}" for line in difference_lines(found)] or ["Nothing to compare yet."]
 
 
 def _gate(grid: Grid, found: Sequence[Sign]) -> list[str]:
