@@ -87,11 +87,14 @@ class Walk:
         return (*reached, *(replace(reached[-1], budget=tokens) for tokens in beyond))
 
     def _carried(self, tokens: int) -> Checkpoint | None:
-        """A trace that ended within a budget has its answer already."""
+        """A trace that ended within a budget has its answer already.
+
+        One that used up the budget to its last token is replayed: calls after that token had nothing left.
+        """
         if self.state.mode == "contract" or not self.checkpoints:
             return None
         last = self.checkpoints[-1]
-        ended = last.reasoning_tokens <= tokens and not last.cut
+        ended = last.reasoning_tokens < min(last.budget, tokens) and not last.cut
         return replace(last, budget=tokens) if ended else None
 
     @contextmanager

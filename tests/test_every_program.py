@@ -10,7 +10,7 @@ from typing import Any, Literal
 import dspy
 import pydantic
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import anytime_dspy as ad
@@ -192,8 +192,24 @@ def test_a_budget_holds_and_an_answer_comes(case):
         assert call.answered or any(value is None or value == "" for value in call.outputs.values())
 
 
+# The second of three calls uses up the smaller budget to its last token, so the third has none to reason with.
+USED_UP = Case(
+    program="pipeline",
+    signature="text",
+    adapter="json",
+    speaker=Speaker(shapes=["noise", "whole", "whole", "whole"], thoughts=[0], values=["7"], noise="{"),
+    fitting=0,
+    can_continue=False,
+    thinking=None,
+    budgets=[1, 2],
+    answer_tokens=40,
+    is_async=False,
+)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @given(CASES)
+@example(USED_UP)
 @settings(max_examples=CASES_SWEPT, suppress_health_check=[HealthCheck.too_slow])
 def test_a_sweep_holds_every_budget_and_sees_what_live_runs_see(case):
     lm, program = case.lm(), case.build()
