@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -25,9 +26,20 @@ def finished(function: Callable[[Item], Result], items: Iterable[Item], threads:
         threads: Calls at the same time.
     """
     pool = ThreadPoolExecutor(max_workers=threads)
+    waiting = iter(enumerate(items))
+    running: dict[Future[Result], int] = {}
+
+    def begin(most: int) -> None:
+        for place, item in itertools.islice(waiting, most):
+            running[pool.submit(copy_context().run, function, item)] = place
+
     try:
-        places = {pool.submit(copy_context().run, function, item): place for place, item in enumerate(items)}
-        for future in as_completed(places):
-            yield places[future], future.result()
+        begin(threads)
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # No more than is at work is begun, so that a caller who stops at a result has paid for little beyond it.
+            begin(len(done))
+            for future in sorted(done, key=lambda future: running[future]):
+                yield running.pop(future), future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
