@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import dspy
 import pytest
+from dspy.clients import execution
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ModelError
@@ -62,8 +63,13 @@ def served(script: Callable[[Received], Reply | Fault], **options: object) -> It
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes the seconds out of DSPy's waits before it tries again."""
-    monkeypatch.setattr("dspy.clients.execution._delay", lambda error, attempt: 0.01)
+    """Takes the seconds out of the waits that DSPy chooses itself; those that a server asks for stay."""
+    chosen = execution._delay
+    monkeypatch.setattr(execution, "_delay", lambda error, attempt: chosen(error, attempt) if asked(error) else 0.01)
+
+
+def asked(error: Exception) -> bool:
+    return getattr(error, "retry_after", None) is not None
 
 
 @pytest.mark.parametrize("engine", ["lm15", "litellm"])
@@ -75,6 +81,16 @@ def test_a_fault_that_passes_costs_no_budget(fault, engine):
     assert len(server.received) == 3
     assert (spent.reasoning, spent.usage.calls) == (16, 2)
     assert server.billed <= 16 + 2 * ANSWER_TOKENS
+
+
+@pytest.mark.parametrize("engine", ["lm15", "litellm"])
+def test_a_server_that_says_when_to_come_back_is_not_asked_before(engine):
+    busy = Fault(429, headers={"Retry-After": "0.5"})
+    with served(first(busy, times=2), engine=engine, timeout=5.0) as server, ad.budget(16, answer_tokens=ANSWER_TOKENS):
+        assert COT(question="?").answer == "7"
+    came = [received.at for received in server.received]
+    assert len(came) == 4  # refused twice, then the trace and its forced answer
+    assert min(came[1] - came[0], came[2] - came[1]) >= 0.5
 
 
 @pytest.mark.parametrize("engine", ["lm15", "litellm"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import operator
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,12 @@ from anytime_dspy.programs import get_task
 
 BUDGETS = (16, 32, 64)
 ANSWER_TOKENS = 24
+OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 SLOTS = 1  # with two, each of an agent's prompts stays in a slot of its own: faster, but greedy text then differs
 
 
@@ -37,7 +45,7 @@ class Equality:
         equal_answers: Those whose answer was.
         by_engine: Differences in which the engine wrote two texts for one prompt: its prefix cache held another part.
         calls: LM calls of the live runs, agents' steps included.
-        tools_run: Tool calls of the sweeps.
+        tools_run: Tool calls of the sweeps, counted right after each, so that no live run's are among them.
     """
 
     model: str
@@ -62,11 +70,29 @@ def chain_of_thought(calculate: Callable[[str], str]) -> dspy.Module:
 
 
 def agent(calculate: Callable[[str], str]) -> dspy.Module:
-    """Returns an agent with one tool, which answers to the same words always the same."""
+    """Returns an agent with one tool."""
     return dspy.ReAct("problem -> answer", tools=[calculate], max_iters=3)
 
 
-PROGRAMS = {"chain_of_thought": chain_of_thought, "agent": agent}
+def shown_agent(calculate: Callable[[str], str]) -> dspy.Module:
+    """Returns the same agent with an episode shown to it, without which small models call no tool."""
+    shown = agent(calculate)
+    problem = "A crate holds 4 trays of 6 eggs. How many eggs are in the crate?"
+    first = {"next_thought": "4 trays of 6 eggs.", "next_tool_name": "calculate"}
+    first["next_tool_args"] = {"expression": "4 * 6"}
+    seen = {"thought_0": first["next_thought"], "tool_name_0": "calculate", "tool_args_0": first["next_tool_args"]}
+    trajectory = dspy.ChatAdapter().format_user_message_content(
+        dspy.Signature(", ".join([*seen, "observation_0"]) + " -> x"), {**seen, "observation_0": "24"}
+    )
+    last = {"next_thought": "There are 24 eggs.", "next_tool_name": "finish", "next_tool_args": {}}
+    shown.react.demos = [
+        dspy.Example(problem=problem, trajectory="(nothing yet)", **first),
+        dspy.Example(problem=problem, trajectory=trajectory, **last),
+    ]
+    return shown
+
+
+PROGRAMS = {"chain_of_thought": chain_of_thought, "agent": agent, "shown_agent": shown_agent}
 
 
 def measure(model: str, program: str, examples: int, seconds: float) -> Equality:
@@ -75,9 +101,9 @@ def measure(model: str, program: str, examples: int, seconds: float) -> Equality
     asked: list[str] = []
 
     def calculate(expression: str) -> str:
-        """Says how many words and how many digits an expression has."""
+        """Calculates an arithmetic expression."""
         asked.append(expression)
-        return f"{len(expression.split())} words, {sum(map(str.isdigit, expression))} digits"
+        return f"{_value(ast.parse(expression, mode='eval').body):g}"
 
     anytime = ad.Anytime(PROGRAMS[program](calculate), BUDGETS, answer_tokens=ANSWER_TOKENS)
     lm = ad.local_lm(model, temperature=0.0, cache=False, slots=SLOTS)
@@ -116,6 +142,15 @@ def measure(model: str, program: str, examples: int, seconds: float) -> Equality
         calls=calls,
         tools_run=tools_run,
     )
+
+
+def _value(node: ast.expr) -> float:
+    """The value of sums and products of numbers; an error at anything else, which an agent is shown."""
+    if isinstance(node, ast.BinOp):
+        return OPERATORS[type(node.op)](_value(node.left), _value(node.right))
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return node.value
+    raise ValueError(f"only numbers and + - * / can be calculated, not {ast.unparse(node)}")
 
 
 def _other_text_for_one_prompt(swept: Sequence[dict[str, Any]], live: Sequence[dict[str, Any]]) -> bool:

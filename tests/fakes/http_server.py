@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,11 +53,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Received:
-    """One request, and what was billed for it."""
+    """One request, what was billed for it, and when it came, on the monotonic clock."""
 
     path: str
     body: dict[str, Any]
     billed: int = 0
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def cap(self) -> int:
