@@ -27,6 +27,10 @@ __all__ = ["Pairwise", "Teacher"]
 RELIABILITY_PAIRS = 16
 """Pairs that reliability is measured on: two calls each."""
 
+FIRST_PAIRS = 8
+"""Of these, as many are asked about first, and no more where none of them is decided: a judge that names the same
+answer in both orders half of the time, as a coin does, leaves all eight a tie once in 256 times."""
+
 
 @dataclass(frozen=True)
 class Pairwise:
@@ -75,7 +79,9 @@ class Pairwise:
             return Reliability(self.name, 0.0, "no two samples of an example differ in their answer")
         asked = random.Random(self.seed).sample(duels, min(RELIABILITY_PAIRS, len(duels)))
         with self._asking():
-            outcomes = [outcome for _, outcome in finished(self._decide, asked, self.threads)]
+            outcomes = [outcome for _, outcome in finished(self._decide, asked[:FIRST_PAIRS], self.threads)]
+            if any(outcome.decided for outcome in outcomes):
+                outcomes += [outcome for _, outcome in finished(self._decide, asked[FIRST_PAIRS:], self.threads)]
         orders = _orders(outcomes)
         first = 1.0 if orders.position_bias is None else orders.position_bias
         chance = 2 * first * (1 - first)

@@ -18,7 +18,7 @@ from anytime_dspy.optimizers.agreement import Agreement
 from anytime_dspy.optimizers.checked import Checked
 from anytime_dspy.optimizers.judges import RELIABLE, Judgement, Reliability, choose_judge
 from anytime_dspy.optimizers.memo import Memo
-from anytime_dspy.optimizers.pairwise import RELIABILITY_PAIRS, Pairwise
+from anytime_dspy.optimizers.pairwise import FIRST_PAIRS, RELIABILITY_PAIRS, Pairwise
 from tests.fakes.scripted import chat, question_of, scripted_lm, words
 from tests.optimizers.made import group
 
@@ -165,6 +165,12 @@ def test_reliability_asks_about_a_bounded_number_of_pairs():
     judge = Pairwise(verdicts(larger), threads=4)
     groups = [finals("1", "2", "3", "4", index=place, problem=str(place)) for place in range(20)]
     assert judge.reliability(groups).usage.calls == 2 * RELIABILITY_PAIRS == len(judge.lm.engine.requests)
+
+
+def test_a_judge_that_decides_none_of_the_first_pairs_is_asked_no_more():
+    groups = [finals("1", "2", "3", index=place, problem=str(place)) for place in range(20)]
+    judge = Pairwise(verdicts(lambda a, b: "A"))
+    assert judge.reliability(groups).usage.calls == 2 * FIRST_PAIRS == len(judge.lm.engine.requests)
 
 
 def test_an_lm_that_never_gives_a_verdict_ties_everything_and_is_not_reliable():
