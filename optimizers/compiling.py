@@ -215,6 +215,7 @@ class Compiling:
                 best.prompt if best else None,
                 contrastive=self.contrastive,
                 sampling=sampling,
+                styles=gathered.styles,
             )
 
     def _reported(
@@ -272,6 +273,7 @@ def _report_of(
         traces=gathered.traces,
         failed=gathered.failed,
         judge=gathered.judge,
+        styles=gathered.styles,
         pairs=len(gathered.pairs),
         instructions=space.instructions if space else (),
         trials=tuple(trials),

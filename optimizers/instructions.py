@@ -16,7 +16,7 @@ from anytime_dspy.optimizers.space import Instructions
 from anytime_dspy.optimizers.styles import Style
 from anytime_dspy.optimizers.writing import distinct, listed, written
 
-__all__ = ["CandidateInstructions", "candidate_instructions"]
+__all__ = ["CandidateInstructions", "candidate_instructions", "in_style"]
 
 WRITING_TOKENS = 96
 """What the principles of one set of pairs may take."""
@@ -51,6 +51,10 @@ class CandidateInstructions:
     texts: tuple[Instructions, ...]
     usage: Usage
 
+    def place_of(self, instructions: Instructions) -> int:
+        """Returns where instructions stand among the texts, or those that say the same."""
+        return [_plain(text) for text in self.texts].index(_plain(instructions))
+
 
 def candidate_instructions(
     student: Anytime, sets: Sequence[PairSet], styles: Sequence[Style], known: Sequence[Instructions] = ()
@@ -68,7 +72,7 @@ def candidate_instructions(
         known: Further candidates.
     """
     own = {name: str(predictor.signature.instructions) for name, predictor in student.named_predictors()}
-    styled = [{name: style.render(text, student.budgets) for name, text in own.items()} for style in styles]
+    styled = [in_style(student, style) for style in styles]
     principled, spent = [], Usage()
     for pairs in sets:
         texts = dict(own)
@@ -80,6 +84,14 @@ def candidate_instructions(
                 texts[name] = "\n".join([text, "", *(f"- {rule}" for rule in _principles(one.text))]).rstrip()
         principled.append(texts)
     return CandidateInstructions(_different([own, *known, *styled, *principled]), spent)
+
+
+def in_style(student: Anytime, style: Style) -> Instructions:
+    """Returns the student's own instructions, of each predictor, in a style."""
+    return {
+        name: style.render(str(predictor.signature.instructions), student.budgets)
+        for name, predictor in student.named_predictors()
+    }
 
 
 def _principles(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,25 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
+from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.candidates import candidate_sets
 from anytime_dspy.optimizers.family import Panel
-from anytime_dspy.optimizers.instructions import candidate_instructions
+from anytime_dspy.optimizers.instructions import candidate_instructions, in_style
 from anytime_dspy.optimizers.judge_report import JudgeReport, judge_report
-from anytime_dspy.optimizers.judges import Judge, choose_judge
+from anytime_dspy.optimizers.judges import Judge, Judgement, choose_judge
 from anytime_dspy.optimizers.pairs import PreferencePair, build_pairs, select_pairs
 from anytime_dspy.optimizers.space import Candidate, Instructions, Prompt, Space
 from anytime_dspy.optimizers.study import Trial
-from anytime_dspy.optimizers.synthesis import OnTrace, SampledTrace, Sampling, group_traces, sample_traces
+from anytime_dspy.optimizers.synthesis import (
+    OnTrace,
+    SampledTrace,
+    Sampling,
+    TraceGroup,
+    group_traces,
+    sample_traces,
+)
 from anytime_dspy.optimizers.trace_log import TraceLog
 
 __all__ = ["Gathered", "Round", "gather", "search_space"]
@@ -40,6 +48,7 @@ class Gathered:
         traces: Traces that were sampled.
         failed: Runs that gave none.
         judge: Who judged them, and how it fared.
+        styles: What the judge gave each style's traces, by the style's name; see `Round`.
         pairs: Pairs of all examples and budgets.
         synthesis: What sampling the traces cost.
     """
@@ -47,6 +56,7 @@ class Gathered:
     traces: int
     failed: int
     judge: JudgeReport
+    styles: Mapping[str, float]
     pairs: tuple[PreferencePair, ...]
     synthesis: Usage
 
@@ -59,6 +69,8 @@ class Round:
         traces: Traces that were sampled.
         failed: Runs that gave none.
         judge: Who judged them, and how it fared.
+        styles: What the judge gave each style's traces, by the style's name: the mean area under their curves, in
+            [0, 1], over the examples that it could decide.
         pairs: Pairs of all examples and budgets.
         instructions: What the search could choose from, each predictor's; empty without a search.
         trials: Of the search.
@@ -71,6 +83,7 @@ class Round:
     traces: int
     failed: int
     judge: JudgeReport
+    styles: Mapping[str, float]
     pairs: int
     instructions: tuple[Instructions, ...]
     trials: tuple[Trial, ...]
@@ -126,6 +139,7 @@ def gather(
         traces=len(traces),
         failed=len(trainset) * sampling.samples - len(traces),
         judge=judge_report(choice, judgement, groups, trainset, panel.metric),
+        styles=_by_style(groups, judgement),
         pairs=tuple(build_pairs(groups, judgement, panel.answer_key)),
         synthesis=sum((trace.usage for trace in traces), Usage()),
     )
@@ -138,10 +152,12 @@ def search_space(
     *,
     contrastive: bool,
     sampling: Sampling,
+    styles: Mapping[str, float],
 ) -> tuple[Space, Usage]:
     """Returns what a round's search chooses from, and what writing its instructions cost.
 
-    The first trials are the student itself, the best prompt of the rounds before, and the fixed recipe.
+    The first trials are the student itself, the best prompt of the rounds before, the fixed recipe, and the style whose
+    traces the judge found best, without pairs and with the recipe's chosen traces.
 
     Args:
         student: What the candidates are made from.
@@ -149,6 +165,7 @@ def search_space(
         best: Of the rounds before.
         contrastive: Whether contrast may be shown.
         sampling: How the traces were sampled: its seed draws the sets of pairs, its styles are candidates too.
+        styles: What the judge gave each style's traces.
 
     Raises:
         AnytimeError: There are no pairs.
@@ -157,10 +174,12 @@ def search_space(
     recipe = tuple(select_pairs(pairs))
     sets = [recipe, *(other for other in candidate_sets(pairs, SETS - 1, size, sampling.seed) if other != recipe)]
     written = candidate_instructions(student, sets, sampling.styles, [best.instructions] if best else [])
-    starts = [Candidate(), Candidate(0, 0, size, contrastive)]
+    favourite = max(sampling.styles, key=lambda style: styles.get(style.name, 0.0))
+    styled = written.place_of(in_style(student, favourite))
+    starts = [Candidate(), Candidate(0, 0, size, contrastive), Candidate(styled), Candidate(styled, 0, size)]
     if best is not None:
         sets.append(best.pairs)
-        place = written.texts.index(best.instructions)
+        place = written.place_of(best.instructions)
         shown = size if best.pairs else 0
         starts.insert(1, Candidate(place, len(sets) - 1 if shown else 0, shown, best.contrast))
     space = Space(
@@ -172,6 +191,17 @@ def search_space(
         starts=tuple(dict.fromkeys(starts)),
     )
     return space, written.usage
+
+
+def _by_style(groups: Sequence[TraceGroup], judgement: Judgement) -> dict[str, float]:
+    areas: dict[str, list[float]] = {}
+    for group, scores in zip(groups, judgement.scores, strict=True):
+        for trace, row in zip(group.traces, scores, strict=True):
+            if any(score is not None for score in row):
+                budgets = [checkpoint.budget for checkpoint in trace.checkpoints]
+                area = float(anytime_index([score or 0.0 for score in row], budgets, best_so_far=False))
+                areas.setdefault(trace.style, []).append(area)
+    return {style: sum(found) / len(found) for style, found in areas.items()}
 
 
 def _refuse_bad_quality(trace: SampledTrace, example: dspy.Example, metric: AnytimeIndex) -> None:
