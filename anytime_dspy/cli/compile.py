@@ -50,8 +50,9 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The method's name in the paper."""
-        return "PDP" if self.contrastive else "PDP(+)"
+        """The method's name: the paper's, where its recipe is not searched over."""
+        name = "PDP" if self.contrastive else "PDP(+)"
+        return f"{name}, searched" if self.trials else name
 
 
 def compile_task(

@@ -8,7 +8,8 @@ EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
 TASK = "word_problems"
 TEST_EXAMPLES = 40
-TRAINING_EXAMPLES = 16
+TRAINING_EXAMPLES = 24  # half of them to sample, half to measure candidates on
+TRIALS = 4
 
 
 def demo(
@@ -18,7 +19,7 @@ def demo(
     threads: Threads = 4,
     as_json: Json = False,
 ) -> None:
-    """Measures a plain program on held-out word problems, compiles it without labels, and measures it again."""
+    """Measures a plain program on held-out word problems, compiles it with a short search, and measures it again."""
     from anytime_dspy.cli.common import open_lm, spread
     from anytime_dspy.cli.compile import Recipe, compile_and_measure
     from anytime_dspy.cli.measure import Measurement
@@ -30,4 +31,5 @@ def demo(
     trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
     measurement = Measurement(task, test, open_lm(model, threads=threads), threads, seed)
     folder = out or default_folder("demo", TASK)
-    compile_and_measure(measurement, anytime_program(task, None, None), trainset, Recipe(), folder, as_json=as_json)
+    student, recipe = anytime_program(task, None, None), Recipe(trials=TRIALS)
+    compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)

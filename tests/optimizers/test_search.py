@@ -68,14 +68,15 @@ def test_trial_0_is_the_student_and_trial_1_the_papers_recipe():
         assert program.dump_state() == recipe.dump_state()
 
 
-def test_the_next_two_trials_are_the_style_whose_traces_were_judged_best():
-    program = compiled(trials=4, judge="metric")
+def test_the_next_trials_are_the_chosen_traces_alone_and_the_style_whose_traces_were_judged_best():
+    program = compiled(trials=5, judge="metric")
     (only,) = program.compile_report.rounds
     assert max(only.styles, key=only.styles.get) == "terse"  # worth more than the others by the engine's formula
-    alone, shown = (trial.candidate for trial in only.trials[2:])
-    assert "one short line" in only.instructions[alone.instructions]["predict"]
-    assert alone == Candidate(alone.instructions)
-    assert shown == Candidate(alone.instructions, 0, 4)
+    chosen, shown, alone = (trial.candidate for trial in only.trials[2:])
+    assert chosen == Candidate(0, 0, 4)
+    assert "one short line" in only.instructions[shown.instructions]["predict"]
+    assert shown == Candidate(shown.instructions, 0, 4)
+    assert alone == Candidate(shown.instructions)
 
 
 def test_no_candidate_is_tried_twice_and_the_search_ends_when_all_were():
