@@ -59,7 +59,8 @@ def proposed_styles(student: Anytime, k: int) -> ProposedStyles:
     instructions = "\n\n".join(predictor.signature.instructions for predictor in student.predictors())
     asked = {"orders": instructions, "budgets": ", ".join(map(str, student.budgets)), "count": k}
     one = written(ProposeStyles, asked, k * STYLE_TOKENS)
-    short = [line for line in listed(one.text) if len(line) <= LONGEST]
+    # Small models list the budgets: a line without a letter is no sentence.
+    short = [line for line in listed(one.text) if len(line) <= LONGEST and any(map(str.isalpha, line))]
     # What only says the instructions again is no style of its own.
     sentences = distinct(short, known=instructions.splitlines())[:k]
     return ProposedStyles(
