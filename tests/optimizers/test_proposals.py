@@ -34,7 +34,9 @@ def test_an_lm_proposes_styles_in_one_call_and_what_it_says_twice_is_one():
     assert "4, 8" in prompt_of(lm.engine.requests[0])
 
 
-@pytest.mark.parametrize("text", ["", "Given the fields `question`, produce the fields `answer`.", "word " * 100, "- 16\n- 32"])
+@pytest.mark.parametrize(
+    "text", ["", "Given the fields `question`, produce the fields `answer`.", "word " * 100, "- 16\n- 32"]
+)
 def test_what_is_no_style_is_none(text):
     assert proposed(text)[0].styles == ()
 
