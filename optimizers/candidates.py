@@ -36,8 +36,9 @@ def candidate_sets(pairs: Sequence[PreferencePair], k: int, size: int, seed: int
 
     Each set takes the budgets in turn, and at each the pair with the largest product of three: its gap, the area under
     the chosen trace's own curve, and how unlike its problem is to those in the set (`distance`). Where there are
-    others, no trace is shown that was right before it reasoned. The first set looks at all examples, each other one at
-    a half of them, drawn by the seed.
+    others, no trace is shown that left its answer to the answer call, as the recipe may (a demonstration of that
+    teaches to reason about nothing), nor one that was right before it reasoned. The first set looks at all examples,
+    each other one at a half of them, drawn by the seed.
 
     Args:
         pairs: As `build_pairs` returned them.
@@ -69,7 +70,7 @@ def _set_of(pairs: Sequence[PreferencePair], size: int) -> PairSet:
         budget = budgets[len(taken) % len(budgets)]
         # An example that only another budget has pairs of is better than none.
         here = [pair for pair in left if pair.budget == budget] or left
-        able = [pair for pair in here if pair.earned] or here
+        able = [pair for pair in here if pair.chosen.worked_out] or [pair for pair in here if pair.earned] or here
         taken.append(max(able, key=lambda pair: _merit(pair, taken)))
         left = [pair for pair in left if pair.example_index != taken[-1].example_index]
     return tuple(sorted(taken, key=lambda pair: pair.budget))

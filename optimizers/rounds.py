@@ -156,8 +156,8 @@ def search_space(
 ) -> tuple[Space, Usage]:
     """Returns what a round's search chooses from, and what writing its instructions cost.
 
-    The first trials are the student itself, the best prompt of the rounds before, the fixed recipe, its chosen traces
-    alone (PDP(+)), and the style whose traces the judge found best, with these traces and without.
+    The first trials are the student itself, the best prompt of the rounds before, the fixed recipe, the chosen traces
+    of the first drawn set without contrast, and the style whose traces the judge found best, with these and without.
 
     Args:
         student: What the candidates are made from.
@@ -176,11 +176,12 @@ def search_space(
     written = candidate_instructions(student, sets, sampling.styles, [best.instructions] if best else [])
     favourite = max(sampling.styles, key=lambda style: styles.get(style.name, 0.0))
     styled = written.place_of(in_style(student, favourite))
+    drawn = min(1, len(sets) - 1)
     starts = [
         Candidate(),
         Candidate(0, 0, size, contrastive),
-        Candidate(0, 0, size),
-        Candidate(styled, 0, size),
+        Candidate(0, drawn, size),
+        Candidate(styled, drawn, size),
         Candidate(styled),
     ]
     if best is not None:

