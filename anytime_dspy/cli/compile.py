@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,12 +99,9 @@ def compile_and_measure(
     recipe: Recipe,
     folder: Path,
     *,
-    valset: Sequence[dspy.Example] = (),
     as_json: bool,
 ) -> None:
     """Measures a program, compiles it, measures the result on the same examples, and shows both.
-
-    A search without a `valset` measures its candidates on half of the `trainset`.
 
     Leaves in the folder: program.json, pairs.jsonl, traces.jsonl, curve.png, report.json, and a run folder for each of
     the two sweeps. Started again, it takes what is there and does the rest.
@@ -112,11 +109,10 @@ def compile_and_measure(
     from anytime_dspy.cli.measure import compare, fingerprint, show
     from anytime_dspy.store import RunStore
 
-    learned_from = [str(example.get("id")) for example in (*trainset, *valset)]
-    settings = {**asdict(recipe), "seed": measurement.seed, "training examples": learned_from}
+    settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
     RunStore.open(folder, fingerprint(measurement.task, student, measurement.lm, **settings))
     before = measurement.of("plain", student, folder / "plain")
-    compiled, report = compiled_program(measurement, student, trainset, recipe, folder, valset)
+    compiled, report = compiled_program(measurement, student, trainset, recipe, folder)
     after = measurement.of(recipe.name, compiled, folder / "compiled")
     title = f"{measurement.task.name} on {measurement.lm.model}"
     differences = compare(before, after, measurement.seed)
@@ -124,12 +120,7 @@ def compile_and_measure(
 
 
 def compiled_program(
-    measurement: Measurement,
-    student: Anytime,
-    trainset: list[dspy.Example],
-    recipe: Recipe,
-    folder: Path,
-    valset: Sequence[dspy.Example] = (),
+    measurement: Measurement, student: Anytime, trainset: list[dspy.Example], recipe: Recipe, folder: Path
 ) -> tuple[Anytime, Mapping[str, Any]]:
     """Returns the compiled program and what compiling it was: loaded from the folder, or made now and saved there."""
     import json
@@ -157,10 +148,8 @@ def compiled_program(
         trials=recipe.trials,
         log_dir=folder,
     )
-    sampled = len(trainset) - (len(trainset) // 2 if recipe.trials and not valset else 0)
+    sampled = len(trainset) - (len(trainset) // 2 if recipe.trials else 0)
     with compile_bars(sampled * recipe.samples) as bars, dspy.context(lm=measurement.lm):
-        compiled = pdp.compile(
-            student, trainset=trainset, valset=valset, on_trace=bars.on_trace, on_trial=bars.on_trial
-        )
+        compiled = pdp.compile(student, trainset=trainset, on_trace=bars.on_trace, on_trial=bars.on_trial)
     save_program(compiled, saved, measurement.task.name)
     return compiled, json.loads(made.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
 TASK = "word_problems"
 TEST_EXAMPLES = 40
-TRAINING_EXAMPLES, VALIDATION_EXAMPLES = 8, 16
+TRAINING_EXAMPLES = 24  # half of them to sample, half to measure candidates on
 TRIALS = 4
 
 
@@ -28,9 +28,8 @@ def demo(
 
     task = get_task(TASK)
     test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
-    learned_from = training_examples(task, None, TRAINING_EXAMPLES + VALIDATION_EXAMPLES, seed, test)
-    trainset, valset = learned_from[:TRAINING_EXAMPLES], learned_from[TRAINING_EXAMPLES:]
+    trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
     measurement = Measurement(task, test, open_lm(model, threads=threads), threads, seed)
     folder = out or default_folder("demo", TASK)
     student, recipe = anytime_program(task, None, None), Recipe(trials=TRIALS)
-    compile_and_measure(measurement, student, trainset, recipe, folder, valset=valset, as_json=as_json)
+    compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
