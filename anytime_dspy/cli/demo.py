@@ -1,4 +1,4 @@
-"""`anytime-dspy demo`: the whole way, on a real model, in some ten minutes."""
+"""`anytime-dspy demo`: the whole way, on a real model, in some twelve minutes on two cores."""
 
 from __future__ import annotations
 
