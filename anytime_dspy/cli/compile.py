@@ -138,7 +138,8 @@ def compiled_program(
         known = Anytime(measurement.task.program(), student.budgets, answer_tokens=student.answer_tokens)
         return known.load(saved), json.loads(made.read_text(encoding="utf-8"))
     pdp = PDP(
-        metric=AnytimeIndex(measurement.task.quality),
+        # Where quality needs labels nobody can pick the best answer so far: a search goes by the answers at hand.
+        metric=AnytimeIndex(measurement.task.quality, best_so_far=not measurement.task.needs_labels),
         samples=recipe.samples,
         contrastive=recipe.contrastive,
         judge="auto" if measurement.task.needs_labels else "checked",
