@@ -36,9 +36,9 @@ def candidate_sets(pairs: Sequence[PreferencePair], k: int, size: int, seed: int
 
     Each set takes the budgets in turn, and at each the pair with the largest product of three: its gap, the area under
     the chosen trace's own curve, and how unlike its problem is to those in the set (`distance`). Where there are
-    others, no trace is shown that left its answer to the answer call, as the recipe may (a demonstration of that
-    teaches to reason about nothing), nor one that was right before it reasoned. The first set looks at all examples,
-    each other one at a half of them, drawn by the seed.
+    others, no trace is shown that was cut off, or that left its answer to the answer call, as the recipe may (a
+    demonstration of that teaches to reason about nothing), nor one that was right before it reasoned. The first set
+    looks at all examples, each other one at a half of them, drawn by the seed.
 
     Args:
         pairs: As `build_pairs` returned them.
@@ -70,10 +70,18 @@ def _set_of(pairs: Sequence[PreferencePair], size: int) -> PairSet:
         budget = budgets[len(taken) % len(budgets)]
         # An example that only another budget has pairs of is better than none.
         here = [pair for pair in left if pair.budget == budget] or left
-        able = [pair for pair in here if pair.chosen.worked_out] or [pair for pair in here if pair.earned] or here
-        taken.append(max(able, key=lambda pair: _merit(pair, taken)))
+        taken.append(max(_able(here, left), key=lambda pair: _merit(pair, taken)))
         left = [pair for pair in left if pair.example_index != taken[-1].example_index]
     return tuple(sorted(taken, key=lambda pair: pair.budget))
+
+
+def _able(here: Sequence[PreferencePair], left: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
+    """Those of the pairs at a budget that teach the most; a whole trace of another budget is better than a cut one."""
+    worked_out = [pair for pair in here if pair.chosen.worked_out]
+    whole = [pair for pair in worked_out if pair.chosen.complete] or [
+        pair for pair in left if pair.chosen.worked_out and pair.chosen.complete
+    ]
+    return whole or worked_out or [pair for pair in here if pair.earned] or here
 
 
 def _merit(pair: PreferencePair, taken: Sequence[PreferencePair]) -> float:

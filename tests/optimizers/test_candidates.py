@@ -73,6 +73,16 @@ def test_a_trace_that_worked_its_answer_out_is_taken_before_one_that_left_it_to_
     assert candidate_sets([guessed], 1, 1) == [(guessed,)]
 
 
+def test_a_whole_trace_of_another_budget_is_taken_before_one_that_was_cut_off():
+    cut_here, elsewhere = (
+        replace(pair, chosen=replace(pair.chosen, worked_out=True, complete=pair.budget == 32))
+        for pair in pairs_of(["cut", "whole"], [1.0, 0.6])
+        if (pair.budget == 16) == (pair.inputs["question"] == "cut")
+    )
+    assert candidate_sets([cut_here, elsewhere], 1, 1) == [(elsewhere,)]
+    assert candidate_sets([cut_here], 1, 1) == [(cut_here,)]
+
+
 @given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 5), st.integers(0, 99))
 def test_no_example_is_in_a_set_twice(examples, size, k, seed):
     pairs = pairs_of([*SHARING, *OTHERS][:examples])
