@@ -78,8 +78,11 @@ def shown_agent(calculate: Callable[[str], str]) -> dspy.Module:
     """Returns the same agent with an episode shown to it, without which small models call no tool."""
     shown = agent(calculate)
     problem = "A crate holds 4 trays of 6 eggs. How many eggs are in the crate?"
-    first = {"next_thought": "4 trays of 6 eggs.", "next_tool_name": "calculate"}
-    first["next_tool_args"] = {"expression": "4 * 6"}
+    first = {
+        "next_thought": "4 trays of 6 eggs.",
+        "next_tool_name": "calculate",
+        "next_tool_args": {"expression": "4 * 6"},
+    }
     seen = {"thought_0": first["next_thought"], "tool_name_0": "calculate", "tool_args_0": first["next_tool_args"]}
     trajectory = dspy.ChatAdapter().format_user_message_content(
         dspy.Signature(", ".join([*seen, "observation_0"]) + " -> x"), {**seen, "observation_0": "24"}
