@@ -17,11 +17,12 @@ from anytime_dspy import formats
 from anytime_dspy.agents import last_step
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
-from anytime_dspy.forcing import Question, answer_signature, can_continue, continued, forced, restated
+from anytime_dspy.forcing import Question, answer_signature, can_continue, cap_of, continued, forced, restated
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
+from anytime_dspy.reading import unread
 from anytime_dspy.room import check_room
-from anytime_dspy.settle import Settled, is_answered, settle
+from anytime_dspy.settle import Settled, settle
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Recorded, Replay, call_key
 from anytime_dspy.thinking import parted
@@ -51,6 +52,21 @@ class _Claim:
     @property
     def place(self) -> int | None:
         return self.recorded.place if self.recorded else None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The answer that a call ends with.
+
+    Attributes:
+        values: The output fields; those that could not be read are None or empty.
+        unread: Their names.
+        censored: Whether it was cut off before it was complete.
+    """
+
+    values: dict[str, Any]
+    unread: tuple[str, ...] = ()
+    censored: bool = False
 
 
 class BudgetAdapter(dspy.Adapter):
@@ -168,16 +184,22 @@ class BudgetAdapter(dspy.Adapter):
         writer = Writer(self.inner, question, self.spending, counter)
         message = yield from writer.write(recorded)
         settled, usage, replayed, reasoning = Settled(None, "", "", 0, 0, cut=True), Usage(), None, 0
+        exhausting = True
         if message is not None:
             self._keep(question, claim, message)
             reasoning = int(min(self.spending.left(paid=recorded is not None).tokens, message.allowed.reasoning))
             settled, usage = self._settled(question, message, reasoning)
+            exhausting = settled.shortened or (
+                settled.cut and not self._is_capped_by_user(question, message, reasoning)
+            )
             if recorded is not None and message.goes_on_from(recorded):
                 replayed = self._settled(question, recorded, min(reasoning, recorded.allowed.reasoning))[1]
         values, answer_tokens = settled.values, settled.answer_tokens
         if values is None and not reasoning:
             values = last_step(question.signature)
-        if values is None:
+        if values is not None:
+            given = _Answer(values, censored=settled.censored)
+        else:
             key = claim.key, settled.begun, settled.reasoning, self.spending.answer_tokens
             is_live = message is not None and (recorded is None or message.written is not recorded.written)
             known = self.replay.forced.next(key) if self.replay and not is_live else None
@@ -189,7 +211,7 @@ class BudgetAdapter(dspy.Adapter):
                 answer = yield from writer.ask(self._forced(question, settled, written, continues=continues))
                 if self.replay:
                     self.replay.forced.add(key, answer)
-            values = self._forced_values(question, settled.reasoning, answer, continues=continues)
+            given = self._given(question, settled.reasoning, answer, continues=continues)
             answer_tokens = _written(self.inner, answer, counter)
             extra = _usage(answer, 0, answer_tokens, answer.hidden_tokens)
             usage += extra
@@ -197,17 +219,19 @@ class BudgetAdapter(dspy.Adapter):
         call = Call(
             predictor=_caller_name(self.spending.names, question.signature),
             inputs=dict(question.inputs),
-            outputs=values,
+            outputs=given.values,
             reasoning=settled.reasoning,
             reasoning_tokens=settled.reasoning_tokens,
             answer_tokens=answer_tokens,
             forced=settled.values is None,
-            answered=is_answered(question.signature, values),
+            answered=not given.unread,
+            censored=given.censored,
+            unread=given.unread,
         )
-        self.spending.record(call, usage, cut=settled.cut, replayed=replayed)
-        if self.replay and self.spending.cut:
+        self.spending.record(call, usage, cut=settled.cut, exhausting=exhausting, replayed=replayed)
+        if self.replay and self.spending.exhausted:
             self.replay.turns.disorder()  # nothing is left whose order could matter, and the program may go elsewhere
-        return values
+        return given.values
 
     def _keep(self, question: Question, claim: _Claim, message: Message) -> None:
         if self.replay is None:
@@ -225,19 +249,23 @@ class BudgetAdapter(dspy.Adapter):
         settled = settle(self.inner, question.signature, written, allowed, counter_for(question.lm))
         return settled, _usage(written, settled.reasoning_tokens, settled.answer_tokens, calls=message.calls)
 
+    def _is_capped_by_user(self, question: Question, message: Message, reasoning: int) -> bool:
+        """Whether a cap of the user's own, lower than the budget allows, has the message end where it does."""
+        allowed = min(message.allowed.cap, reasoning + self.spending.answer_tokens)
+        return cap_of(question, allowed) < allowed
+
     def _forced(self, question: Question, settled: Settled, written: Completion | None, *, continues: bool) -> Ask:
         asked = forced(question, self.spending.answer_tokens, written)
         if continues:
             return Ask(asked, continued(self.inner, asked, settled.begun))
         return Ask(restated(asked, settled.reasoning))
 
-    def _forced_values(
-        self, question: Question, reasoning: str, completion: Completion, *, continues: bool
-    ) -> dict[str, Any]:
+    def _given(self, question: Question, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:
+        """What could be read of a forced answer."""
         answers = completion.values
         said = parted(completion.text)
+        text = said.rest[: formats.completion_end(self.inner, said.rest)]
         if continues or said.thinking:
-            text = said.rest[: formats.completion_end(self.inner, said.rest)]
             header = formats.opening(self.inner, formats.answer_fields(question.signature)[0])
             if continues and header and header.strip() not in text:  # some servers begin a reply anew
                 text = f"{header}{text}"
@@ -245,8 +273,13 @@ class BudgetAdapter(dspy.Adapter):
                 answers = self.inner.parse(answer_signature(question.signature), text)
             except AdapterParseError:
                 answers = None
+        cut = completion.truncated and not formats.is_complete(self.inner, said.rest)
         known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
-        return {name: known.get(name) for name in question.signature.output_fields}
+        return _Answer(
+            values={name: known.get(name) for name in question.signature.output_fields},
+            unread=unread(self.inner, question.signature, answers or {}, text, cut=cut),
+            censored=cut,
+        )
 
     def _make(self, ask: Ask) -> Completion:
         ledger, begun, values = Ledger(), time.perf_counter(), None

@@ -99,9 +99,10 @@ def can_continue(adapter: dspy.Adapter, question: Question, completion: Completi
     """Whether a cut-off message of the assistant can be continued: the engine and the format must both allow it.
 
     Thinking that is shown apart from the text has no place in such a message. Whether a model that vLLM serves
-    thinks so is seen by its completion alone, so that one must be there.
+    thinks so is seen by its completion alone, so that one must be there. Tools that are called natively are no part of
+    the text either.
     """
-    if completion is not None and completion.hidden_tokens:
+    if (completion is not None and completion.hidden_tokens) or _calls_tools(adapter, question.signature):
         return False
     engine = getattr(question.lm, "engine", None)
     able = completion is not None if _is_vllm(question.lm) else bool(getattr(engine, "can_continue", False))
@@ -148,6 +149,11 @@ def restated(question: Question, reasoning: str) -> Question:
         for demo in question.demos
     ]
     return replace(question, signature=signature, demos=demos, inputs=inputs)
+
+
+def _calls_tools(adapter: dspy.Adapter, signature: type[dspy.Signature]) -> bool:
+    fields = signature.output_fields.values()
+    return bool(adapter.use_native_function_calling) and any(field.annotation is dspy.ToolCalls for field in fields)
 
 
 def _is_vllm(lm: Any) -> bool:

@@ -14,11 +14,16 @@ from typing import Any, NamedTuple, cast
 
 import dspy
 
+from anytime_dspy.typed import text_as
+
 __all__ = [
     "CHAT_END",
     "Split",
     "answer_fields",
     "completion_end",
+    "has_field",
+    "is_complete",
+    "is_empty_field",
     "opening",
     "reasoning_fields",
     "reasoning_value",
@@ -97,6 +102,43 @@ def completion_end(adapter: dspy.Adapter, text: str) -> int:
     return end
 
 
+def is_complete(adapter: dspy.Adapter, text: str) -> bool:
+    """Whether a text shows by itself that it was written to its end, whatever cap it filled.
+
+    Example:
+        >>> is_complete(dspy.JSONAdapter(), '{"answer": "42"}'), is_complete(dspy.JSONAdapter(), '{"answer": "42')
+        (True, False)
+    """
+    if isinstance(adapter, dspy.JSONAdapter):
+        try:
+            json.JSONDecoder(strict=False).raw_decode(text, max(text.find("{"), 0))
+        except ValueError:
+            return False
+        return True
+    if isinstance(adapter, dspy.XMLAdapter):
+        return re.search(r"</\w+>\s*$", text) is not None
+    return completion_end(adapter, text) < len(text)
+
+
+def has_field(adapter: dspy.Adapter, text: str, field: str) -> bool:
+    """Whether a text has a field's header, key or tag."""
+    return _field_at(adapter, text, field) is not None
+
+
+def is_empty_field(adapter: dspy.Adapter, text: str, field: str) -> bool:
+    """Whether a text says of a field that it is empty, by quotes or tags around nothing.
+
+    Example:
+        >>> is_empty_field(dspy.JSONAdapter(), '{"answer": ""}', "answer")
+        True
+        >>> is_empty_field(dspy.ChatAdapter(), "[[ ## answer ## ]]", "answer")
+        False
+    """
+    if isinstance(adapter, dspy.JSONAdapter):
+        return re.search(rf'"{field}"\s*:\s*""', text) is not None
+    return isinstance(adapter, dspy.XMLAdapter) and has_field(adapter, text, field)
+
+
 def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> Split:
     """Takes a completion apart into its reasoning and the place where its answer begins.
 
@@ -132,7 +174,9 @@ def _body(adapter: dspy.Adapter, field: str, text: str) -> tuple[str, str]:
     """Returns the value of the reasoning field in `text`, the text before the answer; first what stands before it."""
     if isinstance(adapter, dspy.JSONAdapter):
         value = re.sub(rf'^.*?"{field}"\s*:\s*"', "", text, count=1, flags=re.DOTALL)
-        return "", _unescaped(re.sub(r'"\s*$', "", value) if value != text else value)
+        if value == text:  # a list or an object, if any
+            return "", re.sub(rf'^.*?"{field}"\s*:\s*', "", text, count=1, flags=re.DOTALL).rstrip()
+        return "", _unescaped(re.sub(r'"\s*$', "", value))
     if isinstance(adapter, dspy.XMLAdapter):
         value = re.sub(rf"^.*?<{field}\b[^>]*>", "", text, count=1, flags=re.DOTALL)
         return "", re.sub(rf"</{field}>\s*$", "", value).strip()
@@ -155,9 +199,8 @@ def _unescaped(value: str) -> str:
 
 
 def reasoning_value(signature: type[dspy.Signature], text: str) -> dict[str, Any]:
-    """Returns the values of the reasoning fields when all there is of them is `text`."""
+    """Returns the values of the reasoning fields, in their types, when all there is of them is `text`."""
     first, *rest = reasoning_fields(signature) or (None,)
     if first is None:
         return {}
-    typed = signature.output_fields[first].annotation is dspy.Reasoning
-    return {first: dspy.Reasoning(content=text) if typed else text, **dict.fromkeys(rest)}
+    return {first: text_as(text, signature.output_fields[first].annotation), **dict.fromkeys(rest)}

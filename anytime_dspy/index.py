@@ -65,7 +65,10 @@ class AnytimeIndex:
         """
         curve = self.curve(example, prediction)
         score = curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
-        return score if pred_name is None else dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max))
+        if pred_name is None:
+            return score
+        states = [checkpoint.state for checkpoint in prediction.checkpoints]
+        return dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max, states))
 
     def curve(self, example: dspy.Example, prediction: dspy.Prediction) -> AnytimeCurve:
         """Returns the quality at each checkpoint; raises as the metric itself does."""

@@ -12,10 +12,11 @@ from anytime_dspy import formats
 from anytime_dspy.forcing import answer_signature
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion
+from anytime_dspy.reading import unread
 from anytime_dspy.thinking import CLOSE, Parted, joined, parted
 from anytime_dspy.tokens import TokenCounter
 
-__all__ = ["Settled", "is_answered", "parsed", "reasoning_text", "settle"]
+__all__ = ["Settled", "parsed", "settle"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Settled:
             was written beyond the answer's own allowance (a long answer, thinking, rambling on after the end).
         answer_tokens: Tokens that the call wrote beyond those.
         cut: Whether the call was cut off before it was complete.
+        shortened: Whether reasoning that had been written was left out, since the budget does not cover it.
+        censored: Whether the answer among the values was cut off, so that it may be a fragment.
     """
 
     values: dict[str, Any] | None
@@ -39,6 +42,8 @@ class Settled:
     reasoning_tokens: int
     answer_tokens: int
     cut: bool
+    shortened: bool = False
+    censored: bool = False
 
 
 def settle(
@@ -78,11 +83,12 @@ def settle(
     values = completion.values if is_whole and not inline.thinking else None
     if values is None:
         values = parsed(adapter, signature, text, thinking)
-    if values is not None and is_answered(signature, values):
-        reasoning = joined(thinking, reasoning_text(signature, values))
+    if values is not None and not unread(adapter, signature, values, text, cut=cut):
+        reasoning = joined(thinking, _reasoning(adapter, signature, values, text))
         spent = max(unseen + counter.count(reasoning), over)
         if spent <= allowance.reasoning and not (cut and _is_short(adapter, signature, text, allowance, counter)):
-            return Settled(values, reasoning, "", spent, max(0, total - spent), cut)
+            censored = cut and not formats.is_complete(adapter, text)
+            return Settled(values, reasoning, "", spent, max(0, total - spent), cut, censored=censored)
     split = formats.split(adapter, signature, text)
     whole = joined(thinking, split.reasoning)
     reasoning = counter.cut(whole, allowance.reasoning - unseen).rstrip()
@@ -90,17 +96,8 @@ def settle(
     begun = split.head + reasoning
     if inline.thinking:
         begun = _thinking_begun(written, inline, split.head, reasoning)
-    return Settled(None, reasoning, begun, spent, max(0, total - spent), cut or reasoning != whole)
-
-
-def is_answered(signature: type[dspy.Signature], values: dict[str, Any]) -> bool:
-    """Whether every answer field holds something."""
-    return all(values.get(name) not in (None, "") for name in formats.answer_fields(signature))
-
-
-def reasoning_text(signature: type[dspy.Signature], values: dict[str, Any]) -> str:
-    """Returns the reasoning fields' values as one text."""
-    return "\n\n".join(str(values[name]) for name in formats.reasoning_fields(signature) if values.get(name))
+    shortened = reasoning != whole
+    return Settled(None, reasoning, begun, spent, max(0, total - spent), cut or shortened, shortened)
 
 
 def parsed(
@@ -121,6 +118,14 @@ def parsed(
             return None
     answers = parsed(adapter, answer_signature(signature), text, "")
     return None if answers is None else {**formats.reasoning_value(signature, thinking), **answers}
+
+
+def _reasoning(adapter: dspy.Adapter, signature: type[dspy.Signature], values: dict[str, Any], text: str) -> str:
+    """Returns the reasoning as one text: of another type than text, as the LM wrote it."""
+    held = [values[name] for name in formats.reasoning_fields(signature) if values.get(name)]
+    if all(isinstance(value, str | dspy.Reasoning) for value in held):
+        return "\n\n".join(map(str, held))
+    return formats.split(adapter, signature, text).reasoning
 
 
 def _thinking_begun(written: str, inline: Parted, head: str, reasoning: str) -> str:

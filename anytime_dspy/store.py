@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from anytime_dspy.checkpoint import Checkpoint, Usage
+from anytime_dspy.checkpoint import AnswerState, Checkpoint, Usage, answer_state
 from anytime_dspy.errors import RunError
 from anytime_dspy.files import append_line, as_line, content_hash, write_json
 
@@ -44,6 +44,7 @@ class Point:
         forced: Whether an answer had to be asked for because the budget ran out.
         answered: Whether an answer could be read.
         usage: What a run at this budget costs.
+        censored: Whether an answer filled its allowance before it was complete; not known of runs of older versions.
     """
 
     budget: int
@@ -54,6 +55,12 @@ class Point:
     forced: bool
     answered: bool
     usage: Usage
+    censored: bool = False
+
+    @property
+    def state(self) -> AnswerState:
+        """What the answer is; see `Checkpoint.state`."""
+        return answer_state(answered=self.answered, censored=self.censored)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ def result_from(
                 forced=checkpoint.forced,
                 answered=checkpoint.answered,
                 usage=checkpoint.usage,
+                censored=checkpoint.censored,
             )
             for checkpoint, quality in zip(checkpoints, qualities, strict=True)
         ),

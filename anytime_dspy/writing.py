@@ -108,8 +108,10 @@ class Writer:
             if cap_of(self._question, allowed.cap) <= cap_of(self._question, message.allowed.cap):
                 break
             message = yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)
-        if message is recorded and not message.written.truncated and tokens > message.allowed.reasoning:
-            # It was whole all along, though a smaller budget left the end of its reasoning out.
+        own = cap_of(self._question, message.allowed.cap) < message.allowed.cap
+        is_final = own or not message.written.truncated
+        if message is recorded and is_final and tokens > message.allowed.reasoning:
+            # No budget would have made it longer, though a smaller one left the end of its reasoning out.
             reasoning = int(min(tokens, message.allowed.cap))
             return replace(message, allowed=Allowance(reasoning, message.allowed.answer))
         return message

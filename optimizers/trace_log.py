@@ -85,4 +85,5 @@ def _checkpoint_from(point: Mapping[str, Any], types: Mapping[str, Mapping[str, 
 
 
 def _call_from(call: Mapping[str, Any], types: Mapping[str, Any]) -> Call:
-    return Call(**{**call, "inputs": typed(call["inputs"], types), "outputs": typed(call["outputs"], types)})
+    values = {"inputs": typed(call["inputs"], types), "outputs": typed(call["outputs"], types)}
+    return Call(**{**call, **values, "unread": tuple(call.get("unread", ()))})

@@ -122,7 +122,7 @@ def test_a_lower_cap_of_the_users_own_stays():
     with dspy.context(lm=lm), ad.budget(100, answer_tokens=40):
         dspy.ChainOfThought("question -> answer")(question="?")
         dspy.ChainOfThought("question -> answer", max_tokens=10)(question="??")
-    assert [request.config.max_tokens for request in lm.engine.requests] == [30, 30, 10]
+    assert [request.config.max_tokens for request in lm.engine.requests] == [30, 30, 10, 10]
 
 
 def test_an_inner_budget_never_has_more_than_the_outer_one():

@@ -30,6 +30,7 @@ def run(
     import dspy
     from rich.console import Console
 
+    from anytime_dspy.answers import is_answered
     from anytime_dspy.anytime import Anytime
     from anytime_dspy.budgeting import budget as capped
     from anytime_dspy.cli.common import open_lm, task_of
@@ -46,16 +47,22 @@ def run(
     tokens = anytime.budgets[-1] if budget is None else budget
     with dspy.context(lm=lm), capped(tokens, answer_tokens=anytime.answer_tokens) as spent:
         prediction = anytime.program(**values)
+    answered = is_answered(prediction, spent.calls)
     if as_json:
         usage = {"reasoning_tokens": spent.reasoning, "answer_tokens": spent.usage.answer_tokens}
-        document = {**dict(prediction.items()), "budget": tokens, "forced": spent.forced, **usage}
+        told = {"forced": spent.forced, "answered": answered, "censored": spent.censored}
+        document = {**dict(prediction.items()), "budget": tokens, **told, **usage}
         print(json.dumps(document, default=str))  # noqa: T201 - the result, alone on stdout
         return
     console = Console(highlight=False)
     for field, value in prediction.items():
         console.print(f"[bold]{field}[/bold]")
         console.print(str(value), markup=False)
-    cut = ", cut off there" if spent.cut else ""
+    cut = ", cut off there" if spent.exhausted else ""
+    if spent.censored:
+        console.print(f"The answer was cut off at its allowance of {anytime.answer_tokens} tokens.", style="yellow")
+    elif not answered:
+        console.print("No answer could be read.", style="yellow")
     console.print(f"\n{spent.reasoning} of {tokens} reasoning tokens{cut}; {spent.usage.seconds:.1f} s", style="dim")
 
 

@@ -115,12 +115,20 @@ def _steps(points: Iterable[Point]) -> Iterable[Step]:
         yield Step(
             budget=point.budget,
             quality=point.quality,
-            state="no answer" if not point.answered else "cut, answer forced" if point.forced else "ended by itself",
+            state=_state(point),
             reasoning=reasoning[len(before) :] if grown else reasoning,
             answer=fields(answer),
             tokens=point.reasoning_tokens,
         )
         before = reasoning
+
+
+def _state(point: Point) -> str:
+    if not point.answered:
+        return "no answer, it was cut off" if point.censored else "no answer"
+    if point.forced:
+        return "cut, answer forced and cut off" if point.censored else "cut, answer forced"
+    return "answer cut off" if point.censored else "ended by itself"
 
 
 def _call(call: Mapping[str, Any]) -> Field:
