@@ -190,7 +190,7 @@ class BudgetAdapter(dspy.Adapter):
                 if self.replay:
                     self.replay.forced.add(key, answer)
             values = self._forced_values(question, settled.reasoning, answer, continues=continues)
-            answer_tokens = _written(self.inner, answer, counter)
+            answer_tokens = _written(self.inner, question.signature, answer, counter)
             extra = _usage(answer, 0, answer_tokens, answer.hidden_tokens)
             usage += extra
             replayed = (replayed or Usage()) + extra if known else replayed
@@ -234,15 +234,16 @@ class BudgetAdapter(dspy.Adapter):
     def _forced_values(
         self, question: Question, reasoning: str, completion: Completion, *, continues: bool
     ) -> dict[str, Any]:
-        answers = completion.values
+        answers, signature = completion.values, answer_signature(question.signature)
         said = parted(completion.text)
         if continues or said.thinking:
-            text = said.rest[: formats.completion_end(self.inner, said.rest)]
-            header = formats.opening(self.inner, formats.answer_fields(question.signature)[0])
-            if continues and header and header.strip() not in text:  # some servers begin a reply anew
+            text, field = said.rest, formats.answer_fields(signature)[0]
+            header = formats.opening(self.inner, field)
+            # Some servers begin a reply anew.
+            if continues and header and not formats.begins_field(self.inner, signature, field, text):
                 text = f"{header}{text}"
             try:
-                answers = self.inner.parse(answer_signature(question.signature), text)
+                answers = self.inner.parse(signature, text[: formats.completion_end(self.inner, signature, text)])
             except AdapterParseError:
                 answers = None
         known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
@@ -258,7 +259,7 @@ class BudgetAdapter(dspy.Adapter):
                     values = self.inner(**_arguments(ask.question))[0]
                 except AdapterParseError:
                     values = None  # cut off or malformed: what was written is in the ledger
-        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+        return ledger.completion(ask.question.lm, values, time.perf_counter() - begun)
 
     async def _amake(self, ask: Ask) -> Completion:
         ledger, begun, values = Ledger(), time.perf_counter(), None
@@ -270,7 +271,7 @@ class BudgetAdapter(dspy.Adapter):
                     values = (await self.inner.acall(**_arguments(ask.question)))[0]
                 except AdapterParseError:
                     values = None
-        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+        return ledger.completion(ask.question.lm, values, time.perf_counter() - begun)
 
 
 def _check(question: Question) -> None:
@@ -323,8 +324,11 @@ def _usage(
     )
 
 
-def _written(adapter: dspy.Adapter, completion: Completion, counter: TokenCounter) -> int:
-    return counter.count(completion.text[: formats.completion_end(adapter, completion.text)])
+def _written(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: Completion, counter: TokenCounter
+) -> int:
+    end = formats.completion_end(adapter, answer_signature(signature), completion.text)
+    return counter.count(completion.text[:end])
 
 
 def _caller_name(names: Mapping[int, str], signature: type[dspy.Signature]) -> str:

@@ -66,7 +66,7 @@ def settle(
         written = counter.cut(completion.text, allowance.cap - hidden)
         total = hidden + counter.count(written)
     inline = parted(written)
-    text = inline.rest[: formats.completion_end(adapter, inline.rest)]
+    text = inline.rest[: formats.completion_end(adapter, signature, inline.rest)]
     # What stands behind the mark of completion is no part of the answer, cut off or not. An LM that filled its cap had
     # no token left to say that it had ended.
     cut = text == inline.rest and (completion.truncated or total >= allowance.cap)
@@ -78,18 +78,21 @@ def settle(
     values = completion.values if is_whole and not inline.thinking else None
     if values is None:
         values = parsed(adapter, signature, text, thinking)
-    if values is not None and is_answered(signature, values):
-        reasoning = joined(thinking, reasoning_text(signature, values))
-        spent = max(unseen + counter.count(reasoning), over)
-        if spent <= allowance.reasoning and not (cut and _is_short(adapter, signature, text, allowance, counter)):
-            return Settled(values, reasoning, "", spent, max(0, total - spent), cut)
     split = formats.split(adapter, signature, text)
+    if values is not None and is_answered(signature, values):
+        # What DSPy leaves out of the field, such as a remark before its header, was written and paid for as well.
+        before = split.reasoning if split.answer_at is not None else ""
+        reasoning = joined(thinking, before or reasoning_text(signature, values))
+        if not formats.reasoning_fields(signature):  # no answer is given up for a remark before it
+            kept = max(allowance.reasoning - unseen, counter.count(thinking))
+            reasoning = counter.cut(reasoning, kept).rstrip()
+        spent = max(unseen + counter.count(reasoning), over)
+        if spent <= allowance.reasoning and not (cut and _is_short(split, text, allowance, counter)):
+            return Settled(values, reasoning, "", spent, max(0, total - spent), cut)
     whole = joined(thinking, split.reasoning)
     reasoning = counter.cut(whole, allowance.reasoning - unseen).rstrip()
     spent = min(max(unseen + counter.count(reasoning), over), allowance.reasoning)
-    begun = split.head + reasoning
-    if inline.thinking:
-        begun = _thinking_begun(written, inline, split.head, reasoning)
+    begun = _begun(written, inline, split, len(reasoning))
     return Settled(None, reasoning, begun, spent, max(0, total - spent), cut or reasoning != whole)
 
 
@@ -123,17 +126,21 @@ def parsed(
     return None if answers is None else {**formats.reasoning_value(signature, thinking), **answers}
 
 
-def _thinking_begun(written: str, inline: Parted, head: str, reasoning: str) -> str:
-    """Returns what a model that thinks inside its text had written by the end of `reasoning`, its thinking closed."""
-    if len(reasoning) <= len(inline.thinking):
-        return f"{inline.head}{reasoning}\n{CLOSE}"
-    said = reasoning[len(inline.thinking) :].lstrip()
-    return f"{written[: len(written) - len(inline.rest)]}{head}{said}"
+def _begun(written: str, inline: Parted, split: formats.Split, length: int) -> str:
+    """Returns what had been written when the trace had `length` characters; thinking inside the text is closed."""
+    if inline.thinking:
+        if length <= len(inline.thinking):
+            return f"{written[: len(inline.head) + length]}\n{CLOSE}"
+        length -= len(inline.thinking) + len("\n\n")
+    offset = end = len(written) - len(inline.rest)
+    for passage in split.passages:
+        end = offset + passage.at + min(length, len(passage.text))
+        length -= len(passage.text) + len("\n\n")
+        if length <= 0:
+            break
+    return written[:end]
 
 
-def _is_short(
-    adapter: dspy.Adapter, signature: type[dspy.Signature], text: str, allowance: Allowance, counter: TokenCounter
-) -> bool:
+def _is_short(split: formats.Split, text: str, allowance: Allowance, counter: TokenCounter) -> bool:
     """Whether an answer that was cut off had less room than its allowance, so that it is better asked for again."""
-    begun = formats.split(adapter, signature, text).answer_at
-    return begun is None or counter.count(text[begun:]) < allowance.answer
+    return split.answer_at is None or counter.count(text[split.answer_at :]) < allowance.answer
