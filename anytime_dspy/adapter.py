@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -23,6 +24,7 @@ from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
 from anytime_dspy.room import check_room
 from anytime_dspy.settle import Settled, is_answered, settle
 from anytime_dspy.spending import Spending
+from anytime_dspy.streaming import Gate
 from anytime_dspy.tape import Recorded, Replay, call_key
 from anytime_dspy.thinking import parted
 from anytime_dspy.tokens import TokenCounter, counter_for
@@ -66,6 +68,14 @@ class BudgetAdapter(dspy.Adapter):
         replay: Where given, calls are read from this tape, and only missing ones are made.
     """
 
+    def __new__(cls, inner: dspy.Adapter | None = None, *args: Any, **kwargs: Any) -> BudgetAdapter:
+        """Makes an adapter that is also of the inner one's class, by whose name DSPy's listeners know its format."""
+        made = _class_for(type(inner)) if cls is BudgetAdapter and inner is not None else cls
+        return super().__new__(made)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keeps DSPy from telling its callbacks of each format and parse once more for each class."""
+
     def __init__(
         self, inner: dspy.Adapter | None = None, spending: Spending | None = None, replay: Replay | None = None
     ) -> None:
@@ -73,7 +83,7 @@ class BudgetAdapter(dspy.Adapter):
             # dspy.Refine makes one more of whatever adapter is in use: that one belongs to the same budget.
             self.__dict__.update(vars(dspy.settings.adapter))
             return
-        super().__init__(callbacks=inner.callbacks)
+        self.__dict__.update(vars(inner))
         self.inner = _without_fallback(inner)
         self.spending = spending
         self.replay = replay
@@ -91,13 +101,17 @@ class BudgetAdapter(dspy.Adapter):
         claim = self._claim(question)
         plan = self._plan(question, claim)
         completion: Completion | None = None
+        gate = Gate(self.inner, question, self.spending.answer_tokens)
         with self._turn(claim):
             while True:
                 try:
                     ask = plan.send(completion)  # type: ignore[arg-type]  # the first one is None, as generators want
                 except StopIteration as end:
+                    gate.send_now(gate.accepted())
                     return [end.value]
-                completion = self._make(ask)
+                with gate.passing(ask):
+                    completion = self._make(ask)
+                gate.send_now(gate.ended())
 
     async def acall(
         self,
@@ -112,13 +126,17 @@ class BudgetAdapter(dspy.Adapter):
         claim = self._claim(question)
         plan = self._plan(question, claim)
         completion: Completion | None = None
+        gate = Gate(self.inner, question, self.spending.answer_tokens)
         async with self._turn_async(claim):
             while True:
                 try:
                     ask = plan.send(completion)  # type: ignore[arg-type]
                 except StopIteration as end:
+                    await gate.asend(gate.accepted())
                     return [end.value]
-                completion = await self._amake(ask)
+                with gate.passing(ask):
+                    completion = await self._amake(ask)
+                await gate.asend(gate.ended())
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
         """Formats as the inner adapter does."""
@@ -272,6 +290,11 @@ class BudgetAdapter(dspy.Adapter):
                 except AdapterParseError:
                     values = None
         return ledger.completion(ask.question.lm, values, time.perf_counter() - begun)
+
+
+@lru_cache(maxsize=64)
+def _class_for(kind: type[dspy.Adapter]) -> type[BudgetAdapter]:
+    return type(kind.__name__, (BudgetAdapter, kind), {"__module__": kind.__module__, "__doc__": BudgetAdapter.__doc__})
 
 
 def _check(question: Question) -> None:

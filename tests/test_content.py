@@ -161,7 +161,7 @@ def test_a_tool_is_told_its_arguments_apart_by_content():
             self.ask = dspy.ChainOfThought("question -> answer")
 
         def forward(self, question: str):
-            said = [self.tool(clip=Terse(text)) for text in ("a", "b")]
+            said = [self.tool(clip=Plain(text)) for text in ("a", "b")]
             return self.ask(question=" ".join(said))
 
     program = Agent()
