@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -70,8 +70,11 @@ class BudgetAdapter(dspy.Adapter):
 
     def __new__(cls, inner: dspy.Adapter | None = None, *args: Any, **kwargs: Any) -> BudgetAdapter:
         """Makes an adapter that is also of the inner one's class, by whose name DSPy's listeners know its format."""
-        made = _class_for(type(inner)) if cls is BudgetAdapter and inner is not None else cls
-        return super().__new__(made)
+        kind: Any = cls
+        if cls is BudgetAdapter and inner is not None:
+            kind = _class_for(cast(Any, type(inner)))
+        made: BudgetAdapter = super().__new__(kind)
+        return made
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Keeps DSPy from telling its callbacks of each format and parse once more for each class."""
@@ -293,7 +296,7 @@ class BudgetAdapter(dspy.Adapter):
 
 
 @lru_cache(maxsize=64)
-def _class_for(kind: type[dspy.Adapter]) -> type[BudgetAdapter]:
+def _class_for(kind: Any) -> type[BudgetAdapter]:
     return type(kind.__name__, (BudgetAdapter, kind), {"__module__": kind.__module__, "__doc__": BudgetAdapter.__doc__})
 
 

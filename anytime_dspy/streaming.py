@@ -62,7 +62,8 @@ class Gate:
         elif len(ask.begun) >= len(self._text) or not ask.begun:
             self._text, self._thinking = ask.begun, ""
             self._is_open, self._is_sure, self._is_answering, self._held = True, False, False, []
-        return dspy.context(send_stream=self)
+        scene: AbstractContextManager[Any] = dspy.context(send_stream=self)
+        return scene
 
     async def send(self, chunk: Any) -> None:
         """Takes a chunk from the LM; DSPy calls this."""
