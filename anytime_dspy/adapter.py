@@ -8,7 +8,8 @@ import time
 from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -24,6 +25,7 @@ from anytime_dspy.reading import unread
 from anytime_dspy.room import check_room
 from anytime_dspy.settle import Settled, settle
 from anytime_dspy.spending import Spending
+from anytime_dspy.streaming import Gate
 from anytime_dspy.tape import Recorded, Replay, call_key
 from anytime_dspy.thinking import parted
 from anytime_dspy.tokens import TokenCounter, counter_for
@@ -82,6 +84,17 @@ class BudgetAdapter(dspy.Adapter):
         replay: Where given, calls are read from this tape, and only missing ones are made.
     """
 
+    def __new__(cls, inner: dspy.Adapter | None = None, *args: Any, **kwargs: Any) -> BudgetAdapter:
+        """Makes an adapter that is also of the inner one's class, by whose name DSPy's listeners know its format."""
+        kind: Any = cls
+        if cls is BudgetAdapter and inner is not None:
+            kind = _class_for(cast(Any, type(inner)))
+        made: BudgetAdapter = super().__new__(kind)
+        return made
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keeps DSPy from telling its callbacks of each format and parse once more for each class."""
+
     def __init__(
         self, inner: dspy.Adapter | None = None, spending: Spending | None = None, replay: Replay | None = None
     ) -> None:
@@ -89,7 +102,7 @@ class BudgetAdapter(dspy.Adapter):
             # dspy.Refine makes one more of whatever adapter is in use: that one belongs to the same budget.
             self.__dict__.update(vars(dspy.settings.adapter))
             return
-        super().__init__(callbacks=inner.callbacks)
+        self.__dict__.update(vars(inner))
         self.inner = _without_fallback(inner)
         self.spending = spending
         self.replay = replay
@@ -107,13 +120,17 @@ class BudgetAdapter(dspy.Adapter):
         claim = self._claim(question)
         plan = self._plan(question, claim)
         completion: Completion | None = None
+        gate = Gate(self.inner, question, self.spending.answer_tokens)
         with self._turn(claim):
             while True:
                 try:
                     ask = plan.send(completion)  # type: ignore[arg-type]  # the first one is None, as generators want
                 except StopIteration as end:
+                    gate.send_now(gate.accepted())
                     return [end.value]
-                completion = self._make(ask)
+                with gate.passing(ask):
+                    completion = self._make(ask)
+                gate.send_now(gate.ended())
 
     async def acall(
         self,
@@ -128,13 +145,17 @@ class BudgetAdapter(dspy.Adapter):
         claim = self._claim(question)
         plan = self._plan(question, claim)
         completion: Completion | None = None
+        gate = Gate(self.inner, question, self.spending.answer_tokens)
         async with self._turn_async(claim):
             while True:
                 try:
                     ask = plan.send(completion)  # type: ignore[arg-type]
                 except StopIteration as end:
+                    await gate.asend(gate.accepted())
                     return [end.value]
-                completion = await self._amake(ask)
+                with gate.passing(ask):
+                    completion = await self._amake(ask)
+                await gate.asend(gate.ended())
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
         """Formats as the inner adapter does."""
@@ -212,7 +233,7 @@ class BudgetAdapter(dspy.Adapter):
                 if self.replay:
                     self.replay.forced.add(key, answer)
             given = self._given(question, settled.reasoning, answer, continues=continues)
-            answer_tokens = _written(self.inner, answer, counter)
+            answer_tokens = _written(self.inner, question.signature, answer, counter)
             extra = _usage(answer, 0, answer_tokens, answer.hidden_tokens)
             usage += extra
             replayed = (replayed or Usage()) + extra if known else replayed
@@ -262,18 +283,21 @@ class BudgetAdapter(dspy.Adapter):
 
     def _given(self, question: Question, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:
         """What could be read of a forced answer."""
-        answers = completion.values
+        answers, signature = completion.values, answer_signature(question.signature)
         said = parted(completion.text)
-        text = said.rest[: formats.completion_end(self.inner, said.rest)]
+        text = said.rest
         if continues or said.thinking:
-            header = formats.opening(self.inner, formats.answer_fields(question.signature)[0])
-            if continues and header and header.strip() not in text:  # some servers begin a reply anew
+            field = formats.answer_fields(signature)[0]
+            header = formats.opening(self.inner, field)
+            # Some servers begin a reply anew.
+            if continues and header and not formats.begins_field(self.inner, signature, field, text):
                 text = f"{header}{text}"
             try:
-                answers = self.inner.parse(answer_signature(question.signature), text)
+                answers = self.inner.parse(signature, text[: formats.completion_end(self.inner, signature, text)])
             except AdapterParseError:
                 answers = None
-        cut = completion.truncated and not formats.is_complete(self.inner, said.rest)
+        cut = completion.truncated and not formats.is_complete(self.inner, signature, text)
+        text = text[: formats.completion_end(self.inner, signature, text)]
         known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
         return _Answer(
             values={name: known.get(name) for name in question.signature.output_fields},
@@ -291,7 +315,7 @@ class BudgetAdapter(dspy.Adapter):
                     values = self.inner(**_arguments(ask.question))[0]
                 except AdapterParseError:
                     values = None  # cut off or malformed: what was written is in the ledger
-        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+        return ledger.completion(ask.question.lm, values, time.perf_counter() - begun)
 
     async def _amake(self, ask: Ask) -> Completion:
         ledger, begun, values = Ledger(), time.perf_counter(), None
@@ -303,7 +327,12 @@ class BudgetAdapter(dspy.Adapter):
                     values = (await self.inner.acall(**_arguments(ask.question)))[0]
                 except AdapterParseError:
                     values = None
-        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+        return ledger.completion(ask.question.lm, values, time.perf_counter() - begun)
+
+
+@lru_cache(maxsize=64)
+def _class_for(kind: Any) -> type[BudgetAdapter]:
+    return type(kind.__name__, (BudgetAdapter, kind), {"__module__": kind.__module__, "__doc__": BudgetAdapter.__doc__})
 
 
 def _check(question: Question) -> None:
@@ -356,8 +385,11 @@ def _usage(
     )
 
 
-def _written(adapter: dspy.Adapter, completion: Completion, counter: TokenCounter) -> int:
-    return counter.count(completion.text[: formats.completion_end(adapter, completion.text)])
+def _written(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: Completion, counter: TokenCounter
+) -> int:
+    end = formats.completion_end(adapter, answer_signature(signature), completion.text)
+    return counter.count(completion.text[:end])
 
 
 def _caller_name(names: Mapping[int, str], signature: type[dspy.Signature]) -> str:

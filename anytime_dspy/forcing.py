@@ -122,7 +122,7 @@ def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
     names = formats.reasoning_fields(signature)
     prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else str(answer)
     request = resumed(adapter, question, prefix)
-    stop = (*request.config.stop, formats.CHAT_END)
+    stop = (*request.config.stop, *formats.CHAT_STOPS)
     return replace(request, config=replace(request.config, stop=stop))
 
 

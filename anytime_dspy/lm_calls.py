@@ -11,7 +11,7 @@ from dspy.lm15 import Response
 
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.thinking import parted
-from anytime_dspy.tokens import TokenCounter
+from anytime_dspy.tokens import TokenCounter, counter_for
 
 __all__ = ["Completion", "Ledger", "check_shown", "recording", "tell_of_replay"]
 
@@ -63,22 +63,20 @@ class Ledger:
         """Whether any LM call was made below, or would have been if a tape had not held it."""
         return bool(self.history) or self.replayed > 0
 
-    def completion(self, values: dict[str, Any] | None, seconds: float, counter: TokenCounter) -> Completion:
+    def completion(self, lm: Any, values: dict[str, Any] | None, seconds: float) -> Completion:
         """Returns the recorded call.
 
         Args:
-            values: What the adapter read from it, or None.
+            lm: The LM that was called.
+            values: What the adapter read from the call, or None.
             seconds: How long the call took.
-            counter: Counts the prompt where the response does not hold its own count.
 
         Raises:
-            ProgramError: Nothing was recorded, since DSPy's history is switched off.
+            ProgramError: Nothing was recorded, since DSPy's history is switched off or the LM goes around it.
         """
         if not self.history:
-            raise ProgramError(
-                "No LM call was recorded: budgets read DSPy's history, so leave dspy.settings.disable_history off "
-                "and max_history_size above 0."
-            )
+            raise ProgramError(f"No LM call was recorded, and budgets read DSPy's history: {_why_unrecorded(lm)}.")
+        counter = counter_for(lm)
         entry = self.history[-1]
         text = _part(entry["outputs"], "text")
         billed = _billed(entry)
@@ -101,6 +99,15 @@ class Ledger:
             dollars=entry["cost"],
             cached=not entry["usage"],
         )
+
+
+def _why_unrecorded(lm: Any) -> str:
+    if dspy.settings.disable_history or dspy.settings.max_history_size <= 0:
+        return "leave dspy.settings.disable_history off and max_history_size above 0"
+    return (
+        f"{type(lm).__name__} answers without recording its calls, as an LM does that overrides __call__ or acall; "
+        "override forward and aforward instead, or make it dspy.LM(name, engine=...)"
+    )
 
 
 def recording(ledger: Ledger) -> Any:

@@ -41,9 +41,9 @@ def unread(
     def is_read(name: str) -> bool:
         value = values.get(name)
         if value is None:
-            return name in values and formats.has_field(adapter, text, name)
+            return name in values and formats.begins_field(adapter, signature, name, text)
         if isinstance(value, str) and not value:
-            return name not in plain or formats.is_empty_field(adapter, text, name)
+            return name not in plain or formats.is_empty_field(adapter, signature, name, text)
         return True
 
     missing = tuple(name for name in names if not is_read(name))

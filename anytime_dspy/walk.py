@@ -103,7 +103,8 @@ class Walk:
     def _running(self, tokens: int) -> Iterator[Spending]:
         is_largest = all(checkpoint.budget < tokens for checkpoint in self.checkpoints)
         trace: list[Any] = []
-        with enforced(self.clock) if self.clock else nullcontext(), dspy.context(trace=trace):
+        heard: dict[str, Any] = {} if is_largest else {"send_stream": None}  # a listener hears one answer, the best
+        with enforced(self.clock) if self.clock else nullcontext(), dspy.context(trace=trace, **heard):
             tape = None if self.state.mode == "contract" else replace(self._tape, limit=self._limit(is_largest))
             answer_tokens = self.state.answer_tokens
             with budget(tokens, answer_tokens=answer_tokens, tape=tape, names=self.names) as spending:

@@ -24,10 +24,19 @@ __all__ = ["Ask", "Message", "Writer"]
 
 @dataclass(frozen=True)
 class Ask:
-    """A call to be made: the inner adapter's own, or a request of ours to the LM itself."""
+    """A call to be made: the inner adapter's own, or a request of ours to the LM itself.
+
+    Attributes:
+        question: What is asked.
+        request: What is sent instead of the question, where it is a request of our own.
+        allowed: What the whole message may be; None where an answer alone is asked for.
+        begun: What is there of the message before the call.
+    """
 
     question: Question
     request: Request | None = None
+    allowed: Allowance | None = None
+    begun: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,12 +148,13 @@ class Writer:
 
     def _begin(self, allowed: Allowance) -> Generator[Ask, Completion, Message]:
         question = replace(self._question, lm_kwargs=capped(self._question, allowed.cap))
-        return Message((yield from self.ask(Ask(question))), allowed)
+        return Message((yield from self.ask(Ask(question, allowed=allowed))), allowed)
 
     def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion, Message]:
         more = cap_of(self._question, allowed.cap) - cap_of(self._question, begun.allowed.cap)
         question = replace(self._question, lm_kwargs=capped(self._question, more))
-        made = yield from self.ask(Ask(question, resumed(self._adapter, question, begun.written.text)))
+        text = begun.written.text
+        made = yield from self.ask(Ask(question, resumed(self._adapter, question, text), allowed, text))
         written = _joined(begun.written, made)
         written = replace(written, values=parsed(self._adapter, question.signature, written.text))
         return Message(written, allowed, begun.calls + 1)

@@ -76,7 +76,7 @@ def ask(lm: Any, asked: Asked) -> Said:
         except (LMUnsupportedFeatureError, LMInvalidRequestError) as error:
             return Said(None, refusal=f"{refusal} ({error})")
     counter = counter_for(lm)
-    completion = ledger.completion(None, time.perf_counter() - begun, counter)
+    completion = ledger.completion(lm, None, time.perf_counter() - begun)
     usage = Usage(
         prompt_tokens=completion.prompt_tokens or counter.count(asked.prompt),  # litellm's path keeps no messages
         answer_tokens=counter.count(completion.text),
