@@ -1,4 +1,4 @@
-"""A server on loopback, of chat completions or responses: it says what a test tells it to, and keeps what it was sent."""
+"""A server on loopback, chat completions or responses, that says what a test tells it to and keeps what it was sent."""
 
 from __future__ import annotations
 
