@@ -7,14 +7,15 @@ import logging
 import time
 from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
+from dspy.utils.exceptions import AdapterParseError, LMError
 
 from anytime_dspy import formats
+from anytime_dspy.acceptance import acceptance, options_taken, request_taken, sent_in, sent_with
 from anytime_dspy.agents import last_step
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
@@ -22,8 +23,9 @@ from anytime_dspy.forcing import Question, answer_signature, can_continue, cap_o
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
 from anytime_dspy.reading import unread
+from anytime_dspy.refusals import Sent
 from anytime_dspy.room import check_room
-from anytime_dspy.settle import Settled, settle
+from anytime_dspy.settle import Settled, parsed, settle
 from anytime_dspy.spending import Spending
 from anytime_dspy.streaming import Gate
 from anytime_dspy.tape import Recorded, Replay, call_key
@@ -124,7 +126,7 @@ class BudgetAdapter(dspy.Adapter):
         with self._turn(claim):
             while True:
                 try:
-                    ask = plan.send(completion)  # type: ignore[arg-type]  # the first one is None, as generators want
+                    ask = plan.send(completion)  # the first one is None, as generators want
                 except StopIteration as end:
                     gate.send_now(gate.accepted())
                     return [end.value]
@@ -149,7 +151,7 @@ class BudgetAdapter(dspy.Adapter):
         async with self._turn_async(claim):
             while True:
                 try:
-                    ask = plan.send(completion)  # type: ignore[arg-type]
+                    ask = plan.send(completion)
                 except StopIteration as end:
                     await gate.asend(gate.accepted())
                     return [end.value]
@@ -196,7 +198,7 @@ class BudgetAdapter(dspy.Adapter):
                 with self.replay.refusing():
                     yield
 
-    def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion, dict[str, Any]]:
+    def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion | None, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
         _check(question)
         counter = counter_for(question.lm)
@@ -226,15 +228,15 @@ class BudgetAdapter(dspy.Adapter):
             known = self.replay.forced.next(key) if self.replay and not is_live else None
             written = message.written if message else None
             continues = can_continue(self.inner, question, written)
-            if known:
-                answer = known.value
-            else:
+            answer = known.value if known else None
+            while answer is None:  # an LM that turns out not to go on with a message is asked in the other way
+                continues = can_continue(self.inner, question, written)
                 answer = yield from writer.ask(self._forced(question, settled, written, continues=continues))
-                if self.replay:
-                    self.replay.forced.add(key, answer)
+            if self.replay and not known:
+                self.replay.forced.add(key, answer)
             given = self._given(question, settled.reasoning, answer, continues=continues)
             answer_tokens = _written(self.inner, question.signature, answer, counter)
-            extra = _usage(answer, 0, answer_tokens, answer.hidden_tokens)
+            extra = _usage(answer, 0, answer_tokens + answer.beyond, answer.hidden_tokens)
             usage += extra
             replayed = (replayed or Usage()) + extra if known else replayed
         call = Call(
@@ -266,9 +268,10 @@ class BudgetAdapter(dspy.Adapter):
     def _settled(self, question: Question, message: Message, reasoning: int) -> tuple[Settled, Usage]:
         """What a message comes to where so many tokens of reasoning count, and what it cost."""
         allowed = Allowance(reasoning, self.spending.answer_tokens)
-        written = message.written
-        settled = settle(self.inner, question.signature, written, allowed, counter_for(question.lm))
-        return settled, _usage(written, settled.reasoning_tokens, settled.answer_tokens, calls=message.calls)
+        written, counter = message.written, counter_for(question.lm)
+        settled = settle(self.inner, question.signature, written, allowed, counter)
+        billed = settled.answer_tokens + _beyond(question, written, allowed.cap, counter)
+        return settled, _usage(written, settled.reasoning_tokens, billed, calls=message.calls)
 
     def _is_capped_by_user(self, question: Question, message: Message, reasoning: int) -> bool:
         """Whether a cap of the user's own, lower than the budget allows, has the message end where it does."""
@@ -305,29 +308,54 @@ class BudgetAdapter(dspy.Adapter):
             censored=cut,
         )
 
-    def _make(self, ask: Ask) -> Completion:
-        ledger, begun, values = Ledger(), time.perf_counter(), None
-        with recording(ledger):
-            if ask.request is not None:
-                ask.question.lm(ask.request, **_execution_options(ask.question))
-            else:
-                try:
-                    values = self.inner(**_arguments(ask.question))[0]
-                except AdapterParseError:
-                    values = None  # cut off or malformed: what was written is in the ledger
-        return ledger.completion(ask.question.lm, values, time.perf_counter() - begun)
+    def _make(self, ask: Ask) -> Completion | None:
+        """Makes a call without what its LM refuses; None where it refuses the call whatever is left out."""
+        while (taken := _taken(ask)) is not None:
+            ledger, begun, values = Ledger(), time.perf_counter(), None
+            try:
+                with recording(ledger):
+                    if taken.request is not None:
+                        taken.question.lm(taken.request, **_execution_options(taken.question))
+                    else:
+                        values = self.inner(**_arguments(taken.question))[0]
+            except AdapterParseError:
+                pass  # cut off or malformed: what was written is in the ledger
+            except LMError as error:
+                if not _learns(taken, error):
+                    raise
+                continue
+            return self._made(ask, taken, ledger, values, time.perf_counter() - begun)
+        return None
 
-    async def _amake(self, ask: Ask) -> Completion:
-        ledger, begun, values = Ledger(), time.perf_counter(), None
-        with recording(ledger):
-            if ask.request is not None:
-                await ask.question.lm.acall(ask.request, **_execution_options(ask.question))
-            else:
-                try:
-                    values = (await self.inner.acall(**_arguments(ask.question)))[0]
-                except AdapterParseError:
-                    values = None
-        return ledger.completion(ask.question.lm, values, time.perf_counter() - begun)
+    async def _amake(self, ask: Ask) -> Completion | None:
+        while (taken := _taken(ask)) is not None:
+            ledger, begun, values = Ledger(), time.perf_counter(), None
+            try:
+                with recording(ledger):
+                    if taken.request is not None:
+                        await taken.question.lm.acall(taken.request, **_execution_options(taken.question))
+                    else:
+                        values = (await self.inner.acall(**_arguments(taken.question)))[0]
+            except AdapterParseError:
+                pass
+            except LMError as error:
+                if not _learns(taken, error):
+                    raise
+                continue
+            return self._made(ask, taken, ledger, values, time.perf_counter() - begun)
+        return None
+
+    def _made(self, ask: Ask, taken: Ask, ledger: Ledger, values: dict[str, Any] | None, seconds: float) -> Completion:
+        """What came of a call, cut to the cap that was meant where the LM takes none so low."""
+        counter = counter_for(ask.question.lm)
+        completion = ledger.completion(ask.question.lm, values, seconds)
+        meant, sent = _sent(ask).cap, _sent(taken).cap
+        if meant is None or meant == sent:
+            return completion
+        within = completion.within(meant, counter)
+        if within is completion or ask.request is not None:
+            return within
+        return replace(within, values=parsed(self.inner, ask.question.signature, within.text, within.thinking))
 
 
 @lru_cache(maxsize=64)
@@ -364,6 +392,31 @@ def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
 def _arguments(question: Question) -> dict[str, Any]:
     # The base adapter changes the options that it is given.
     return {**vars(question), "lm_kwargs": dict(question.lm_kwargs), "demos": list(question.demos)}
+
+
+def _taken(ask: Ask) -> Ask | None:
+    """Returns what is asked without what the LM refuses, None where it refuses such a request."""
+    lm = ask.question.lm
+    if ask.request is None:
+        return replace(ask, question=replace(ask.question, lm_kwargs=options_taken(lm, ask.question.lm_kwargs)))
+    request = request_taken(lm, ask.request)
+    return None if request is None else replace(ask, request=request)
+
+
+def _sent(ask: Ask) -> Sent:
+    return sent_in(ask.request) if ask.request is not None else sent_with(ask.question.lm, ask.question.lm_kwargs)
+
+
+def _learns(taken: Ask, error: LMError) -> bool:
+    return acceptance(taken.question.lm).learns_from(error, _sent(taken))
+
+
+def _beyond(question: Question, written: Completion, cap: int, counter: TokenCounter) -> int:
+    """Tokens of a message beyond its cap that are billed all the same, where the LM takes no cap so low."""
+    cap, floor = cap_of(question, cap), acceptance(question.lm).least_cap
+    if floor <= cap:
+        return 0
+    return max(0, min(written.hidden_tokens + counter.count(written.text) + written.beyond, floor) - cap)
 
 
 def _execution_options(question: Question) -> dict[str, Any]:

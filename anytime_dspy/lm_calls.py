@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import dspy
@@ -33,6 +33,7 @@ class Completion:
         seconds: Wall time of the call.
         dollars: Its price; None where the LM has none.
         cached: Whether DSPy's cache had it, so that its time says nothing of the LM.
+        beyond: Tokens that were written beyond its cap, which the LM does not take so low: billed, and no part of it.
     """
 
     text: str
@@ -44,6 +45,15 @@ class Completion:
     seconds: float = 0.0
     dollars: float | None = None
     cached: bool = False
+    beyond: int = 0
+
+    def within(self, cap: int, counter: TokenCounter) -> Completion:
+        """Returns what an LM that was allowed to write more would have written within a cap."""
+        text = counter.cut(self.text, max(0, cap - self.hidden_tokens))
+        if text == self.text:
+            return self
+        beyond = counter.count(self.text) - counter.count(text)
+        return replace(self, text=text, truncated=True, values=None, beyond=self.beyond + beyond)
 
     @property
     def conceals(self) -> bool:

@@ -13,6 +13,7 @@ from anytime_dspy.cli.common import (
     DEFAULT_MODEL,
     Budgets,
     Data,
+    Effort,
     Json,
     Limit,
     ModelName,
@@ -20,6 +21,7 @@ from anytime_dspy.cli.common import (
     Seed,
     ShowGpqa,
     Split,
+    Temperature,
     Threads,
 )
 
@@ -60,6 +62,8 @@ def compile_task(
         str, typer.Argument(help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.")
     ],
     model: ModelName = DEFAULT_MODEL,
+    temperature: Temperature = None,
+    reasoning_effort: Effort = None,
     data: Data = None,
     split: Split = None,
     train: Annotated[int, typer.Option("--train", min=1, help="How many training examples.")] = 12,
@@ -88,7 +92,8 @@ def compile_task(
     test = spread(test_examples(chosen, data, split, seed), limit)
     trainset = training_examples(chosen, train_data, train, seed, test, data)
     folder = out or default_folder("compile", chosen.name)
-    measurement = Measurement(chosen, test, open_lm(model, threads=threads), threads, seed)
+    lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
+    measurement = Measurement(chosen, test, lm, threads, seed)
     compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive, trials), folder, as_json=as_json)
 
 

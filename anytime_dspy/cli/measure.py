@@ -93,7 +93,8 @@ def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[
         "scorer": scorer_name(task.quality),
         "program": program_hash(program),
         "model": lm.model,
-        "temperature": lm.kwargs.get("temperature"),
+        "temperature": lm.kwargs.get("temperature"),  # as asked for: what a model refuses of it shows later
+        **({"reasoning effort": effort} if (effort := lm.kwargs.get("reasoning_effort")) else {}),
         "budgets": list(program.budgets),
         "answer tokens": program.answer_tokens,
         **({"stop": asdict(program.state.stop)} if program.state.stop else {}),

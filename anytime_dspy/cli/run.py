@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import DEFAULT_MODEL, Json, ModelName
+from anytime_dspy.cli.common import DEFAULT_MODEL, Effort, Json, ModelName, Temperature
 
 EXAMPLE = (
     'Example: [cyan]anytime-dspy run runs/demo/program.json --budget 64 "Tom has 3 bags of 4 nuts. How many?"[/cyan]'
@@ -24,6 +24,8 @@ def run(
         str | None, typer.Option("--task", help="The program's task, where the file does not say it.")
     ] = None,
     model: ModelName = DEFAULT_MODEL,
+    temperature: Temperature = None,
+    reasoning_effort: Effort = None,
     as_json: Json = False,
 ) -> None:
     """Answers one question with a saved program, under a cap on its reasoning."""
@@ -43,7 +45,7 @@ def run(
         raise DataError(f"{program} does not say which task it is for: name it with --task.")
     anytime: Anytime = anytime_program(get_task(name), None, program)
     values = _values(list(anytime.predictors()[0].signature.input_fields), text, inputs or [])
-    lm = open_lm(model, threads=1)
+    lm = open_lm(model, threads=1, temperature=temperature, reasoning_effort=reasoning_effort)
     tokens = anytime.budgets[-1] if budget is None else budget
     with dspy.context(lm=lm), capped(tokens, answer_tokens=anytime.answer_tokens) as spent:
         prediction = anytime.program(**values)
