@@ -18,13 +18,17 @@ from pydantic_core import to_jsonable_python
 from anytime_dspy.errors import RunError
 
 __all__ = [
+    "DAMAGE",
     "LineLog",
     "SharedLines",
     "as_line",
     "content_hash",
     "lock_path",
+    "on_disk",
     "parsed_line",
     "read_json",
+    "reading",
+    "reason_of",
     "write_json",
     "write_lines",
     "write_text",
@@ -39,11 +43,20 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading a damaged file can raise: it is no JSON, or JSON of something else."""
+
+
+def reason_of(error: Exception) -> str:
+    """Returns what was wrong with a damaged file, in one line."""
+    return f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+
+
 class SharedLines(Generic[Line]):
     """A file that grows by lines, each written whole; several threads and processes may use it together.
 
-    Reading and writing take place inside a block of `alone`. Whoever is alone and finds a last line without an end knows
-    that its writer was killed, and takes it off.
+    Reading and writing take place inside a block of `alone`. Whoever is alone and finds a last line without an end
+    knows that its writer was killed, and takes it off.
 
     Args:
         path: The file; the first line makes it where it is not there.
@@ -118,7 +131,8 @@ class LineLog(Generic[Line]):
     Args:
         path: The file; it is made where it is not there.
         fingerprint: All that decides what is written.
-        read: Makes of a line's JSON what it stands for; a line that it cannot read is damaged.
+        read: Makes of a line's JSON what it stands for; what it cannot read belongs to something else.
+        kind: What a line is, for the error.
 
     Attributes:
         lines: What was there when it was opened.
@@ -127,9 +141,16 @@ class LineLog(Generic[Line]):
         RunError: The file belongs to another run, is damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path, fingerprint: Mapping[str, Any], read: Callable[[Any], Line] = _as_it_is) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fingerprint: Mapping[str, Any],
+        read: Callable[[Any], Line] = _as_it_is,
+        kind: str = "line of this run",
+    ) -> None:
         self._path = path
         self._read = read
+        self._kind = kind
         self._lines: SharedLines[list[Line]] = SharedLines(path, self._line)
         wanted = {"fingerprint": fingerprint}
         self._wanted = json.loads(as_line(wanted))
@@ -161,15 +182,22 @@ class LineLog(Generic[Line]):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with _disk(self._path), self._lines.alone():
+        with on_disk(self._path), self._lines.alone():
             yield
 
     def _line(self, number: int, content: bytes) -> list[Line]:
         """What a line stands for; nothing for the first one, which says what the others belong to."""
         if number == 1:
-            self._refuse_another(parsed_line(self._path, 1, content, _as_it_is))
+            self._refuse_another(parsed_line(self._path, 1, content))
             return []
-        return [parsed_line(self._path, number, content, self._read)]
+        value = parsed_line(self._path, number, content)
+        try:
+            return [self._read(value)]
+        except DAMAGE as error:
+            raise RunError(
+                f"line {number} of {self._path} holds something that is no {self._kind} ({reason_of(error)}): "
+                "choose another folder, or restore or delete that line"
+            ) from error
 
     def _refuse_another(self, first: Any) -> None:
         found = first.get("fingerprint") if isinstance(first, dict) else None
@@ -222,7 +250,7 @@ def write_text(path: Path, text: str) -> None:
     """
     # A name of one's own: another process may be writing the same file.
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    with _disk(path):
+    with on_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(text.encode("utf-8", "replace"))
@@ -282,22 +310,22 @@ def mend(path: Path) -> None:
     logger.warning("The last line of %s was cut off while it was written: it is done again", path)
 
 
-def parsed_line(path: Path, number: int, content: bytes, read: Callable[[Any], Line]) -> Line:
-    """Returns what a line of JSON stands for.
+def parsed_line(path: Path, number: int, content: bytes) -> Any:
+    """Returns what a line of JSON holds.
 
     Args:
         path: Of the file, for the error.
         number: Of the line, for the error.
         content: The line.
-        read: Makes of its JSON what it stands for.
 
     Raises:
-        RunError: It is no JSON, or `read` cannot read it.
+        RunError: It is no JSON.
     """
     try:
-        return read(json.loads(content))
-    except _DAMAGE as error:
-        raise RunError(f"line {number} of {path} is damaged ({_reason(error)}): restore or delete that line") from error
+        return json.loads(content)
+    except DAMAGE as error:
+        message = f"line {number} of {path} is damaged ({reason_of(error)}): restore or delete that line"
+        raise RunError(message) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -306,27 +334,31 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RunError: The file cannot be read, or holds something else; the message says where it breaks.
     """
-    try:
+    with reading(path):
         content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise RunError(f"cannot read {path} ({error.strerror or error}): restore it or make it again") from error
-    except _DAMAGE as error:
-        raise RunError(f"{path} is damaged ({_reason(error)}): restore it or make it again") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} is damaged (it is no JSON object): restore it or make it again")
-    return content
-
-
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading a damaged file can raise: no JSON, or JSON of something else."""
-
-
-def _reason(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+        return content
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
+    """Turns what reading a file raises, and making something of its content, into the one-line error of this library.
+
+    Raises:
+        RunError: The file cannot be read, or is damaged.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot read {path} ({error.strerror or error}): restore it or make it again") from error
+    except DAMAGE as error:
+        raise RunError(f"{path} is damaged ({reason_of(error)}): restore it or make it again") from error
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[None]:
+    """Turns what the operating system refuses into the one-line error of this library."""
     try:
         yield
     except OSError as error:

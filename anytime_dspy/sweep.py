@@ -42,8 +42,8 @@ def sweep(
         program: The program; the LM is that of the surrounding `dspy.context`.
         examples: What to run it on; each has an `id`, or is known by its place.
         metric: Scores the checkpoints.
-        store: Where given, each result is written there as it comes, and what is there already is not run again. Several
-            processes may sweep into the same folder: each example is run by one of them.
+        store: Where given, each result is written there as it comes, and what is there already is not run again.
+            Several processes may sweep into the same folder: each example is run by one of them.
         threads: Examples run at the same time.
         on_result: Called in this thread with each result that comes in, be it another process's.
         redact: Takes from each new result what may not be kept, before anything else sees it.
