@@ -219,9 +219,18 @@ def as_line(value: Any) -> str:
 
 
 def content_hash(value: Any) -> str:
-    """Returns a short hash of a value's content; the order of a mapping's keys is no part of it."""
-    content = json.dumps(json.loads(as_line(value)), sort_keys=True)
+    """Returns a short hash of a value's content; the order of a mapping's keys, or of a set, is no part of it."""
+    content = json.dumps(json.loads(as_line(_ordered(value))), sort_keys=True)
     return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _ordered(value: Any) -> Any:
+    """A value whose sets are lists in one order; that of a set of texts is another one in each process."""
+    if isinstance(value, Mapping):
+        return {key: _ordered(part) for key, part in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(_ordered, value), key=as_line)
+    return [_ordered(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from anytime_dspy.cli.common import open_lm, save_program, spread
 from anytime_dspy.cli.measure import Measurement, fingerprint
 from anytime_dspy.cli.tasks import chosen_task, test_examples
 from anytime_dspy.errors import DataError
-from anytime_dspy.files import read_json, reading
+from anytime_dspy.files import content_hash, read_json, reading
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
@@ -129,7 +128,7 @@ def examples_of(data: DataSet, seed: int, *, learning: bool, show_texts: bool) -
         test = task.load(data.data, data.split)
         train = task.load(data.train_data or data.data, data.train_split) if learning else []
     test, train = spread(test, data.limit), spread(train, data.train)
-    shared = {_inputs(example) for example in train} & {_inputs(example) for example in test}
+    shared = {_asked(example) for example in train} & {_asked(example) for example in test}
     if shared:
         raise DataError(
             f"{data.name}: {len(shared)} examples would be both learned from and measured on: name other splits, or "
@@ -202,8 +201,8 @@ def _compile_tokens(report: Path) -> int:
         return sum(Usage(**usage).tokens for usage in spent if usage)
 
 
-def _inputs(example: dspy.Example) -> str:
-    return json.dumps(example.inputs().toDict(), sort_keys=True, default=str)
+def _asked(example: dspy.Example) -> str:
+    return content_hash(example.inputs().toDict())
 
 
 def _plain(name: str) -> str:
