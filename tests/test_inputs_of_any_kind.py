@@ -22,6 +22,7 @@ from anytime_dspy.errors import DataError
 from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
+from anytime_dspy.sweep import sweep
 from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
 
 
@@ -117,9 +118,15 @@ def test_a_task_of_lists_is_compiled_on_the_command_line(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     assert json.loads(done.stdout)["programs"]["plain"]["n"] == 4
-    # Ids that are numbers, 0 among them, stay what they are.
-    kept = (Path("out") / "plain" / "results.jsonl").read_text().splitlines()
-    assert sorted(json.loads(line)["id"] for line in kept) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("ids", [(1, 0), ("b", 0), (0, 0.5), (2, "")])
+def test_an_id_of_0_is_an_id(ids):
+    sums = [dspy.Example(id=n, question="?", answer="4").with_inputs("question") for n in ids]
+    anytime = ad.Anytime(dspy.ChainOfThought("question -> answer"), (8,), answer_tokens=16)
+    with dspy.context(lm=scripted_lm(lambda _: chat(reasoning="so", answer="4"))):
+        results = sweep(anytime, sums, ad.AnytimeIndex(lambda example, prediction: 1.0))
+    assert [result.id for result in results] == [str(one) for one in ids]
 
 
 def test_a_set_has_one_content_in_every_process():
