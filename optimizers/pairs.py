@@ -20,6 +20,7 @@ from anytime_dspy.checkpoint import Call, Checkpoint
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.files import reading, write_lines
+from anytime_dspy.media import shown
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.markers import has_marker
 from anytime_dspy.optimizers.prompts import Prompt
@@ -238,7 +239,7 @@ def _side(
 
 
 def _workings(group: TraceGroup, answer_key: AnswerKey, best: float) -> Callable[[Checkpoint, float], bool]:
-    question = " ".join(map(str, group.inputs.values()))
+    question = " ".join(map(shown, group.inputs.values()))
 
     def worked_out(checkpoint: Checkpoint, score: float) -> bool:
         key = key_at(checkpoint, answer_key)
@@ -265,4 +266,4 @@ def _merit(pair: PreferencePair) -> tuple[float, bool, bool, bool, float]:
 
 
 def _words(inputs: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(" ".join(map(str, inputs.values())).casefold().split())
+    return frozenset(" ".join(map(shown, inputs.values())).casefold().split())
