@@ -202,7 +202,9 @@ class LineLog(Generic[Line]):
     def _refuse_another(self, first: Any) -> None:
         found = first.get("fingerprint") if isinstance(first, dict) else None
         if not isinstance(found, dict):
-            raise RunError(f"{self._path} does not say which run it is of: move it away or choose another folder")
+            raise RunError(
+                f"line 1 of {self._path} does not say which run it is of: move it away or choose another folder"
+            )
         here = self._wanted["fingerprint"]
         for key in dict.fromkeys([*here, *found]):
             if found.get(key) != here.get(key):

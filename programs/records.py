@@ -82,7 +82,8 @@ def parse_records(content: bytes, name: str, schema: type[RecordT]) -> dict[str,
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8 text: pass the data as JSON, JSON Lines or CSV") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{name}, line {line} is not UTF-8 text: pass the data as JSON, JSON Lines or CSV") from error
     if not text.strip():
         raise DataError(f"{name} is empty: fetch it again")
     return _validated(_rows(text, name) if name.lower().endswith(".csv") else _split(text, name), schema, name)
