@@ -15,6 +15,7 @@ from anytime_dspy.call_log import enclosing_log, lasting_key
 from anytime_dspy.forcing import PARTIAL_REASONING, Question, can_continue, cap_of, capped, restated, resumed
 from anytime_dspy.limits import Allowance, Rates, allowance
 from anytime_dspy.lm_calls import Completion, tell_of_replay
+from anytime_dspy.media import PART_TOKENS, parts
 from anytime_dspy.pricing import price_of
 from anytime_dspy.settle import parsed
 from anytime_dspy.spending import Spending
@@ -85,9 +86,9 @@ class Writer:
             self._rates = replace(
                 self._rates,
                 price=price_of(str(question.lm.model)),
-                prompt_tokens=counter.count(_prompt(adapter, question)),
+                prompt_tokens=_prompt_tokens(adapter, question, counter),
                 # The longer of the two ways to ask for an answer alone.
-                answer_prompt_tokens=counter.count(_prompt(adapter, restated(question, PARTIAL_REASONING))),
+                answer_prompt_tokens=_prompt_tokens(adapter, restated(question, PARTIAL_REASONING), counter),
             )
 
     def write(self, recorded: Message | None) -> Generator[Ask, Completion | None, Message | None]:
@@ -204,6 +205,7 @@ def _joined(begun: Completion, made: Completion) -> Completion:
     )
 
 
-def _prompt(adapter: dspy.Adapter, question: Question) -> str:
+def _prompt_tokens(adapter: dspy.Adapter, question: Question, counter: TokenCounter) -> int:
     messages = adapter.format(question.signature, list(question.demos), dict(question.inputs))
-    return "\n".join(str(message["content"]) for message in messages)
+    texts, media = zip(*(parts(message["content"]) for message in messages), strict=True)
+    return counter.count("\n".join(texts)) + PART_TOKENS * sum(media)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from rich.progress import (
 )
 
 from anytime_dspy.errors import DataError, ModelError, RunError
-from anytime_dspy.files import write_json
+from anytime_dspy.files import read_json, write_json
 from anytime_dspy.saved import BUDGETS_KEY
 
 __all__ = [
@@ -166,7 +165,7 @@ def save_program(program: dspy.Module, path: Path, task: str) -> None:
     partial = path.with_name(f"{path.stem}.part.json")
     try:
         program.save(partial)
-        state = json.loads(partial.read_text(encoding="utf-8"))
+        state = read_json(partial)
     except OSError as error:
         raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
@@ -178,9 +177,8 @@ def save_program(program: dspy.Module, path: Path, task: str) -> None:
 def task_of(path: Path) -> str | None:
     """Returns the name of the task that a saved program was made for, where the file says it."""
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"Cannot read the program {path}: {error}.") from error
-    budgets = saved.get(BUDGETS_KEY) if isinstance(saved, dict) else None
+        budgets = read_json(path).get(BUDGETS_KEY)
+    except RunError as error:
+        raise DataError(f"This is no saved program: {error}.") from error
     task = budgets.get("task") if isinstance(budgets, dict) else None
     return task if isinstance(task, str) else None

@@ -11,6 +11,7 @@ from typing import Any
 import dspy
 
 from anytime_dspy.answers import answer_values
+from anytime_dspy.media import shown
 from anytime_dspy.runs import Run
 from anytime_dspy.store import ExampleResult, Point
 
@@ -139,4 +140,4 @@ def _call(call: Mapping[str, Any]) -> Field:
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):  # such as ReAct's trajectory, which grows by lines then
         return "\n".join(f"{name}: {_text(part)}" for name, part in value.items())
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
