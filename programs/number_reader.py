@@ -123,15 +123,18 @@ def _stated(text: str) -> Iterator[Written]:
             yield number
 
 
+_UNIT_WORDS = 2
+
 # --- Else: a number on top, or the end of the text ---------------------------------------------------------------
 
 
 def _on_top(text: str) -> Written | None:
-    """Returns the number that is all there is before the first blank line of several."""
+    """Returns the number that is all there is before the first of several stops or blank lines."""
     top, blank, rest = text.strip().partition("\n\n")
-    if not blank or not rest.strip() or re.search(r"[=≈:\n]", top) or len(re.findall(r"[A-Za-z]+", top)) > 2:
-        return None
-    return _in_clause(top, last=False)
+    if blank and rest.strip() and not re.search(r"[=≈:\n]", top) and len(re.findall(r"[A-Za-z]+", top)) <= _UNIT_WORDS:
+        return _in_clause(top, last=False)
+    first, *others = _sentences(text.strip())
+    return _in_clause(first, last=False) if others and not re.search(r"[A-Za-z=≈]", first) else None
 
 
 def _concluded(text: str) -> Written | None:
@@ -149,6 +152,7 @@ def _concluded(text: str) -> Written | None:
 _REASON = re.compile(
     r",?\s(?:since|because|given that|(?:after|before|by|from|when|while)\s\w+ing)\b|,\s(?:as|where|while)\b"
 )
+_REMARK = re.compile(r"\s\((?=[^()]*[A-Za-z=])[^()]*\)")
 _CIRCUMSTANCE = re.compile(
     r"""
     (?:
@@ -179,7 +183,10 @@ def _sentences(text: str) -> list[str]:
 
 
 def _clauses(sentence: str) -> list[str]:
-    """Parts a sentence at its commas, and leaves a reason that is given after a number away."""
+    """Parts a sentence at its commas, and leaves away what only explains a number before it."""
+    for remark in reversed(list(_REMARK.finditer(sentence))):
+        if numbers_in(sentence[: remark.start()]):
+            sentence = sentence[: remark.start()] + sentence[remark.end() :]
     for reason in _REASON.finditer(sentence):
         if numbers_in(sentence[: reason.start()]):
             sentence = sentence[: reason.start()]

@@ -142,6 +142,12 @@ FORMS: tuple[tuple[str, str | None, str], ...] = (
     ("**Final Answer:**\n\n$$\n460\n$$", "460", f"{INSPECT}#4646"),
     ("Antwort: 18", "18", "openai/simple-evals mgsm_eval.py"),
     ("18\n\nShe has 16 eggs and eats 7, for 5 days.", "18", "stanfordnlp/dspy#651"),
+    ("18. She has 16 eggs and eats 7.", "18", "stanfordnlp/dspy#651"),
+    (
+        "42 eggs (6 a day, 7 days long)",
+        "42",
+        "stanfordnlp/dspy dspy/datasets/gsm8k.py (its last token with a digit: 7)",
+    ),
     ("She has 16 eggs.\nSo she makes 18 dollars.", "18", "stanfordnlp/dspy#363"),
     ("She makes $18 by selling 9 eggs at $2.", "18", f"{COMPASS}#1818 (the last number is not meant)"),
     ("Kylar pays $8.00 for 16 glasses.", "8", f"{COMPASS}#1818 (the last number is not meant)"),
