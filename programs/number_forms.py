@@ -68,7 +68,7 @@ _FORM = re.compile(
     rf"""
       (?P<none>
         (?:\\sqrt|√)\s*(?:\[[^\]]*\])?\s*(?:\{{[^{{}}]*\}}|\(?\d[\d.]*\)?)
-      | \\[dtc]?frac\s*\{{[^{{}}]*\}}\s*\{{[^{{}}]*\}}
+      | \\[dtc]?frac\s*\{{[^{{}}]*(?:\}}\s*(?:\{{[^{{}}]*\}}?)?)?            # of what is no number, or cut short
       | \d{{1,4}}([/-])\d{{1,2}}\2\d{{1,4}}(?!\d)                           # a date
       | \d+(?::\d+)+                                                        # a time, a ratio
       | ±\s?\d[\d.,]*
@@ -92,7 +92,7 @@ _FORM = re.compile(
     re.ASCII | re.VERBOSE,
 )
 _BEFORE_IN_A_NAME = re.compile(
-    r"[A-Za-z][_^]?\{?$|[_^]\s*\{?$|\b(?:[Ss]tep|[Pp]roblem|[Qq]uestion|[Cc]ase|[Pp]art|[Ee]xample|[Ee]quation)\s$"
+    r"[A-Za-z](?:[_^]\{?)?$|[_^]\s*\{?$|\b(?:[Ss]tep|[Pp]roblem|[Qq]uestion|[Cc]ase|[Pp]art|[Ee]xample|[Ee]quation)\s$"
 )
 _SIGN = re.compile(r"(?:(?P<tight>[-–])|(?P<loose>-\s)|(?P<word>\b(?:minus|negative)\s))$", re.IGNORECASE)
 _RANGE = re.compile(r"[-–]|\s–\s|\sto\s[$€£¥₹]?")

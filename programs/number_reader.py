@@ -33,6 +33,7 @@ def read_number(text: str) -> str | None:
 def answer_value(text: str) -> Fraction | None:
     """Returns the number that a text gives as its answer; see `read_number`."""
     text = _first_problem(text.rpartition("</think>")[2])
+    text = _uncut(text)
     number = _boxed(text)
     if number is None:
         text = plain(text)
@@ -53,9 +54,17 @@ def _first_problem(text: str) -> str:
     return text
 
 
+def _uncut(text: str) -> str:
+    """Leaves a box away in whose midst a text ends: its number may lack digits."""
+    return _CUT_BOX.sub("", text)
+
+
 # --- The box -----------------------------------------------------------------------------------------------------
 
 _BOX = re.compile(r"(?:\\(?:boxed|fbox)|(?<![A-Za-z\\])boxed(?=\s*\{))\s*(?P<brace>\{)?")
+
+
+_CUT_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{(?:[^{}\n]|\{[^{}\n]*\})*(?:\d|\{[^{}\n]*)\Z")
 
 
 def _boxed(text: str) -> Written | None:

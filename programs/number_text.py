@@ -32,9 +32,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"<<[^<>\n]*>>", ""),  # GSM8K's notes for its calculator
-        # The numbers of a list; in the first line the answer may stand so: "18. She sells 9 eggs."
-        (r"(?<=\n)[ \t]*(?:#+[ \t]*)?\d{1,2}[.)][ \t]+(?=[A-Za-z*\\(])", ""),
-        (r"\A\s*(?:\d{1,2}[.)][ \t]+(?=\*\*)|1[.)][ \t]+(?=[A-Za-z]))", ""),
+        # The numbers of a list. In the first line one of two digits is the answer: "18. She sells 9 eggs."
+        (r"(?<=\n)[ \t]*(?:#+[ \t]*)?\d{1,2}[.)][ \t]+(?=\S)|\A\s*\d[.)][ \t]+(?=\S)", ""),
         (r"\+/-|\\pm(?![A-Za-z])", "±"),
         (r"\\([$%#_])", r"\1"),
         (r"(?<=\d)(?:,\\!|\s?\{\s?,\s?\})\s?(?=\d)", ","),

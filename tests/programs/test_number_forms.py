@@ -48,7 +48,10 @@ FORMS: tuple[tuple[str, str | None, str], ...] = (
     (r"\boxed{\text{no solution}} though x = 5 was tried", None, "databricks/officeqa#41"),
     (r"It is 16 * 7 = 112. Put it in \boxed{}.", "112", f"{HARNESS}#3600"),
     (r"work \boxed{2}, final answer: 3", "2", "promptfoo/promptfoo#9142 (there 3: here the box decides)"),
-    (r"So the answer is \boxed{\$9{,}500", "9500", f"{COMPASS}#2647 (and cut before the brace)"),
+    ("So \\boxed{\\$9{,}500\nis the answer", "9500", f"{COMPASS}#2647 (and never closed)"),
+    (r"It is 120 + 8280 = 8400, so \boxed{8", "8400", "jundot/omlx#3772 (cut short: the box may lack digits)"),
+    (r"\boxed{18 dollars", "18", "jundot/omlx#3772 (cut short after the number)"),
+    (r"\boxed{1", None, "jundot/omlx#3772 (cut short: the box may lack digits)"),
     # Thousands, as countries and LaTeX group them.
     (r"\boxed{57{,}500}", "57500", f"{COMPASS}#2647"),
     (r"\boxed{8,000}", "8000", f"{COMPASS}#2648"),
@@ -152,6 +155,8 @@ FORMS: tuple[tuple[str, str | None, str], ...] = (
     ("She makes $18 by selling 9 eggs at $2.", "18", f"{COMPASS}#1818 (the last number is not meant)"),
     ("Kylar pays $8.00 for 16 glasses.", "8", f"{COMPASS}#1818 (the last number is not meant)"),
     ("1. Count the eggs.\n2. Sell the eggs.", None, f"{COMPASS}#2343 (numbers of steps)"),
+    ("1. 12.0 miles per hour", "12", f"{COMPASS}#2343 (numbers of steps)"),
+    (r"N = \frac{9}{8", None, "jundot/omlx#3772 (cut short)"),
     # Equations.
     ("3 * 4 = 12 pens for 2 friends", "12", QWEN),
     ("-8 = x", "-8", "Khan/khan-exercises#146570"),
