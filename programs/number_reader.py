@@ -165,14 +165,19 @@ _REMARK = re.compile(r"\s\((?=[^()]*[A-Za-z=])[^()]*\)")
 _CIRCUMSTANCE = re.compile(
     r"""
     (?:
-      \b(?:for|per|at|after|from|over|among|within|during|every|than|by|(?<!result\ )(?<!results\ )in)
+      \b(?:
+        for|per|at|after|from|over|among|within|during|every|than
+      | (?<!left\ )(?<!up\ )with | (?<!result\ )(?<!results\ )in
+      )
       \s+(?:(?:a|the|all|about|another|these|those|next|last|first|its|his|her|their|only|just)\s+)*
+    | \d\s+[A-Za-z]+\s+of\s+  # "3 boxes of 12 pens"
     | [<>≤≥]\s*
     )
     $
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_SHARE = re.compile(r"\s*(?:%|percent)\s+of\b")
 # "She sells 9 eggs for $18", against "for $2 each".
 _PAID = re.compile(r"[$€£¥₹]")
 _EACH = re.compile(r"\s*(?:each|apiece|per|an?|every)\b", re.IGNORECASE)
@@ -183,6 +188,7 @@ _BETWEEN_OPERANDS = re.compile(rf"[\s)}}\]]*{_UNIT}{_OPERATOR}[\s($€£¥₹{{\
 _BEFORE_OPERAND = re.compile(r"[\w)}\]]\s*[-+*/÷±][\s($€£¥₹{\[]*$")
 _AFTER_OPERAND = re.compile(r"[\s)}\]]*[+*÷±]\s*[\w(\\$]")
 _BETWEEN_EQUALS = re.compile(r"\s*(?:[A-Za-z]+\s+)?(?:and|or)\s+[$€£¥₹]?|\s*[;,]\s*[$€£¥₹]?")
+_UNKNOWN = re.compile(r"(?<![A-Za-z\\])[xyznXYZN](?![A-Za-z])")
 # What may stand before the result in "So 204 = 12 * 17".
 _OPENING = re.compile(r"(?:[^\w]|\b(?:so|thus|hence|therefore|then|and|total)\b)*", re.IGNORECASE)
 
@@ -206,9 +212,13 @@ def _clauses(sentence: str) -> list[str]:
 def _matters(number: Written, text: str) -> bool:
     """Whether a number may be what its sentence is about: "for 7 days" and "the 3rd" are circumstances."""
     before = text[max(0, number.start - 40) : number.start]
+    if _SHARE.match(text, number.end):
+        return False
     if number.ordinal or not _CIRCUMSTANCE.search(before):
         return not number.ordinal
-    return before.endswith("for ") and bool(_PAID.match(text, number.start)) and not _EACH.match(text, number.end)
+    return (
+        before.endswith(("for ", "in ")) and bool(_PAID.match(text, number.start)) and not _EACH.match(text, number.end)
+    )
 
 
 def _in_sentence(sentence: str) -> Written | None:
@@ -249,10 +259,15 @@ def _result(sides: list[str]) -> Written:
             single = len(numbers) == 1 and _OPENING.fullmatch(side[: numbers[0].start]) is not None
         else:
             gap = side[numbers[0].end : numbers[1].start] if len(numbers) > 1 else ""
-            single = not _BETWEEN_OPERANDS.fullmatch(gap)
+            single = not _BETWEEN_OPERANDS.fullmatch(gap) and not _is_unsolved(sides[index - 1])
         if single and not _is_operand(side, numbers[0]):
             return numbers[0]
     return _nothing()
+
+
+def _is_unsolved(side: str) -> bool:
+    """Whether what stands before an equals sign still has an unknown in a calculation, as in `15x + 3 = 48`."""
+    return bool(re.search(r"\d", side) and _UNKNOWN.search(side))
 
 
 def _is_operand(text: str, number: Written) -> bool:

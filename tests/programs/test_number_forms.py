@@ -157,7 +157,11 @@ FORMS: tuple[tuple[str, str | None, str], ...] = (
     ("1. Count the eggs.\n2. Sell the eggs.", None, f"{COMPASS}#2343 (numbers of steps)"),
     ("1. 12.0 miles per hour", "12", f"{COMPASS}#2343 (numbers of steps)"),
     (r"N = \frac{9}{8", None, "jundot/omlx#3772 (cut short)"),
+    ("Kenji can fill 9 boxes with 7 mugs each.", "9", f"{COMPASS}#1818 (the last number is not meant)"),
+    ("2 rows of 6 roses", "2", f"{COMPASS}#1818 (the last number is not meant)"),
+    ("She makes 40 dollars, 20% of the price.", "40", f"{INSPECT}#838 (a percentage beside the answer)"),
     # Equations.
+    ("15x + 3 = 48", None, "Khan/khan-exercises#118798 (not solved)"),
     ("3 * 4 = 12 pens for 2 friends", "12", QWEN),
     ("-8 = x", "-8", "Khan/khan-exercises#146570"),
     ("x = 42", "42", QWEN),
