@@ -84,6 +84,7 @@ _FORM = re.compile(
       (?P<none_after>
         \s*(?:\\(?:sqrt|pi|frac)(?![A-Za-z])|[π√]|!(?!=))\S*
       | \s*\^\s*(?:\{{[^{{}}]*\}}|[-+]?\w+) | \*\*\d+ | [{_RAISED}]+        # a power that nobody has worked out
+      | [eE][-+]?\d+                                                        # a power beyond all use
       | [xyzn](?![A-Za-z])                                                  # so many times a letter
       )?
       (?P<scale>(?:\s(?:hundred|thousand|million|billion|trillion)\b){{1,2}}|[kK]\b)?
@@ -110,7 +111,7 @@ def numbers_in(text: str) -> list[Written]:
         if _BEFORE_IN_A_NAME.search(before) and not match["currency"]:
             continue
         value = None if match["none"] else _value(match, text)
-        sign = _sign(before, bool(found) and not text[found[-1].end : start].strip(" -–"))
+        sign = _sign(before, text[found[-1].end : start] if found else None)
         found.append(
             Written(start - len(sign), match.end(), -value if sign and value else value, bool(match["ordinal"]))
         )
@@ -129,15 +130,21 @@ def _joined(found: list[Written], text: str) -> list[Written]:
     return joined
 
 
-def _sign(before: str, after_number: bool) -> str:
-    """Returns the minus that ends a text, with what stands between it and the number."""
+def _sign(before: str, gap: str | None) -> str:
+    """Returns the minus that ends a text, with what stands between it and the number.
+
+    Args:
+        before: What stands before the number.
+        gap: What of it follows the last number; a minus in it may be an operator.
+    """
     match = _SIGN.search(before)
-    if match is None or after_number:
+    if match is None:
+        return ""
+    if gap is not None and (not gap.strip(" -–") or (match["word"] and not re.search(r"[\n=≈.,;:]", gap))):
         return ""
     ahead = before[: len(before) - len(match[0])]
-    last = ahead.rstrip()[-1:]
     if match["loose"]:  # else a dash, or the mark of a list
-        return match[0] if last in {"=", "≈", "(", "{"} else ""
+        return match[0] if ahead.rstrip()[-1:] in {"=", "≈", "(", "{"} else ""
     if match["word"]:
         return match[0]
     return "" if re.search(r"[\w.)}\]%]$", ahead) else match[0]

@@ -37,7 +37,8 @@ def answer_value(text: str) -> Fraction | None:
     number = _boxed(text)
     if number is None:
         text = plain(text)
-        number = next(_stated(text), None) or _on_top(text) or _concluded(text)
+        top = _on_top(text)
+        number = next(_stated(text), None) or (top if top and top.value is not None else _concluded(text))
     return number.value if number else None
 
 
@@ -93,11 +94,11 @@ def _content(rest: str, *, in_braces: bool) -> str:
 
 _CUE = re.compile(
     r"""
-      \banswer\b[^.\n:=]{0,60}?\s(?:is|are|was|equals|(?:would|should|must)\ be|comes\ to)\b\s*:?
+      \banswers?\b[^.\n:=]{0,60}?\s(?:is|are|was|equals|(?:would|should|must)\ be|comes\ to)\b\s*:?
     | \b(?P<heading>(?<!final\ )answer\s*:)
     | \banswer\b[^.\n:=]{0,30}?[:=]
     | \bfinal\ answer\s+[-–—]\s
-    | \#{3,}
+    | \#{3,}(?!\s*\d+[.)][ \t]+[A-Za-z])
     | <answer>
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -232,7 +233,8 @@ def _in_sentence(sentence: str) -> Written | None:
 
 def _in_clause(clause: str, *, last: bool) -> Written | None:
     """Returns the number that a clause gives: the result of its equation, or the last or first that matters."""
-    sides = _EQUALS.split(clause)
+    first_side, *later = _EQUALS.split(clause)
+    sides = [first_side, *(f"={side}" for side in later)]
     if any(numbers_in(side) for side in sides[1:]):
         return _result(sides)
     clause = sides[0]

@@ -33,7 +33,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, replacement in (
         (r"<<[^<>\n]*>>", ""),  # GSM8K's notes for its calculator
         # The numbers of a list. In the first line one of two digits is the answer: "18. She sells 9 eggs."
-        (r"(?<=\n)[ \t]*(?:#+[ \t]*)?\d{1,2}[.)][ \t]+(?=\S)|\A\s*\d[.)][ \t]+(?=\S)", ""),
+        (r"(?<=\n)[ \t]*(?:#+[ \t]*)?\d{1,2}[.)][ \t]+(?=\S)|\A\s*(?:\d|#{1,3}[ \t]*\d\d)[.)][ \t]+(?=\S)", ""),
         (r"\+/-|\\pm(?![A-Za-z])", "±"),
         (r"\\([$%#_])", r"\1"),
         (r"(?<=\d)(?:,\\!|\s?\{\s?,\s?\})\s?(?=\d)", ","),
