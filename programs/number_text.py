@@ -59,6 +59,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _EXCLAMATION = re.compile(r"(?<=\d)!(?!\S)")
 _WORD = re.compile(r"[A-Za-z]{2}")
+_LINE = 200
 
 
 def plain(text: str) -> str:
@@ -71,5 +72,5 @@ def plain(text: str) -> str:
 
 def _stop(mark: re.Match[str]) -> str:
     """Writes a stop for the mark of a sentence in words; after a number alone it is a factorial."""
-    line_start = mark.string.rfind("\n", 0, mark.start()) + 1
+    line_start = max(mark.string.rfind("\n", 0, mark.start()) + 1, mark.start() - _LINE)
     return "." if _WORD.search(mark.string, line_start, mark.start()) else mark[0]

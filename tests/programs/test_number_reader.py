@@ -39,6 +39,7 @@ def test_what_is_called_the_answer_counts_before_what_follows(cue: str) -> None:
         ("The answer is near.\n8 pens", "8"),
         ("The answer is 12 * 17 = 204.", "204"),
         ("The answer is 5 or 6.", None),
+        (r"The answer is \alpha.", None),
         ("The answer is twelve. 3 * 4 is 12.", "12"),
         ("Answer: There are 3 boxes. Each has 4 pens. So there are 12 pens.", "12"),
         ("Final answer: She makes 18 dollars. It takes 9 eggs.", "18"),
@@ -65,6 +66,7 @@ def test_statements_of_the_answer(text: str, number: str | None) -> None:
         (r"\boxed{7!}", None),
         ("\\boxed{18 dollars\nfor 7 days", "18"),
         (r"It is 8. \boxed{1", "8"),
+        (r"It is 8. \fbox{1", "8"),
         (r"It is 8. \boxed{\frac{1}{2", "8"),
         (r"unboxed{5} 6", "6"),
     ],
@@ -87,7 +89,16 @@ def test_boxes(text: str, number: str | None) -> None:
             "for $2 per pen",
             "in $2 a day",
         ),
-        "for $2 apiece",
+        *(
+            "for $2 apiece",
+            "before selling 7",
+            "when selling 7",
+            "while selling 7",
+            "from selling 7",
+            "given that she had 7",
+        ),
+        *(f"for {word} 7 days" for word in ("a", "the", "another", "these", "those", "last", "first", "only", "just")),
+        *(f"for {word} 7 days" for word in ("its", "his", "her", "their")),
     ],
 )
 def test_circumstances_and_reasons_do_not_count(rest: str) -> None:
@@ -100,6 +111,7 @@ def test_circumstances_and_reasons_do_not_count(rest: str) -> None:
     [
         ("It lasts for 7 days.", "7"),
         ("She finished on the 7th.", "7"),
+        *((f"She has 18 pens on the {day}.", "18") for day in ("1st", "2nd", "3rd", "4th")),
         ("They need 20% of it.", "20"),
         ("She has 5 pens. She did this for 7 days.", "5"),
         ("She sells 9 eggs for $18.", "18"),
@@ -165,7 +177,7 @@ def test_equations(text: str, number: str | None) -> None:
     [
         *("12 + 4", "12 * 4", "12 - 4", "12 ÷ 4", "12 plus 4", "12 minus 4", "12 times 4", "12 divided by 4"),
         *("12 multiplied by 4", "12 ± 4", r"12 \pm 4", r"12 \times 4", r"12 \cdot 4", r"12 \div 4", "3 boxes * 4 pens"),
-        *("(12) * (4)", "12 x 4", "$12 + $4", "x * 4", "4 * x", "12 pens + 4 pens"),
+        *("12 boxes of the big pens * 4", "(12) * (4)", "12 x 4", "$12 + $4", "x * 4", "4 * x", "12 pens + 4 pens"),
         *(r"\sqrt{16}", r"\sqrt[3]{8}", "√16", "2√3", r"3\pi", "3π", "5!", "2^5", "2^{10}", "2**5", "5²", "3x", "2n"),
         *(r"\frac{x}{2}", r"\frac{6 \text{ km}}{2}", r"\frac{1}{0}", "1/0", "2 3/2", "5k", "±5"),
         *("3:30", "3:4", "1:02:03", "2024-05-01", "5/6/2024", "12.05.2024", "1,2,3", "(1,2)", "[3,5]", "12,345,67"),
