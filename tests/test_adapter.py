@@ -10,7 +10,8 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.forcing import answer_signature
 from anytime_dspy.formats import CHAT_STOPS
-from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, scripted_lm, words
+from tests.fakes.prompts import is_forced, prefill_of, prompt_of, question_of
+from tests.fakes.scripted import chat, scripted_lm, words
 
 QUESTION = "question -> answer"
 
@@ -90,7 +91,7 @@ def test_the_cache_off_for_a_call_is_off_for_its_forced_answer():
 
 def test_restating_uses_the_users_adapter_and_instructions():
     def reply(request):
-        return json.dumps({"answer": "a"} if "partial_reasoning" in prompt_of(request) else {"reasoning": words(40)})
+        return json.dumps({"answer": "a"} if is_forced(request) else {"reasoning": words(40)})
 
     lm = scripted_lm(reply)
     signature = dspy.Signature(QUESTION, "Answer like a pirate.")

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from anytime_dspy.tokens import LiteLLMCounter
+from tests.fakes.unscripted import unscripted
 
 TOKENS = LiteLLMCounter("gpt-4o")
 
@@ -117,7 +118,8 @@ class ChatServer:
     def answer(self, path: str, body: dict[str, Any]) -> Fault:
         """Returns what goes over the wire: a fault as it is, a reply as a body."""
         with self._lock:
-            reply = self._script(Received(path, body))
+            with unscripted.taken(json.dumps(body)):
+                reply = self._script(Received(path, body))
             completion = {} if isinstance(reply, Fault) else completion_of(Received(path, body), reply)
             usage = completion.get("usage", {})
             billed = usage.get("completion_tokens", usage.get("output_tokens", 0))
