@@ -158,10 +158,11 @@ class Writer:
             rates = replace(rates, speed=self._spending.pace.of(self._question.lm.model))
         return allowance(left, self._spending.answer_tokens, rates, begun.allowed if begun else None)
 
-    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion | None, Message | None]:
+    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion | None, Message]:
         question = replace(self._question, lm_kwargs=capped(self._question, allowed.cap))
         made = yield from self.ask(Ask(question, allowed=allowed))
-        return None if made is None else Message(made, allowed)
+        assert made is not None  # only a request to go on with a message is refused as a whole
+        return Message(made, allowed)
 
     def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion | None, Message | None]:
         more = cap_of(self._question, allowed.cap) - cap_of(self._question, begun.allowed.cap)

@@ -346,9 +346,8 @@ def test_samples_of_an_lm_of_ones_own_are_refused_a_temperature_once(notes):
     with served("openai/o3", refusing(OSeries(), opinions.temperature)) as (server, lm):
         program = dspy.ChainOfThought("question -> answer")
         program.set_lm(lm)
-        voting = ad.Anytime(SelfConsistency(program), budgets=(320,), answer_tokens=ANSWER, mode="contract")
-        with dspy.context(lm=None):
-            voting(question="?")
+        with dspy.context(lm=None), ad.budget(320, answer_tokens=ANSWER):
+            SelfConsistency(program)(question="?")
     assert temperatures(server).count(0.7) == 1
     assert len(notes()) == 1
 
