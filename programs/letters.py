@@ -13,15 +13,16 @@ _LATIN = "A-Za-z0-9À-ɏ"
 # Words that go on speaking of a letter. Before any other word it is an article or part of what an option says, as in
 # "A photon" and "C atoms".
 _ON = (
-    "(?:after|although|and|are|as|based|because|but|by|corresponds|due|follows|for|from|gives|hence|holds|if|is|ist"
-    "|matches|not|only|or|oder|since|so|therefore|though|thus|und|was|where|whereas|which|while|with)(?![a-z])"
+    "(?:after|although|and|apply|are|as|based|because|both|but|by|cannot|can['’]t|contradicts?|corresponds|does|due"
+    "|fails?|follows|for|from|gives|has|have|hence|holds|if|ignores?|is|isn['’]t|ist|matches|must|not|only|or|oder"
+    "|seems|since|so|therefore|though|thus|together|und|violates?|was|were|where|whereas|which|while|with|would)(?![a-z-])"
 )
 _LETTER = (
     rf"(?<![{_LATIN}'’])(?:[B-D](?! (?!{_ON})[a-zà-ɏ])|A(?! (?!{_ON}|(?i:it|since|the|this)\b)[^\W\d_])"
     rf"|[a-d](?! (?!{_ON})\w))(?![{_LATIN}'’]|-\w| ?(?:[=^+<>≈≡∝~·×/\\→]))"  # no word and no formula
 )
 _NAMED = rf"(?i:(?:option|choice|answer|letter) )?(?:[(\[] ?)?({_LETTER})(?: ?[)\]])?"
-_MORE = rf" ?(?:, ?(?i:(?:and|or) )?|/|&|(?i:and|or|und|oder) ){_NAMED}"
+_MORE = rf" ?(?:, ?(?i:(?:and|or) )?|/ ?|& ?|(?i:and|or|und|oder) ){_NAMED}"
 _LIST = rf"{_NAMED}(?:{_MORE}){{0,3}}"
 _ONE = rf"(?P<chosen>{_NAMED})(?!{_MORE})"
 # "B and D", but not "B, and D is wrong", where the second letter has a verb of its own.
@@ -36,7 +37,7 @@ _CHOICE = "(?:option|choice|letter|alternative|conclusion|solution|result|verdic
 _FILLER = (
     r"(?:choice|option|letter|(?:to|for) (?:this|the|your) (?:[\w-]+ ){0,2}?(?:question|problem)|here|then|indeed|thus"
     r"|therefore|simply|actually|clearly|definitely|both|either|likely|most|probably|i think|i believe"
-    r"|i(?:['’]d| would) say|it(?: is|['’]s)|that|la|le|el|die|correct[ae]|corretta|opción|opção|letra|lettre)"
+    r"|i(?:['’]d| would) say|(?:it|that)(?: is|['’]s)|that|la|le|el|die|correct[ae]|corretta|opción|opção|letra|lettre)"
     r"(?![\w'’])"
 )
 _IS = (
@@ -72,6 +73,10 @@ _DECLARED = tuple(
 )
 _SUPPOSED = re.compile(r"\b(?:if|whether|unless|suppos\w+|assum(?:e|es|ed|ing))\b[^.,;!?\n]*\Z", re.IGNORECASE)
 
+_NOT = (
+    "(?: all| both| also| clearly| therefore)*"
+    r" (?:not|wrong|incorrect|false|impossible|invalid|ruled out|eliminated|excluded|out)\b"
+)
 _RULED_OUT = (
     re.compile(
         r"(?i:\b(?:not|isn['’]t|wasn['’]t|neither|rather than|instead of|unlike|except(?: for)?"
@@ -80,9 +85,9 @@ _RULED_OUT = (
         r"(?i:,? (?:but(?: rather)?|rather)(?![a-z]))?"
     ),
     re.compile(
-        rf"{_LIST}(?i: (?:(?:is|are|was|were|seems?|would be|can|does|do)(?: all| both| also| clearly| therefore)* ?"
-        r"(?:not\b|n['’]t\b|wrong|incorrect|false|impossible|invalid|ruled out|eliminated|excluded|out\b)"
-        r"|cannot|can['’]t|fails?|violates?|ignores?|contradicts?|ha(?:s|ve) the wrong))"
+        rf"(?:{_NAMED}(?i: (?:is|was|seems|would be|does){_NOT}|(?: cannot| can['’]t| fails| violates| ignores"
+        rf"| contradicts| has the wrong| isn['’]t))|{_LIST}(?i: (?:are|were|do|have){_NOT}"
+        r"|(?: fail| violate| ignore| contradict| have the wrong))(?![a-z]))"
     ),
 )
 
@@ -146,7 +151,7 @@ def _plain(text: str) -> str:
     text = _THOUGHT.sub("", unicodedata.normalize("NFKC", text))
     text = re.sub(r"[^\S\n]+", " ", re.sub(r"[‐-―−]", "-", text))
     text = _TAG.sub(lambda tag: "\n" if tag[1] else "\nanswer: ", text)
-    return re.sub(r"\s*\n\s*", "\n", _undressed(_unboxed(text))).strip()
+    return re.sub(r"\s*\n\s*", "\n", _undressed(_unboxed(text)))
 
 
 def _undressed(text: str) -> str:
@@ -161,7 +166,7 @@ def _unboxed(text: str) -> str:
             continue  # a box in a box
         parts.append(text[end : box.start()])
         end = _closing(text, box.end())
-        chosen = _BOXED.match(_undressed(text[box.end() : end]).strip())
+        chosen = _BOXED.match(_undressed(_BOX.sub("", text[box.end() : end])).strip())
         parts.append(f"\nanswer: {chosen['chosen']}\n" if chosen else " ")
     return "".join((*parts, text[end:]))
 
@@ -215,9 +220,9 @@ def _first(text: str) -> Iterator[_Statement]:
 
 
 def _only_mention(text: str) -> Iterator[_Statement]:
-    letters = _letters(" ".join(found[0] for found in _MENTION.finditer(text)))
-    if letters:
-        yield _Statement(0, letters)
+    mentions = [found[0] for found in _MENTION.finditer(text)]
+    if mentions:
+        yield _Statement(0, _letters(" ".join(mentions)))
 
 
 def _restates_options(text: str) -> bool:

@@ -161,12 +161,87 @@ NONE = [
     Form("We select A as the starting material.", None, "ours"),
     Form("12 eV", None, "NVIDIA-NeMo/Gym#1844"),
 ]
-FORMS = [*PLAIN, *LABELLED, *SAID, *LATEX, *ORDER, *NONE]
+# Found by changing the reader on purpose: each of these is read by one part of it alone.
+PARTS = [
+    *(
+        Form(text, "C", "ours")
+        for text in ("Answer seems to be C.", "The answer might be (C)", "Answer: C, A is wrong")
+    ),
+    *(
+        Form(text, "C", "ours")
+        for text in (r"\boxed{\boxed{C}}", r"\boxed{\boxed{B}}, no, \boxed{C}", r"\boxed{\text{C}")
+    ),
+    *(
+        Form(text, "C", "ours")
+        for text in ("\\boxed{C\nso B is wrong", "C) 12 eV, (B) is too small", "Answer: ... C", "(C) correct")
+    ),
+    *(
+        Form(text, "A", "ours")
+        for text in ("Answer: A The spin is conserved", "Answer: A since it is odd", "A since it is odd")
+    ),
+    *(
+        Form(text, None, "ours")
+        for text in ("a) 1 eV\nb) 2 eV\nc) 3 eV", "A) 1 eV\nB) 2 eV", "(A) 1 eV (B) 2 eV (C) 3 eV")
+    ),
+    *(
+        Form(text, None, "ours")
+        for text in ("Answer: B-field", "Answer: c4", "Answer: C's charge", "Answer: a 12 eV photon")
+    ),
+    *(
+        Form(f"The answer is B{joint}D.", None, "ours")
+        for joint in (" and ", " or ", ", ", "/", " & ", " und ", ", and ", " oder ")
+    ),
+    *(Form(f"Answer: B and D {word}", None, "ours") for word in ("are right", "both", "together", "apply")),
+]
+FORMS = [*PLAIN, *LABELLED, *SAID, *LATEX, *ORDER, *NONE, *PARTS]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=[f"{form.text[:30]!r}" for form in FORMS])
 def test_letters_are_read_as_a_careful_grader_reads_them(form: Form) -> None:
     assert read_letter(form.text) == form.letter, form.source
+
+
+SENTENCES = {
+    "{}: C": (
+        "answer|answers|answer(s)|antwort|lösung|réponse|respuesta|risposta|resposta|ответ|odpowiedź|odpowiedz|svar|antwoord"
+        "|cevap|jawaban|答案|答え|回答|解答|正解|정답|답변|option|choice|letter|alternative|conclusion|solution|result|verdict|选项"
+    ),
+    "The {} is C": "answer|choice|option|letter|solution|conclusion|result|verdict|alternative",
+    "The {} one is C": "correct|right|best|final",
+    "The answer {} C": (
+        "is|was|must be|should be|will be|has to be|would be|could be|might be|may be|seems|seems to be|appears to be"
+        "|looks like|is therefore|is clearly|is option|is most likely|is simply|is actually|is definitely|is probably"
+        "|is, I think,|is, I believe,|to this question is|for the second problem is|here is|ist|est|es|è|é|to|является"
+        "|->|=|→|is thus|is then|is indeed"
+    ),
+    "Answer: {} C": "it is|it's|that is|I'd say|I would say|I believe it is|the answer is|indeed",
+    "{} C.": (
+        "I choose|We chose|I have chosen|Choosing|I pick|I picked|I select|Selecting|I go with|I opt for|I settle on"
+        "|This leaves|leaving only|We are left with|So it is|Hence|Thus,|So|It must be|Therefore, it's|选|選擇|我选择"
+    ),
+    "C {}": (
+        "is correct|is right|is true|is the best|is the answer|is the correct answer|must be right|is clearly correct"
+        "|is the most accurate choice|is the only correct option|because it is odd|since it is odd|as it is odd|- 12 eV"
+    ),
+    "Option C, {} option A": (
+        "not|rather than|instead of|unlike|except|except for|excluding|eliminating|ruling out|rejecting|discarding"
+        "|dismissing|wrong:|incorrect options:|neither option B nor"
+    ),
+    "Option A {}. Option C": (
+        "is wrong|is incorrect|is not it|isn't it|is false|is impossible|is ruled out|is eliminated|cannot be|can't be"
+        "|fails|violates parity|ignores spin|contradicts it|has the wrong sign|seems wrong|would be wrong|was invalid"
+        "|is excluded|is clearly wrong|does not fit"
+    ),
+    "Option A and option B {}. Option C": (
+        "are wrong|are both wrong|fail|violate parity|have the wrong sign|do not fit|were out"
+    ),
+}
+
+
+@pytest.mark.parametrize(("sentence", "words"), SENTENCES.items(), ids=SENTENCES.keys())
+def test_every_word_that_says_so_is_known(sentence: str, words: str) -> None:
+    texts = [sentence.format(word) for word in words.split("|")]
+    assert {text: read_letter(text) for text in texts} == dict.fromkeys(texts, "C")
 
 
 def test_the_table_is_worth_its_name() -> None:
