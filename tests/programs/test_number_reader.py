@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anytime_dspy.programs.number_forms import canonical
 from anytime_dspy.programs.number_reader import read_number
@@ -230,3 +232,67 @@ def test_ways_to_write_one_number(text: str, number: str) -> None:
 def test_the_canonical_form(value: Fraction, text: str) -> None:
     assert canonical(value) == text
     assert Fraction(text) == value
+
+
+UNITS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
+def spelt(number: int) -> str:
+    """Spells a number below a billion out."""
+    for name, value in (("million", 10**6), ("thousand", 1_000), ("hundred", 100)):
+        if number >= value:
+            rest = f" {spelt(number % value)}" if number % value else ""
+            return f"{spelt(number // value)} {name}{rest}"
+    if number < 20:
+        return UNITS[number]
+    return TENS[number // 10 - 2] + (f"-{UNITS[number % 10]}" if number % 10 else "")
+
+
+@given(st.integers(2, 10**9 - 1))
+def test_numbers_in_words_read_back(number: int) -> None:
+    assert read_number(f"She has {spelt(number)} pens.") == str(number)
+
+
+@pytest.mark.parametrize("number", [*range(120), 200, 999, 1_001, 21_000, 10**6 + 1, 999_999_999])
+def test_each_number_word_reads_back(number: int) -> None:
+    assert read_number(spelt(number)) == str(number)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"one {part}" for part in ("half", "third", "quarter", "fourth", "fifth", "sixth", "eighth", "tenth")),
+        *("two halves", "three quarters", "three and a half", "ten two", "twenty twelve", "twenty thirty", "zero five"),
+        *("hundred", "thousand", "two hundred hundred", "five hundred three hundred", "no one", "she is one"),
+    ],
+)
+def test_words_that_make_no_number(words: str) -> None:
+    assert read_number(words) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(
+            (rf"\{command}{{42}}", "42")
+            for command in ("text", "textbf", "textit", "mathrm", "mathbf", "mathit", "mbox")
+        ),
+        *(
+            (rf"5 \{command}{{km}}^2", "5")
+            for command in ("text", "textbf", "textit", "mathrm", "mathit", "operatorname")
+        ),
+        *((rf"42 \{command} 6 * 7", "42") for command in ("approx", "simeq", "cong", "doteq", "quad =", "qquad =")),
+        *((rf"42 \{command} 6 * 7", "42") for command in ("Rightarrow", "rightarrow", "implies", "to")),
+        *((f"42 {arrow} 6 * 7", "42") for arrow in "→⇒⟹≃≅≈＝"),
+        *(("1，234", "1234"), ("1．5", "1.5"), ("60％", "60"), ("＄5", "5"), ("3⁄4", "0.75"), ("答：42", "42")),
+        *((f"12 {sign} 4", None) for sign in "×·⋅∙✕−"),
+        *((f"{code} 5", "5") for code in ("USD", "EUR", "GBP", "CAD", "AUD", "CHF", "INR", "Rs.", "Rs")),
+        *((rf"\left( {size} 42 \right)", "42") for size in (r"\big", r"\Bigl", r"\displaystyle", r"\;", r"\!")),
+    ],
+)
+def test_latex_and_unicode_around_a_number(text: str, number: str | None) -> None:
+    assert read_number(text) == number
