@@ -122,4 +122,4 @@ def _is_same(found: Any, wanted: Mapping[str, Any], name: str) -> bool:
     unwritten = re.fullmatch(r"\$\{(\w+)\}", described)
     if unwritten:
         return unwritten[1] == name
-    return described == wanted["description"] or prefix == wanted["prefix"]
+    return bool(described == wanted["description"] or prefix == wanted["prefix"])

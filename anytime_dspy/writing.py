@@ -209,4 +209,5 @@ def _joined(begun: Completion, made: Completion) -> Completion:
 def _prompt_tokens(adapter: dspy.Adapter, question: Question, counter: TokenCounter) -> int:
     messages = adapter.format(question.signature, list(question.demos), dict(question.inputs))
     texts, media = zip(*(parts(message["content"]) for message in messages), strict=True)
-    return counter.count("\n".join(texts)) + PART_TOKENS * sum(media)
+    written: str = "\n".join(texts)
+    return counter.count(written) + PART_TOKENS * int(sum(media))
