@@ -7,22 +7,27 @@ import logging
 import time
 from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, cast
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
+from dspy.utils.exceptions import AdapterParseError, LMError
 
 from anytime_dspy import formats
+from anytime_dspy.acceptance import acceptance, options_taken, request_taken, sent_in, sent_with
 from anytime_dspy.agents import last_step
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
-from anytime_dspy.forcing import Question, answer_signature, can_continue, continued, forced, restated
+from anytime_dspy.forcing import Question, answer_signature, can_continue, cap_of, continued, forced, restated
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
+from anytime_dspy.reading import unread
+from anytime_dspy.refusals import Sent
 from anytime_dspy.room import check_room
-from anytime_dspy.settle import Settled, is_answered, settle
+from anytime_dspy.settle import Settled, parsed, settle
 from anytime_dspy.spending import Spending
+from anytime_dspy.streaming import Gate
 from anytime_dspy.tape import Recorded, Replay, call_key
 from anytime_dspy.thinking import parted
 from anytime_dspy.tokens import TokenCounter, counter_for
@@ -53,6 +58,21 @@ class _Claim:
         return self.recorded.place if self.recorded else None
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """The answer that a call ends with.
+
+    Attributes:
+        values: The output fields; those that could not be read are None or empty.
+        unread: Their names.
+        censored: Whether it was cut off before it was complete.
+    """
+
+    values: dict[str, Any]
+    unread: tuple[str, ...] = ()
+    censored: bool = False
+
+
 class BudgetAdapter(dspy.Adapter):
     """Runs an inner adapter's calls under a budget of reasoning tokens.
 
@@ -66,6 +86,17 @@ class BudgetAdapter(dspy.Adapter):
         replay: Where given, calls are read from this tape, and only missing ones are made.
     """
 
+    def __new__(cls, inner: dspy.Adapter | None = None, *args: Any, **kwargs: Any) -> BudgetAdapter:
+        """Makes an adapter that is also of the inner one's class, by whose name DSPy's listeners know its format."""
+        kind: Any = cls
+        if cls is BudgetAdapter and inner is not None:
+            kind = _class_for(cast(Any, type(inner)))
+        made: BudgetAdapter = super().__new__(kind)
+        return made
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keeps DSPy from telling its callbacks of each format and parse once more for each class."""
+
     def __init__(
         self, inner: dspy.Adapter | None = None, spending: Spending | None = None, replay: Replay | None = None
     ) -> None:
@@ -73,7 +104,7 @@ class BudgetAdapter(dspy.Adapter):
             # dspy.Refine makes one more of whatever adapter is in use: that one belongs to the same budget.
             self.__dict__.update(vars(dspy.settings.adapter))
             return
-        super().__init__(callbacks=inner.callbacks)
+        self.__dict__.update(vars(inner))
         self.inner = _without_fallback(inner)
         self.spending = spending
         self.replay = replay
@@ -91,13 +122,17 @@ class BudgetAdapter(dspy.Adapter):
         claim = self._claim(question)
         plan = self._plan(question, claim)
         completion: Completion | None = None
+        gate = Gate(self.inner, question, self.spending.answer_tokens)
         with self._turn(claim):
             while True:
                 try:
-                    ask = plan.send(completion)  # type: ignore[arg-type]  # the first one is None, as generators want
+                    ask = plan.send(completion)  # the first one is None, as generators want
                 except StopIteration as end:
+                    gate.send_now(gate.accepted())
                     return [end.value]
-                completion = self._make(ask)
+                with gate.passing(ask):
+                    completion = self._make(ask)
+                gate.send_now(gate.ended())
 
     async def acall(
         self,
@@ -112,13 +147,17 @@ class BudgetAdapter(dspy.Adapter):
         claim = self._claim(question)
         plan = self._plan(question, claim)
         completion: Completion | None = None
+        gate = Gate(self.inner, question, self.spending.answer_tokens)
         async with self._turn_async(claim):
             while True:
                 try:
-                    ask = plan.send(completion)  # type: ignore[arg-type]
+                    ask = plan.send(completion)
                 except StopIteration as end:
+                    await gate.asend(gate.accepted())
                     return [end.value]
-                completion = await self._amake(ask)
+                with gate.passing(ask):
+                    completion = await self._amake(ask)
+                await gate.asend(gate.ended())
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
         """Formats as the inner adapter does."""
@@ -159,7 +198,7 @@ class BudgetAdapter(dspy.Adapter):
                 with self.replay.refusing():
                     yield
 
-    def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion, dict[str, Any]]:
+    def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion | None, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
         _check(question)
         counter = counter_for(question.lm)
@@ -168,46 +207,54 @@ class BudgetAdapter(dspy.Adapter):
         writer = Writer(self.inner, question, self.spending, counter)
         message = yield from writer.write(recorded)
         settled, usage, replayed, reasoning = Settled(None, "", "", 0, 0, cut=True), Usage(), None, 0
+        exhausting = True
         if message is not None:
             self._keep(question, claim, message)
             reasoning = int(min(self.spending.left(paid=recorded is not None).tokens, message.allowed.reasoning))
             settled, usage = self._settled(question, message, reasoning)
+            exhausting = settled.shortened or (
+                settled.cut and not self._is_capped_by_user(question, message, reasoning)
+            )
             if recorded is not None and message.goes_on_from(recorded):
                 replayed = self._settled(question, recorded, min(reasoning, recorded.allowed.reasoning))[1]
         values, answer_tokens = settled.values, settled.answer_tokens
         if values is None and not reasoning:
             values = last_step(question.signature)
-        if values is None:
+        if values is not None:
+            given = _Answer(values, censored=settled.censored)
+        else:
             key = claim.key, settled.begun, settled.reasoning, self.spending.answer_tokens
             is_live = message is not None and (recorded is None or message.written is not recorded.written)
             known = self.replay.forced.next(key) if self.replay and not is_live else None
             written = message.written if message else None
             continues = can_continue(self.inner, question, written)
-            if known:
-                answer = known.value
-            else:
+            answer = known.value if known else None
+            while answer is None:  # an LM that turns out not to go on with a message is asked in the other way
+                continues = can_continue(self.inner, question, written)
                 answer = yield from writer.ask(self._forced(question, settled, written, continues=continues))
-                if self.replay:
-                    self.replay.forced.add(key, answer)
-            values = self._forced_values(question, settled.reasoning, answer, continues=continues)
-            answer_tokens = _written(self.inner, answer, counter)
-            extra = _usage(answer, 0, answer_tokens, answer.hidden_tokens)
+            if self.replay and not known:
+                self.replay.forced.add(key, answer)
+            given = self._given(question, settled.reasoning, answer, continues=continues)
+            answer_tokens = _written(self.inner, question.signature, answer, counter)
+            extra = _usage(answer, 0, answer_tokens + answer.beyond, answer.hidden_tokens)
             usage += extra
             replayed = (replayed or Usage()) + extra if known else replayed
         call = Call(
             predictor=_caller_name(self.spending.names, question.signature),
             inputs=dict(question.inputs),
-            outputs=values,
+            outputs=given.values,
             reasoning=settled.reasoning,
             reasoning_tokens=settled.reasoning_tokens,
             answer_tokens=answer_tokens,
             forced=settled.values is None,
-            answered=is_answered(question.signature, values),
+            answered=not given.unread,
+            censored=given.censored,
+            unread=given.unread,
         )
-        self.spending.record(call, usage, cut=settled.cut, replayed=replayed)
-        if self.replay and self.spending.cut:
+        self.spending.record(call, usage, cut=settled.cut, exhausting=exhausting, replayed=replayed)
+        if self.replay and self.spending.exhausted:
             self.replay.turns.disorder()  # nothing is left whose order could matter, and the program may go elsewhere
-        return values
+        return given.values
 
     def _keep(self, question: Question, claim: _Claim, message: Message) -> None:
         if self.replay is None:
@@ -221,9 +268,15 @@ class BudgetAdapter(dspy.Adapter):
     def _settled(self, question: Question, message: Message, reasoning: int) -> tuple[Settled, Usage]:
         """What a message comes to where so many tokens of reasoning count, and what it cost."""
         allowed = Allowance(reasoning, self.spending.answer_tokens)
-        written = message.written
-        settled = settle(self.inner, question.signature, written, allowed, counter_for(question.lm))
-        return settled, _usage(written, settled.reasoning_tokens, settled.answer_tokens, calls=message.calls)
+        written, counter = message.written, counter_for(question.lm)
+        settled = settle(self.inner, question.signature, written, allowed, counter)
+        billed = settled.answer_tokens + _beyond(question, written, allowed.cap, counter)
+        return settled, _usage(written, settled.reasoning_tokens, billed, calls=message.calls)
+
+    def _is_capped_by_user(self, question: Question, message: Message, reasoning: int) -> bool:
+        """Whether a cap of the user's own, lower than the budget allows, has the message end where it does."""
+        allowed = min(message.allowed.cap, reasoning + self.spending.answer_tokens)
+        return cap_of(question, allowed) < allowed
 
     def _forced(self, question: Question, settled: Settled, written: Completion | None, *, continues: bool) -> Ask:
         asked = forced(question, self.spending.answer_tokens, written)
@@ -231,46 +284,83 @@ class BudgetAdapter(dspy.Adapter):
             return Ask(asked, continued(self.inner, asked, settled.begun))
         return Ask(restated(asked, settled.reasoning))
 
-    def _forced_values(
-        self, question: Question, reasoning: str, completion: Completion, *, continues: bool
-    ) -> dict[str, Any]:
-        answers = completion.values
+    def _given(self, question: Question, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:
+        """What could be read of a forced answer."""
+        answers, signature = completion.values, answer_signature(question.signature)
         said = parted(completion.text)
+        text = said.rest
         if continues or said.thinking:
-            text = said.rest[: formats.completion_end(self.inner, said.rest)]
-            header = formats.opening(self.inner, formats.answer_fields(question.signature)[0])
-            if continues and header and header.strip() not in text:  # some servers begin a reply anew
+            field = formats.answer_fields(signature)[0]
+            header = formats.opening(self.inner, field)
+            # Some servers begin a reply anew.
+            if continues and header and not formats.begins_field(self.inner, signature, field, text):
                 text = f"{header}{text}"
             try:
-                answers = self.inner.parse(answer_signature(question.signature), text)
+                answers = self.inner.parse(signature, text[: formats.completion_end(self.inner, signature, text)])
             except AdapterParseError:
                 answers = None
+        cut = completion.truncated and not formats.is_complete(self.inner, signature, text)
+        text = text[: formats.completion_end(self.inner, signature, text)]
         known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
-        return {name: known.get(name) for name in question.signature.output_fields}
+        return _Answer(
+            values={name: known.get(name) for name in question.signature.output_fields},
+            unread=unread(self.inner, question.signature, answers or {}, text, cut=cut),
+            censored=cut,
+        )
 
-    def _make(self, ask: Ask) -> Completion:
-        ledger, begun, values = Ledger(), time.perf_counter(), None
-        with recording(ledger):
-            if ask.request is not None:
-                ask.question.lm(ask.request, **_execution_options(ask.question))
-            else:
-                try:
-                    values = self.inner(**_arguments(ask.question))[0]
-                except AdapterParseError:
-                    values = None  # cut off or malformed: what was written is in the ledger
-        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+    def _make(self, ask: Ask) -> Completion | None:
+        """Makes a call without what its LM refuses; None where it refuses the call whatever is left out."""
+        while (taken := _taken(ask)) is not None:
+            ledger, begun, values = Ledger(), time.perf_counter(), None
+            try:
+                with recording(ledger):
+                    if taken.request is not None:
+                        taken.question.lm(taken.request, **_execution_options(taken.question))
+                    else:
+                        values = self.inner(**_arguments(taken.question))[0]
+            except AdapterParseError:
+                pass  # cut off or malformed: what was written is in the ledger
+            except LMError as error:
+                if not _learns(taken, error):
+                    raise
+                continue
+            return self._made(ask, taken, ledger, values, time.perf_counter() - begun)
+        return None
 
-    async def _amake(self, ask: Ask) -> Completion:
-        ledger, begun, values = Ledger(), time.perf_counter(), None
-        with recording(ledger):
-            if ask.request is not None:
-                await ask.question.lm.acall(ask.request, **_execution_options(ask.question))
-            else:
-                try:
-                    values = (await self.inner.acall(**_arguments(ask.question)))[0]
-                except AdapterParseError:
-                    values = None
-        return ledger.completion(values, time.perf_counter() - begun, counter_for(ask.question.lm))
+    async def _amake(self, ask: Ask) -> Completion | None:
+        while (taken := _taken(ask)) is not None:
+            ledger, begun, values = Ledger(), time.perf_counter(), None
+            try:
+                with recording(ledger):
+                    if taken.request is not None:
+                        await taken.question.lm.acall(taken.request, **_execution_options(taken.question))
+                    else:
+                        values = (await self.inner.acall(**_arguments(taken.question)))[0]
+            except AdapterParseError:
+                pass
+            except LMError as error:
+                if not _learns(taken, error):
+                    raise
+                continue
+            return self._made(ask, taken, ledger, values, time.perf_counter() - begun)
+        return None
+
+    def _made(self, ask: Ask, taken: Ask, ledger: Ledger, values: dict[str, Any] | None, seconds: float) -> Completion:
+        """What came of a call, cut to the cap that was meant where the LM takes none so low."""
+        counter = counter_for(ask.question.lm)
+        completion = ledger.completion(ask.question.lm, values, seconds)
+        meant, sent = _sent(ask).cap, _sent(taken).cap
+        if meant is None or meant == sent:
+            return completion
+        within = completion.within(meant, counter)
+        if within is completion or ask.request is not None:
+            return within
+        return replace(within, values=parsed(self.inner, ask.question.signature, within.text, within.thinking))
+
+
+@lru_cache(maxsize=64)
+def _class_for(kind: Any) -> type[BudgetAdapter]:
+    return type(kind.__name__, (BudgetAdapter, kind), {"__module__": kind.__module__, "__doc__": BudgetAdapter.__doc__})
 
 
 def _check(question: Question) -> None:
@@ -304,6 +394,31 @@ def _arguments(question: Question) -> dict[str, Any]:
     return {**vars(question), "lm_kwargs": dict(question.lm_kwargs), "demos": list(question.demos)}
 
 
+def _taken(ask: Ask) -> Ask | None:
+    """Returns what is asked without what the LM refuses, None where it refuses such a request."""
+    lm = ask.question.lm
+    if ask.request is None:
+        return replace(ask, question=replace(ask.question, lm_kwargs=options_taken(lm, ask.question.lm_kwargs)))
+    request = request_taken(lm, ask.request)
+    return None if request is None else replace(ask, request=request)
+
+
+def _sent(ask: Ask) -> Sent:
+    return sent_in(ask.request) if ask.request is not None else sent_with(ask.question.lm, ask.question.lm_kwargs)
+
+
+def _learns(taken: Ask, error: LMError) -> bool:
+    return acceptance(taken.question.lm).learns_from(error, _sent(taken))
+
+
+def _beyond(question: Question, written: Completion, cap: int, counter: TokenCounter) -> int:
+    """Tokens of a message beyond its cap that are billed all the same, where the LM takes no cap so low."""
+    cap, floor = cap_of(question, cap), acceptance(question.lm).least_cap
+    if floor <= cap:
+        return 0
+    return max(0, min(written.hidden_tokens + counter.count(written.text) + written.beyond, floor) - cap)
+
+
 def _execution_options(question: Question) -> dict[str, Any]:
     options = {**question.lm.kwargs, **question.lm_kwargs}
     return {name: options[name] for name in ("rollout_id", "cache") if options.get(name) is not None}
@@ -323,8 +438,11 @@ def _usage(
     )
 
 
-def _written(adapter: dspy.Adapter, completion: Completion, counter: TokenCounter) -> int:
-    return counter.count(completion.text[: formats.completion_end(adapter, completion.text)])
+def _written(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: Completion, counter: TokenCounter
+) -> int:
+    end = formats.completion_end(adapter, answer_signature(signature), completion.text)
+    return counter.count(completion.text[:end])
 
 
 def _caller_name(names: Mapping[int, str], signature: type[dspy.Signature]) -> str:

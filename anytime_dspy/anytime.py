@@ -14,6 +14,7 @@ from anytime_dspy.budgeting import ANSWER_TOKENS, budget, enclosing, inner_adapt
 from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
+from anytime_dspy.inputs import takes_input
 from anytime_dspy.room import check_room_in
 from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.spending import Spending
@@ -168,7 +169,7 @@ class Anytime(_Wrapper):
         return AtBudget(self.program, tokens, answer_tokens=self.answer_tokens)
 
     def stream(
-        self, *, deadline: float | None = None, stop: Converged | None = None, **inputs: Any
+        self, *positional: Any, deadline: Any = None, stop: Any = None, **inputs: Any
     ) -> Generator[Checkpoint, None, None]:
         """Yields a checkpoint at each budget as it is reached, from the smallest up; the best answer is the last one.
 
@@ -179,16 +180,21 @@ class Anytime(_Wrapper):
 
         The settings of `dspy.context` are those of the place where this is called.
 
+        A program may have an input named `deadline` or `stop`: that name is its input then. Seconds are capped by
+        `ad.budget(ad.Budget(seconds=...))` around the stream instead; a `Converged` is a stopping rule in any case.
+
         Args:
+            *positional: What the program is asked, where it takes positional inputs.
             deadline: Seconds from now. Reasoning ends with them, as in `Budget(seconds=...)`, and no further checkpoint
                 is begun; the first one is always given.
-            stop: Ends the stream early; by default the rule that this module was made with.
+            stop: A `Converged` that ends the stream early; by default the rule that this module was made with.
             **inputs: What the program is asked.
 
         Raises:
             BudgetError: `deadline` is not positive, or `stop` is no stopping rule.
         """
-        walk, rule, scene = self._walk(inputs, deadline), check_stop(stop) or self.state.stop, copy_context()
+        walk, rule = self._streamed(positional, inputs, deadline, stop)
+        scene = copy_context()
 
         def steps() -> Generator[Checkpoint, None, None]:
             for tokens in walk.upwards(rule):
@@ -197,10 +203,11 @@ class Anytime(_Wrapper):
         return steps()
 
     def astream(
-        self, *, deadline: float | None = None, stop: Converged | None = None, **inputs: Any
+        self, *positional: Any, deadline: Any = None, stop: Any = None, **inputs: Any
     ) -> AsyncGenerator[Checkpoint, None]:
         """Yields a checkpoint at each budget as it is reached, asynchronously; see `stream`."""
-        walk, rule, scene = self._walk(inputs, deadline), check_stop(stop) or self.state.stop, copy_context()
+        walk, rule = self._streamed(positional, inputs, deadline, stop)
+        scene = copy_context()
 
         async def steps() -> AsyncGenerator[Checkpoint, None]:
             for tokens in walk.upwards(rule):
@@ -208,27 +215,40 @@ class Anytime(_Wrapper):
 
         return steps()
 
-    def forward(self, **inputs: Any) -> AnytimePrediction:
+    def forward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:
         """Answers at every budget; DSPy calls this."""
-        walk = self._walk(inputs)
+        walk = self._walk(positional, inputs)
         for tokens in self._order(walk):
             walk.step(tokens)
         return _prediction(walk)
 
-    async def aforward(self, **inputs: Any) -> AnytimePrediction:
+    async def aforward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:
         """Answers at every budget, asynchronously; DSPy calls this."""
-        walk = self._walk(inputs)
+        walk = self._walk(positional, inputs)
         for tokens in self._order(walk):
             await walk.astep(tokens)
         return _prediction(walk)
 
-    def _walk(self, inputs: Mapping[str, Any], deadline: float | None = None) -> Walk:
+    def _streamed(
+        self, positional: Sequence[Any], inputs: dict[str, Any], deadline: Any, stop: Any
+    ) -> tuple[Walk, Converged | None]:
+        """The walk of a stream and its rule; what the program calls `deadline` or `stop` itself is its input."""
+        if deadline is not None and self._takes("deadline"):
+            inputs, deadline = {**inputs, "deadline": deadline}, None
+        if stop is not None and not isinstance(stop, Converged) and self._takes("stop"):
+            inputs, stop = {**inputs, "stop": stop}, None
+        return self._walk(positional, inputs, deadline), check_stop(stop) or self.state.stop
+
+    def _takes(self, name: str) -> bool:
+        return takes_input(self.program, self.predictors(), name)
+
+    def _walk(self, positional: Sequence[Any], inputs: Mapping[str, Any], deadline: float | None = None) -> Walk:
         check_room_in(self.program, inner_adapter(), self.answer_tokens)
         names = {id(predictor): name for name, predictor in self.named_predictors()}
         clock = None
         if deadline is not None:
             clock = Spending(Budget(seconds=deadline), self.answer_tokens, parent=enclosing())
-        return Walk(self.program, inputs, self.state, names, clock)
+        return Walk(self.program, positional, inputs, self.state, names, clock)
 
     def _order(self, walk: Walk) -> Iterator[int]:
         """A rule that may stop the run has to see the answers at smaller budgets before larger ones are paid for."""
@@ -241,15 +261,15 @@ class AtBudget(_Wrapper):
     def __init__(self, program: dspy.Module, tokens: int, *, answer_tokens: int = ANSWER_TOKENS) -> None:
         super().__init__(program, BudgetState((tokens,), answer_tokens, "contract"))
 
-    def forward(self, **inputs: Any) -> dspy.Prediction:
+    def forward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
         """Answers under the budget; DSPy calls this."""
         with budget(self.state.budgets[-1], answer_tokens=self.state.answer_tokens):
-            return self.program(**inputs)
+            return self.program(*positional, **inputs)
 
-    async def aforward(self, **inputs: Any) -> dspy.Prediction:
+    async def aforward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
         """Answers under the budget, asynchronously; DSPy calls this."""
         with budget(self.state.budgets[-1], answer_tokens=self.state.answer_tokens):
-            return await self.program.acall(**inputs)
+            return await self.program.acall(*positional, **inputs)
 
 
 def _prediction(walk: Walk) -> AnytimePrediction:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dspy
 
 from anytime_dspy.adapter import BudgetAdapter
-from anytime_dspy.budgets import Budget, check_budgets
+from anytime_dspy.budgets import Budget, check_budgets, whole_number
 from anytime_dspy.errors import BudgetError
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Tape
@@ -45,9 +45,8 @@ def budget(
         ModelError: From the first call: the budget is in dollars, and the LM has no price.
     """
     whole = limit if isinstance(limit, Budget) else Budget(tokens=check_budgets((limit,))[0])
-    check_answer_tokens(answer_tokens)
     ceiling = tape.limit if tape else None
-    spending = Spending(whole, answer_tokens, parent=enclosing(), names=names, ceiling=ceiling)
+    spending = Spending(whole, check_answer_tokens(answer_tokens), parent=enclosing(), names=names, ceiling=ceiling)
     with enforced(spending, tape):
         yield spending
 
@@ -77,11 +76,12 @@ def enclosing() -> Spending | None:
 
 
 def check_answer_tokens(answer_tokens: int) -> int:
-    """Returns `answer_tokens` if it is a positive integer.
+    """Returns `answer_tokens` as a plain int if it is a positive integer.
 
     Raises:
         BudgetError: It is not.
     """
-    if not isinstance(answer_tokens, int) or isinstance(answer_tokens, bool) or answer_tokens <= 0:
+    tokens = whole_number(answer_tokens)
+    if tokens is None or tokens <= 0:
         raise BudgetError(f"answer_tokens must be a positive integer, not {answer_tokens!r}.")
-    return answer_tokens
+    return tokens

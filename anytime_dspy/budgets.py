@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from anytime_dspy.errors import BudgetError
@@ -55,7 +55,20 @@ class Budget:
 
 def is_positive(amount: object) -> bool:
     """Whether this is a number above 0 that is not endless."""
-    return isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 < amount < math.inf
+    if isinstance(amount, bool) or not isinstance(amount, Real):
+        return False
+    return 0 < float(amount) < math.inf
+
+
+def whole_number(amount: object) -> int | None:
+    """Returns a whole number, numpy's included, as a plain int that JSON can hold; None for anything else.
+
+    >>> whole_number(64), whole_number(True), whole_number(64.0)
+    (64, None, None)
+    """
+    if isinstance(amount, bool) or not isinstance(amount, Integral):
+        return None
+    return int(amount)
 
 
 def check_budgets(budgets: Iterable[int], *, smallest: int = 1) -> tuple[int, ...]:

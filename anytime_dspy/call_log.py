@@ -11,7 +11,6 @@ from typing import Any
 import dspy
 from dspy.lm15 import Request
 
-from anytime_dspy.errors import RunError
 from anytime_dspy.files import LineLog, content_hash
 from anytime_dspy.forcing import NOT_SENT, Question
 from anytime_dspy.lm_calls import Completion
@@ -33,8 +32,7 @@ class CallLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines = LineLog(path, {"holds": "LM calls"})
+        self._lines = LineLog(path, {"holds": "LM calls"}, _call_from, "LM call")
         self._known: dict[str, Completion] = {}
         self._learn(self._lines.lines)
 
@@ -60,14 +58,13 @@ class CallLog:
         self._lines.append({"key": key, "completion": asdict(completion)})
         self._known[key] = completion
 
-    def _learn(self, lines: Sequence[Any]) -> None:
-        try:
-            for line in lines:
-                self._known.setdefault(line["key"], Completion(**line["completion"]))
-        except (KeyError, TypeError) as error:
-            raise RunError(
-                f"{self._path} holds something that is no LM call ({error!r}): choose another folder"
-            ) from error
+    def _learn(self, calls: Sequence[tuple[str, Completion]]) -> None:
+        for key, completion in calls:
+            self._known.setdefault(key, completion)
+
+
+def _call_from(line: Any) -> tuple[str, Completion]:
+    return line["key"], Completion(**line["completion"])
 
 
 @contextmanager

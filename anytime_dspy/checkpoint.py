@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 
-__all__ = ["Call", "Checkpoint", "Usage"]
+__all__ = ["AnswerState", "Call", "Checkpoint", "Usage", "answer_state"]
+
+AnswerState = Literal["answered", "censored", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class Call:
         reasoning_tokens: What was charged to the budget.
         answer_tokens: Tokens of the answer that was returned.
         forced: Whether the answer had to be asked for.
-        answered: Whether every answer field holds something.
+        answered: Whether every answer field could be read.
+        censored: Whether the answer filled its allowance before it was complete: what was read of it may be a fragment.
+        unread: The answer fields that could not be read; they are None or empty among the outputs.
     """
 
     predictor: str
@@ -76,6 +80,8 @@ class Call:
     answer_tokens: int
     forced: bool
     answered: bool
+    censored: bool = False
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,13 @@ class Checkpoint:
         answer_tokens: Tokens of the answers.
         forced: Whether an answer had to be asked for because the budget ran out.
         answered: Whether an answer could be read, be it of every call or, at least, of every field of the prediction.
-            An unanswered checkpoint has quality 0.
+            An unanswered checkpoint has quality 0. A right None, or an empty list, is an answer.
         usage: What a run at this budget costs, all calls of the program included. In a stream a message has more calls,
             one for each time it was gone on with, and each has sent the prompt.
         calls: The calls of that run, in the order of their ends.
-        cut: Whether the budget cut a call short.
+        cut: Whether a call was cut short, by the budget or by a lower cap of the user's own.
+        censored: Whether the answer of a call filled its allowance before it was complete: what stands there may be a
+            fragment, or too short to be read. It has the quality of what it is.
     """
 
     budget: int
@@ -105,3 +113,14 @@ class Checkpoint:
     usage: Usage
     calls: tuple[Call, ...] = ()
     cut: bool = False
+    censored: bool = False
+
+    @property
+    def state(self) -> AnswerState:
+        """What the answer is: "censored" by its allowance, else "answered", or "unreadable"."""
+        return answer_state(answered=self.answered, censored=self.censored)
+
+
+def answer_state(*, answered: bool, censored: bool) -> AnswerState:
+    """Returns which of the three an answer is; one that was cut off and cannot be read is censored."""
+    return "censored" if censored else "answered" if answered else "unreadable"

@@ -16,6 +16,7 @@ import dspy
 from dspy.lm15 import Request, request_from_openai_chat
 
 from anytime_dspy import formats
+from anytime_dspy.acceptance import acceptance, cap_key
 from anytime_dspy.lm_calls import Completion
 from anytime_dspy.thinking import least_effort
 
@@ -68,7 +69,7 @@ def cap_of(question: Question, tokens: int) -> int:
 
 def _own_cap(question: Question) -> tuple[str, int | None]:
     options = {**question.lm.kwargs, **question.lm_kwargs}
-    key = "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
+    key = cap_key(options)
     return key, options.get(key)
 
 
@@ -78,19 +79,22 @@ def forced(question: Question, tokens: int, completion: Completion | None) -> Qu
     Samples are to differ in their reasoning; what a given reasoning comes to is no place for luck. A model that is
     known to think, or has just been seen to, is told to do so as little as it can, lest that takes the tokens of the
     answer; others might be set thinking by the same words. It keeps its temperature, since most refuse any other, as do
-    those that know their cap as max_completion_tokens: they think, too.
+    those that know their cap as max_completion_tokens: they think, too. So does any that may think, where nothing has
+    been written yet that would show it.
 
     Args:
         question: What was asked.
         tokens: What the answer may take.
         completion: What came of it, if it was asked at all.
     """
-    options = capped(question, tokens)
-    thinks = bool(completion.hidden_tokens) if completion else "max_completion_tokens" in options
+    options, known = capped(question, tokens), acceptance(question.lm)
+    thinks = bool(completion.hidden_tokens) if completion else known.thinks or "max_completion_tokens" in options
     if thinks:
         options.update(least_effort(question.lm))
     temperature = {**question.lm.kwargs, **options}.get("temperature")
-    if not temperature or thinks or "max_completion_tokens" in options:
+    if not temperature or thinks or "max_completion_tokens" in options or not known.takes_temperature(0.0):
+        return replace(question, lm_kwargs=options)
+    if completion is None and getattr(question.lm, "supports_reasoning", False):
         return replace(question, lm_kwargs=options)
     return replace(question, lm_kwargs={**options, "temperature": 0.0, "rollout_id": None})
 
@@ -99,9 +103,12 @@ def can_continue(adapter: dspy.Adapter, question: Question, completion: Completi
     """Whether a cut-off message of the assistant can be continued: the engine and the format must both allow it.
 
     Thinking that is shown apart from the text has no place in such a message. Whether a model that vLLM serves
-    thinks so is seen by its completion alone, so that one must be there.
+    thinks so is seen by its completion alone, so that one must be there. Tools that are called natively are no part of
+    the text either. A server that has refused such a message is not asked again.
     """
-    if completion is not None and completion.hidden_tokens:
+    if (completion is not None and completion.hidden_tokens) or _calls_tools(adapter, question.signature):
+        return False
+    if not acceptance(question.lm).prefills:
         return False
     engine = getattr(question.lm, "engine", None)
     able = completion is not None if _is_vllm(question.lm) else bool(getattr(engine, "can_continue", False))
@@ -121,7 +128,7 @@ def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
     names = formats.reasoning_fields(signature)
     prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else str(answer)
     request = resumed(adapter, question, prefix)
-    stop = (*request.config.stop, formats.CHAT_END)
+    stop = (*request.config.stop, *formats.CHAT_STOPS)
     return replace(request, config=replace(request.config, stop=stop))
 
 
@@ -148,6 +155,11 @@ def restated(question: Question, reasoning: str) -> Question:
         for demo in question.demos
     ]
     return replace(question, signature=signature, demos=demos, inputs=inputs)
+
+
+def _calls_tools(adapter: dspy.Adapter, signature: type[dspy.Signature]) -> bool:
+    fields = signature.output_fields.values()
+    return bool(adapter.use_native_function_calling) and any(field.annotation is dspy.ToolCalls for field in fields)
 
 
 def _is_vllm(lm: Any) -> bool:

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple, cast
+from xml.sax.saxutils import unescape
 
 import dspy
 
+from anytime_dspy.typed import text_as
+
 __all__ = [
     "CHAT_END",
+    "CHAT_STOPS",
+    "Passage",
     "Split",
     "answer_fields",
+    "begins_field",
     "completion_end",
+    "is_complete",
+    "is_empty_field",
     "opening",
     "reasoning_fields",
     "reasoning_value",
@@ -27,21 +36,46 @@ __all__ = [
 
 REASONING_NAMES = frozenset({"reasoning", "rationale", "thought", "thoughts", "next_thought", "thinking"})
 CHAT_END = "[[ ## completed ## ]]"
+CHAT_STOPS = (f"\n{CHAT_END}", f"{CHAT_END}\n")
+"""The mark where it opens a line or closes one. In the middle of a line it is quoted."""
+
+_CHAT_HEADER = re.compile(r"\[\[ ## (\w+) ## \]\]")
+_CLOSING_MARK = re.compile(rf"{re.escape(CHAT_END)}[ \t\r]*$", re.MULTILINE)
+_LINE_BREAKS = frozenset(
+    "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+)  # those of str.splitlines, by which DSPy finds its headers
+
+
+class Passage(NamedTuple):
+    """A piece of what was written before the answer, without headers, and where in the completion it begins."""
+
+    text: str
+    at: int
 
 
 class Split(NamedTuple):
     """A completion, taken apart.
 
     Attributes:
-        reasoning: The text before the answer, without the header of its own field.
-        head: What stands before it: its header, or nothing where the LM left that out. Empty in the formats whose
-            messages cannot be continued.
+        passages: What was written before the answer: what stands before the first header, and each reasoning field.
         answer_at: Where in the completion the answer's header begins; None where no answer was begun.
     """
 
-    reasoning: str
-    head: str
+    passages: tuple[Passage, ...]
     answer_at: int | None
+
+    @property
+    def reasoning(self) -> str:
+        """All that was written before the answer, as one text."""
+        return "\n\n".join(passage.text for passage in self.passages)
+
+
+class _Header(NamedTuple):
+    """A field's header, from its first character to the one after its last."""
+
+    field: str
+    at: int
+    end: int
 
 
 def reasoning_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
@@ -80,65 +114,161 @@ def opening(adapter: dspy.Adapter, field: str) -> str | None:
     return f"[[ ## {field} ## ]]\n" if _is_chat(adapter) else None
 
 
-def completion_end(adapter: dspy.Adapter, text: str) -> int:
+def completion_end(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> int:
     """Returns where a completion says that it is complete (what follows is no part of it), else its length.
 
-    Example:
-        >>> completion_end(dspy.ChatAdapter(), "42 [[ ## comple")
-        3
-    """
-    if not _is_chat(adapter):
-        return len(text)
-    end = text.find(CHAT_END)
-    if end < 0:
-        # The mark itself may have been cut off: half of it is no part of the answer either.
-        end = text.rfind(CHAT_END[:2], -len(CHAT_END))
-        end = end if end >= 0 and CHAT_END.startswith(text[end:]) else len(text)
-    return end
-
-
-def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> Split:
-    """Takes a completion apart into its reasoning and the place where its answer begins.
+    As DSPy reads it, a mark counts where it opens a line, and ends nothing that a field is still to follow. In an
+    answer, where no such mark follows, one that closes its line counts too: small models put it there. A reasoning may
+    quote it anywhere else.
 
     Args:
         adapter: The adapter whose format the completion is written in.
         signature: The signature that the completion answers.
-        text: What the LM wrote, perhaps cut off anywhere.
+        text: What the LM wrote, perhaps cut off anywhere, its thinking left out.
+
+    Example:
+        >>> completion_end(dspy.ChatAdapter(), dspy.Signature("question -> answer"), "42 [[ ## comple")
+        3
+    """
+    if not _is_chat(adapter):
+        return len(text)
+    headers = list(_chat_headers(text))
+    fields = _first(headers, signature.output_fields)
+    begun = max((header.at for header in fields), default=-1)
+    ends = (header.at for header in headers if header.field == "completed" and header.at > begun)
+    end = next(ends, None)
+    if end is not None:
+        return end
+    if fields and fields[-1].field in reasoning_fields(signature):
+        return len(text)
+    sloppy = _CLOSING_MARK.search(text, max(begun, 0))
+    if sloppy:
+        return sloppy.start()
+    # The mark itself may have been cut off: half of it is no part of the answer either.
+    half = text.rfind(CHAT_END[:2], -len(CHAT_END))
+    return half if half >= 0 and CHAT_END.startswith(text[half:]) else len(text)
+
+
+def is_complete(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> bool:
+    """Whether a text shows by itself that it was written to its end, whatever cap it filled.
+
+    Example:
+        >>> asked = dspy.Signature("question -> answer")
+        >>> [is_complete(dspy.JSONAdapter(), asked, text) for text in ('{"answer": "42"}', '{"answer": "42')]
+        [True, False]
+    """
+    if isinstance(adapter, dspy.JSONAdapter):
+        try:
+            json.JSONDecoder(strict=False).raw_decode(text, max(text.find("{"), 0))
+        except ValueError:
+            return False
+        return True
+    if isinstance(adapter, dspy.XMLAdapter):
+        return re.search(r"</\w+>\s*$", text) is not None
+    return completion_end(adapter, signature, text) < len(text)
+
+
+def is_empty_field(adapter: dspy.Adapter, signature: type[dspy.Signature], field: str, text: str) -> bool:
+    """Whether a text says of a field that it is empty, by quotes or tags around nothing.
+
+    Example:
+        >>> asked = dspy.Signature("question -> answer")
+        >>> is_empty_field(dspy.JSONAdapter(), asked, "answer", '{"answer": ""}')
+        True
+        >>> is_empty_field(dspy.ChatAdapter(), asked, "answer", "[[ ## answer ## ]]")
+        False
+    """
+    if isinstance(adapter, dspy.JSONAdapter):
+        return re.search(rf'"{field}"\s*:\s*""', text) is not None
+    return isinstance(adapter, dspy.XMLAdapter) and begins_field(adapter, signature, field, text)
+
+
+def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> Split:
+    """Takes a completion apart into what stands before its answer and the place where that begins.
+
+    Args:
+        adapter: The adapter whose format the completion is written in.
+        signature: The signature that the completion answers.
+        text: What the LM wrote up to its end, perhaps cut off anywhere.
     """
     answers = answer_fields(signature)
-    starts = [at for at in (_field_at(adapter, text, name) for name in answers) if at is not None]
-    answer_at = min(starts, default=None)
-    before = text if answer_at is None else text[:answer_at]
-    head, reasoning = _body(adapter, (reasoning_fields(signature) or answers)[0], before)
-    return Split(reasoning, head, answer_at)
+    headers = _headers(adapter, signature, text)
+    answer_at = min((header.at for header in headers if header.field in answers), default=None)
+    end = _without_half_a_header(adapter, signature, text) if answer_at is None else answer_at
+    before = [header for header in headers if header.end <= end and header.field not in answers]
+    starts = [0, *(header.end for header in before)]
+    ends = [*(header.at for header in before), end]
+    names = [None, *(header.field for header in before)]
+    found = [_passage(adapter, name, text[at:to], at) for name, at, to in zip(names, starts, ends, strict=True)]
+    return Split(tuple(passage for passage in found if passage.text), answer_at)
+
+
+def begins_field(adapter: dspy.Adapter, signature: type[dspy.Signature], field: str, text: str) -> bool:
+    """Whether a field's header stands in a text."""
+    return any(header.field == field for header in _headers(adapter, signature, text))
 
 
 def _is_chat(adapter: dspy.Adapter) -> bool:
     return isinstance(adapter, dspy.ChatAdapter) and not isinstance(adapter, (dspy.JSONAdapter, dspy.XMLAdapter))
 
 
-def _field_at(adapter: dspy.Adapter, text: str, field: str) -> int | None:
+def _headers(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> list[_Header]:
+    """Returns the first header of each output field, in the order of their places."""
     if isinstance(adapter, dspy.JSONAdapter):
-        pattern = rf'(?:,\s*)?"{field}"\s*:'
+        pattern = r'(?:,\s*)?"{}"\s*:'
     elif isinstance(adapter, dspy.XMLAdapter):
-        pattern = rf"<{field}\b[^>]*>"
+        pattern = r"<{}\b[^>]*>"
     else:
-        pattern = rf"^[ \t]*\[\[ ## {field} ## \]\]"
-    found = re.search(pattern, text, re.MULTILINE)
-    return found.start() if found else None
+        return _first(_chat_headers(text), signature.output_fields)
+    found = ((name, re.search(pattern.format(name), text)) for name in signature.output_fields)
+    headers = (_Header(name, match.start(), match.end()) for name, match in found if match)
+    return sorted(headers, key=lambda header: header.at)
 
 
-def _body(adapter: dspy.Adapter, field: str, text: str) -> tuple[str, str]:
-    """Returns the value of the reasoning field in `text`, the text before the answer; first what stands before it."""
+def _chat_headers(text: str) -> Iterator[_Header]:
+    """Yields the headers that open a line, as DSPy finds them; one inside a line is quoted."""
+    for match in _CHAT_HEADER.finditer(text):
+        if _opens_a_line(text, match.start()):
+            yield _Header(match[1], match.start(), match.end())
+
+
+def _opens_a_line(text: str, at: int) -> bool:
+    before = text[:at]
+    gap = before[len(before.rstrip()) :]
+    return len(gap) == at or not _LINE_BREAKS.isdisjoint(gap)
+
+
+def _first(headers: Iterator[_Header] | Sequence[_Header], names: Any) -> list[_Header]:
+    first: dict[str, _Header] = {}
+    for header in headers:
+        if header.field in names:
+            first.setdefault(header.field, header)
+    return list(first.values())
+
+
+def _without_half_a_header(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> int:
+    """Returns where a text ends without a header that was cut off in it."""
+    at = text.rfind(CHAT_END[:2]) if _is_chat(adapter) else -1
+    if at < 0 or not _opens_a_line(text, at):
+        return len(text)
+    headers = (f"[[ ## {name} ## ]]" for name in (*signature.output_fields, "completed"))
+    return at if any(header.startswith(text[at:]) for header in headers) else len(text)
+
+
+def _passage(adapter: dspy.Adapter, field: str | None, text: str, at: int) -> Passage:
+    """Returns a reasoning field's value, or what stands before the first header where `field` is None."""
     if isinstance(adapter, dspy.JSONAdapter):
-        value = re.sub(rf'^.*?"{field}"\s*:\s*"', "", text, count=1, flags=re.DOTALL)
-        return "", _unescaped(re.sub(r'"\s*$', "", value) if value != text else value)
+        # A remark before the document ends where that opens, perhaps inside a fence.
+        remark = re.sub(r'(?:```\w*\s*)?\{\s*(?:"[^{]*)?$', "", text).strip() if field is None else None
+        return Passage(_json_text(text.strip()) if remark is None else remark, at)
     if isinstance(adapter, dspy.XMLAdapter):
-        value = re.sub(rf"^.*?<{field}\b[^>]*>", "", text, count=1, flags=re.DOTALL)
-        return "", re.sub(rf"</{field}>\s*$", "", value).strip()
-    header = re.search(rf"^[ \t]*\[\[ ## {field} ## \]\]\s*", text, re.MULTILINE)
-    begin = header.end() if header else len(text) - len(text.lstrip())
-    return text[:begin], text[begin:].rstrip()
+        return Passage(unescape(re.sub(rf"</{field}>\s*$", "", text), {"&quot;": '"', "&apos;": "'"}).strip(), at)
+    return Passage(text.strip(), at + len(text) - len(text.lstrip()))
+
+
+def _json_text(value: str) -> str:
+    """Returns a string of JSON as text, another value as it was written."""
+    return _unescaped(re.sub(r'"\s*\}?\s*$', "", value[1:])) if value.startswith('"') else value
 
 
 def _unescaped(value: str) -> str:
@@ -155,9 +285,8 @@ def _unescaped(value: str) -> str:
 
 
 def reasoning_value(signature: type[dspy.Signature], text: str) -> dict[str, Any]:
-    """Returns the values of the reasoning fields when all there is of them is `text`."""
+    """Returns the values of the reasoning fields, in their types, when all there is of them is `text`."""
     first, *rest = reasoning_fields(signature) or (None,)
     if first is None:
         return {}
-    typed = signature.output_fields[first].annotation is dspy.Reasoning
-    return {first: dspy.Reasoning(content=text) if typed else text, **dict.fromkeys(rest)}
+    return {first: text_as(text, signature.output_fields[first].annotation), **dict.fromkeys(rest)}

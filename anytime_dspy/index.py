@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
-from numbers import Real
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import dspy
@@ -23,8 +23,9 @@ class AnytimeIndex:
     """Scores a prediction by the Anytime Index over its checkpoints: a metric for Evaluate and every DSPy optimiser.
 
     Attributes:
-        quality: `quality(example, prediction) -> number in [0, q_max]`, asked about each checkpoint's prediction. A
-            checkpoint without an answer has quality 0 and is not asked about. What `quality` raises is not caught.
+        quality: `quality(example, prediction) -> number in [0, q_max]`, asked about each checkpoint's prediction: any
+            metric of DSPy's, one that gives a `dspy.Prediction` with a `score` too. A checkpoint without an answer has
+            quality 0 and is not asked about. What `quality` raises is not caught.
         best_so_far: Whether the index takes the best quality so far, as in the paper. That uses the gold score, so it
             is an oracle unless quality can be checked at run time; False scores what a user gets at each budget.
         axis: "linear" as in the paper, or "log".
@@ -35,7 +36,7 @@ class AnytimeIndex:
     'linear'
     """
 
-    quality: Callable[[dspy.Example, dspy.Prediction], float]
+    quality: Callable[..., Any]
     _: KW_ONLY
     best_so_far: bool = True
     axis: Axis = "linear"
@@ -63,28 +64,84 @@ class AnytimeIndex:
             ProgramError: The prediction has no checkpoints.
             AnytimeError: `quality` returned no number in [0, q_max].
         """
-        curve = self.curve(example, prediction)
+        marks = self._marks(example, prediction)
+        curve = _curve(marks)
         score = curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
-        return score if pred_name is None else dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max))
+        if pred_name is None:
+            return score
+        states = [checkpoint.state for checkpoint in prediction.checkpoints]
+        return dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max, states, marks[-1].feedback))
 
     def curve(self, example: dspy.Example, prediction: dspy.Prediction) -> AnytimeCurve:
         """Returns the quality at each checkpoint; raises as the metric itself does."""
-        checkpoints = getattr(prediction, "checkpoints", None)
+        return _curve(self._marks(example, prediction))
+
+    def quality_of(self, example: dspy.Example, prediction: dspy.Prediction) -> float:
+        """Returns the quality of one answer, in [0, q_max].
+
+        Raises:
+            AnytimeError: `quality` returned no number in [0, q_max].
+        """
+        return self._mark(example, prediction, "").quality
+
+    def _marks(self, example: dspy.Example, prediction: dspy.Prediction) -> list[_Mark]:
+        checkpoints: Sequence[Checkpoint] = getattr(prediction, "checkpoints", None) or ()
         if not checkpoints:
             raise ProgramError("the prediction has no checkpoints to score: wrap the program in ad.Anytime(...)")
-        return AnytimeCurve(
-            budgets=tuple(checkpoint.budget for checkpoint in checkpoints),
-            qualities=tuple(self._quality_at(example, checkpoint) for checkpoint in checkpoints),
-        )
+        return [
+            replace(self._mark(example, one.prediction, f" at budget {one.budget}"), budget=one.budget)
+            if one.answered
+            else _Mark(0.0, budget=one.budget)
+            for one in checkpoints
+        ]
 
-    def _quality_at(self, example: dspy.Example, checkpoint: Checkpoint) -> float:
-        if not checkpoint.answered:
-            return 0.0
-        value: Any = self.quality(example, checkpoint.prediction)
-        number = float(value) if isinstance(value, Real) else math.nan
+    def _mark(self, example: dspy.Example, prediction: dspy.Prediction, where: str) -> _Mark:
+        value = self.quality(example, prediction, *_NOTHING_MORE[: _wants(self.quality) - 2])
+        said = value.get("feedback", None) if isinstance(value, dspy.Prediction) else None
+        number = _number(value)
         if not 0.0 <= number <= self.q_max:
+            returned = " ".join(repr(value).split())
             raise AnytimeError(
-                f"the quality function must return a number in [0, {self.q_max:g}], "
-                f"but returned {value!r} at budget {checkpoint.budget}"
+                f"the quality function must return a number in [0, {self.q_max:g}], but returned {returned}{where}"
             )
-        return number
+        return _Mark(number, None if said is None else str(said))
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What the quality function said of one checkpoint."""
+
+    quality: float
+    feedback: str | None = None
+    budget: int = 0
+
+
+# A metric for dspy.GEPA may insist on being told a trace, a predictor and its trace.
+_NOTHING_MORE = (None, None, None)
+
+
+def _wants(quality: Callable[..., Any]) -> int:
+    """How many arguments a quality function insists on, two at least."""
+    try:
+        parameters = inspect.signature(quality).parameters.values()
+    except (TypeError, ValueError):  # some written in C do not say
+        return 2
+    required = (
+        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    )
+    return max(2, sum(1 for _ in required))
+
+
+def _number(value: Any) -> float:
+    """A score as DSPy's Evaluate takes it: whatever counts as a number, or a prediction that has one; NaN else."""
+    score = value.get("score", None) if isinstance(value, dspy.Prediction) else value
+    if not hasattr(type(score), "__float__") and not hasattr(type(score), "__index__"):
+        return math.nan
+    try:
+        return float(score)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _curve(marks: Sequence[_Mark]) -> AnytimeCurve:
+    return AnytimeCurve(tuple(mark.budget for mark in marks), tuple(mark.quality for mark in marks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import dspy
@@ -11,7 +11,7 @@ from dspy.lm15 import Response
 
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.thinking import parted
-from anytime_dspy.tokens import TokenCounter
+from anytime_dspy.tokens import TokenCounter, counter_for
 
 __all__ = ["Completion", "Ledger", "check_shown", "recording", "tell_of_replay"]
 
@@ -33,6 +33,7 @@ class Completion:
         seconds: Wall time of the call.
         dollars: Its price; None where the LM has none.
         cached: Whether DSPy's cache had it, so that its time says nothing of the LM.
+        beyond: Tokens that were written beyond its cap, which the LM does not take so low: billed, and no part of it.
     """
 
     text: str
@@ -44,6 +45,15 @@ class Completion:
     seconds: float = 0.0
     dollars: float | None = None
     cached: bool = False
+    beyond: int = 0
+
+    def within(self, cap: int, counter: TokenCounter) -> Completion:
+        """Returns what an LM that was allowed to write more would have written within a cap."""
+        text = counter.cut(self.text, max(0, cap - self.hidden_tokens))
+        if text == self.text:
+            return self
+        beyond = counter.count(self.text) - counter.count(text)
+        return replace(self, text=text, truncated=True, values=None, beyond=self.beyond + beyond)
 
     @property
     def conceals(self) -> bool:
@@ -63,22 +73,20 @@ class Ledger:
         """Whether any LM call was made below, or would have been if a tape had not held it."""
         return bool(self.history) or self.replayed > 0
 
-    def completion(self, values: dict[str, Any] | None, seconds: float, counter: TokenCounter) -> Completion:
+    def completion(self, lm: Any, values: dict[str, Any] | None, seconds: float) -> Completion:
         """Returns the recorded call.
 
         Args:
-            values: What the adapter read from it, or None.
+            lm: The LM that was called.
+            values: What the adapter read from the call, or None.
             seconds: How long the call took.
-            counter: Counts the prompt where the response does not hold its own count.
 
         Raises:
-            ProgramError: Nothing was recorded, since DSPy's history is switched off.
+            ProgramError: Nothing was recorded, since DSPy's history is switched off or the LM goes around it.
         """
         if not self.history:
-            raise ProgramError(
-                "No LM call was recorded: budgets read DSPy's history, so leave dspy.settings.disable_history off "
-                "and max_history_size above 0."
-            )
+            raise ProgramError(f"No LM call was recorded, and budgets read DSPy's history: {_why_unrecorded(lm)}.")
+        counter = counter_for(lm)
         entry = self.history[-1]
         text = _part(entry["outputs"], "text")
         billed = _billed(entry)
@@ -101,6 +109,15 @@ class Ledger:
             dollars=entry["cost"],
             cached=not entry["usage"],
         )
+
+
+def _why_unrecorded(lm: Any) -> str:
+    if dspy.settings.disable_history or dspy.settings.max_history_size <= 0:
+        return "leave dspy.settings.disable_history off and max_history_size above 0"
+    return (
+        f"{type(lm).__name__} answers without recording its calls, as an LM does that overrides __call__ or acall; "
+        "override forward and aforward instead, or make it dspy.LM(name, engine=...)"
+    )
 
 
 def recording(ledger: Ledger) -> Any:

@@ -22,14 +22,15 @@ def without_texts(result: ExampleResult, answer_key: Callable[[Any], str | None]
     Args:
         result: The whole result.
         answer_key: Reduces a prediction to what may be kept, such as the letter of a multiple choice; it is kept as
-            the field `answer`.
+            the field `answer`, and no field where it is None.
     """
     return ExampleResult(
         id=result.id,
         inputs={},
         points=tuple(
-            replace(point, prediction={"answer": answer_key(dspy.Prediction(**point.prediction))})
+            replace(point, prediction={} if key is None else {"answer": key})
             for point in result.points
+            for key in [answer_key(dspy.Prediction(**point.prediction))]
         ),
         trace=tuple(
             {"reasoning": "", "outputs": {}, **{key: call[key] for key in COUNTS if key in call}}

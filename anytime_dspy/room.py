@@ -36,7 +36,7 @@ def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter,
         text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
     except NotImplementedError:  # an adapter of the user's own that has its own way to show an answer, or none
         return
-    text = text[: formats.completion_end(adapter, text)].strip()
+    text = text[: formats.completion_end(adapter, signature, text)].strip()
     if can_continue(adapter, question, None):  # the first header stands in the message that is continued
         text = text.removeprefix(formats.opening(adapter, next(iter(signature.output_fields))) or "")
     least = counter.count(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, get_args
@@ -88,15 +89,37 @@ def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
                 f'The saved program has no predictor "{name}" (it has: {", ".join(others) or "none"}): '
                 "it was made by another program."
             )
-        wanted = [field["prefix"] for field in predictor.signature.dump_state()["fields"]]
-        found = [field.get("prefix") for field in saved["signature"].get("fields", ()) if isinstance(field, Mapping)]
-        if wanted != found:
-            raise ProgramError(
-                f'The saved predictor "{name}" has the fields {found}, this program has {wanted}: '
-                "it was made for another task."
-            )
+        _check_fields(name, predictor.signature, saved["signature"].get("fields"))
         demos = saved.get("demos")
         if not isinstance(demos, list) or not all(isinstance(demo, Mapping | dspy.Example) for demo in demos):
             raise ProgramError(f'The saved predictor "{name}" has no list of demonstrations: was the file edited?')
         if not isinstance(saved["signature"].get("instructions"), str):
             raise ProgramError(f'The saved predictor "{name}" has no instructions: was the file edited?')
+
+
+def _check_fields(name: str, signature: type[dspy.Signature], found: Any) -> None:
+    wanted = signature.dump_state()["fields"]
+    fields = found if isinstance(found, list) else []
+    if len(fields) != len(wanted) or not all(map(_is_same, fields, wanted, signature.fields)):
+        labels = [field.get("prefix") if isinstance(field, Mapping) else field for field in fields]
+        raise ProgramError(
+            f'The saved predictor "{name}" has the fields {labels}, this program has '
+            f"{[field['prefix'] for field in wanted]}: it was made for another task."
+        )
+
+
+def _is_same(found: Any, wanted: Mapping[str, Any], name: str) -> bool:
+    """Whether a saved field is the program's field of that name.
+
+    DSPy saves no names. What it calls a prefix is a label without effect, which older versions and COPRO write as they
+    like; a description that nobody wrote says the name.
+    """
+    if not isinstance(found, Mapping):
+        return False
+    prefix, described = found.get("prefix"), found.get("description")
+    if not isinstance(prefix, str) or not isinstance(described, str):
+        return False
+    unwritten = re.fullmatch(r"\$\{(\w+)\}", described)
+    if unwritten:
+        return unwritten[1] == name
+    return bool(described == wanted["description"] or prefix == wanted["prefix"])

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import dspy
-
-from anytime_dspy.answers import answer_text
+from anytime_dspy.answers import answer_text, key_at
 from anytime_dspy.paired import Difference
 from anytime_dspy.statistics import index_difference
 from anytime_dspy.stopping import Converged
-from anytime_dspy.store import ExampleResult, Point
+from anytime_dspy.store import ExampleResult
 
 __all__ = ["Saving", "saving", "stopped"]
 
@@ -71,12 +69,8 @@ def saving(results: Sequence[ExampleResult], rule: Converged, *, seed: int = 0) 
 
 def stopped(result: ExampleResult, rule: Converged) -> ExampleResult:
     """Returns a result as it would be had the rule ended its run: later budgets carry the answer forward, unpaid."""
-    answers = [_answer(point) for point in result.points]
+    answers = [key_at(point, answer_text) for point in result.points]
     ends = (number for number in range(1, len(answers)) if rule.is_met(answers[:number]))
     end = next(ends, len(answers))
     carried = tuple(replace(result.points[end - 1], budget=point.budget) for point in result.points[end:])
     return replace(result, points=result.points[:end] + carried)
-
-
-def _answer(point: Point) -> str | None:
-    return answer_text(dspy.Prediction(**point.prediction)) if point.answered else None

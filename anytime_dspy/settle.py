@@ -12,10 +12,11 @@ from anytime_dspy import formats
 from anytime_dspy.forcing import answer_signature
 from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion
+from anytime_dspy.reading import unread
 from anytime_dspy.thinking import CLOSE, Parted, joined, parted
 from anytime_dspy.tokens import TokenCounter
 
-__all__ = ["Settled", "is_answered", "parsed", "reasoning_text", "settle"]
+__all__ = ["Settled", "parsed", "settle"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Settled:
             was written beyond the answer's own allowance (a long answer, thinking, rambling on after the end).
         answer_tokens: Tokens that the call wrote beyond those.
         cut: Whether the call was cut off before it was complete.
+        shortened: Whether reasoning that had been written was left out, since the budget does not cover it.
+        censored: Whether the answer among the values was cut off, so that it may be a fragment.
     """
 
     values: dict[str, Any] | None
@@ -39,6 +42,8 @@ class Settled:
     reasoning_tokens: int
     answer_tokens: int
     cut: bool
+    shortened: bool = False
+    censored: bool = False
 
 
 def settle(
@@ -66,7 +71,7 @@ def settle(
         written = counter.cut(completion.text, allowance.cap - hidden)
         total = hidden + counter.count(written)
     inline = parted(written)
-    text = inline.rest[: formats.completion_end(adapter, inline.rest)]
+    text = inline.rest[: formats.completion_end(adapter, signature, inline.rest)]
     # What stands behind the mark of completion is no part of the answer, cut off or not. An LM that filled its cap had
     # no token left to say that it had ended.
     cut = text == inline.rest and (completion.truncated or total >= allowance.cap)
@@ -78,29 +83,24 @@ def settle(
     values = completion.values if is_whole and not inline.thinking else None
     if values is None:
         values = parsed(adapter, signature, text, thinking)
-    if values is not None and is_answered(signature, values):
-        reasoning = joined(thinking, reasoning_text(signature, values))
-        spent = max(unseen + counter.count(reasoning), over)
-        if spent <= allowance.reasoning and not (cut and _is_short(adapter, signature, text, allowance, counter)):
-            return Settled(values, reasoning, "", spent, max(0, total - spent), cut)
     split = formats.split(adapter, signature, text)
+    if values is not None and not unread(adapter, signature, values, text, cut=cut):
+        # What DSPy leaves out of the field, such as a remark before its header, was written and paid for as well.
+        before = split.reasoning if split.answer_at is not None else ""
+        reasoning = joined(thinking, before or _reasoning(signature, values, split))
+        if not formats.reasoning_fields(signature):  # no answer is given up for a remark before it
+            kept = max(allowance.reasoning - unseen, counter.count(thinking))
+            reasoning = counter.cut(reasoning, kept).rstrip()
+        spent = max(unseen + counter.count(reasoning), over)
+        if spent <= allowance.reasoning and not (cut and _is_short(split, text, allowance, counter)):
+            censored = cut and not formats.is_complete(adapter, signature, text)
+            return Settled(values, reasoning, "", spent, max(0, total - spent), cut, censored=censored)
     whole = joined(thinking, split.reasoning)
     reasoning = counter.cut(whole, allowance.reasoning - unseen).rstrip()
     spent = min(max(unseen + counter.count(reasoning), over), allowance.reasoning)
-    begun = split.head + reasoning
-    if inline.thinking:
-        begun = _thinking_begun(written, inline, split.head, reasoning)
-    return Settled(None, reasoning, begun, spent, max(0, total - spent), cut or reasoning != whole)
-
-
-def is_answered(signature: type[dspy.Signature], values: dict[str, Any]) -> bool:
-    """Whether every answer field holds something."""
-    return all(values.get(name) not in (None, "") for name in formats.answer_fields(signature))
-
-
-def reasoning_text(signature: type[dspy.Signature], values: dict[str, Any]) -> str:
-    """Returns the reasoning fields' values as one text."""
-    return "\n\n".join(str(values[name]) for name in formats.reasoning_fields(signature) if values.get(name))
+    begun = _begun(written, inline, split, len(reasoning))
+    shortened = reasoning != whole
+    return Settled(None, reasoning, begun, spent, max(0, total - spent), cut or shortened, shortened)
 
 
 def parsed(
@@ -123,17 +123,29 @@ def parsed(
     return None if answers is None else {**formats.reasoning_value(signature, thinking), **answers}
 
 
-def _thinking_begun(written: str, inline: Parted, head: str, reasoning: str) -> str:
-    """Returns what a model that thinks inside its text had written by the end of `reasoning`, its thinking closed."""
-    if len(reasoning) <= len(inline.thinking):
-        return f"{inline.head}{reasoning}\n{CLOSE}"
-    said = reasoning[len(inline.thinking) :].lstrip()
-    return f"{written[: len(written) - len(inline.rest)]}{head}{said}"
+def _reasoning(signature: type[dspy.Signature], values: dict[str, Any], split: formats.Split) -> str:
+    """Returns the reasoning as one text: of another type than text, as the LM wrote it."""
+    held = [values[name] for name in formats.reasoning_fields(signature) if values.get(name)]
+    if all(isinstance(value, str | dspy.Reasoning) for value in held):
+        return "\n\n".join(map(str, held))
+    return split.reasoning
 
 
-def _is_short(
-    adapter: dspy.Adapter, signature: type[dspy.Signature], text: str, allowance: Allowance, counter: TokenCounter
-) -> bool:
+def _begun(written: str, inline: Parted, split: formats.Split, length: int) -> str:
+    """Returns what had been written when the trace had `length` characters; thinking inside the text is closed."""
+    if inline.thinking:
+        if length <= len(inline.thinking):
+            return f"{written[: len(inline.head) + length]}\n{CLOSE}"
+        length -= len(inline.thinking) + len("\n\n")
+    offset = end = len(written) - len(inline.rest)
+    for passage in split.passages:
+        end = offset + passage.at + min(length, len(passage.text))
+        length -= len(passage.text) + len("\n\n")
+        if length <= 0:
+            break
+    return written[:end]
+
+
+def _is_short(split: formats.Split, text: str, allowance: Allowance, counter: TokenCounter) -> bool:
     """Whether an answer that was cut off had less room than its allowance, so that it is better asked for again."""
-    begun = formats.split(adapter, signature, text).answer_at
-    return begun is None or counter.count(text[begun:]) < allowance.answer
+    return split.answer_at is None or counter.count(text[split.answer_at :]) < allowance.answer

@@ -48,6 +48,7 @@ class Spending:
         self._deadline = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
         self._lock = threading.Lock()
         self._cut = False
+        self._exhausted = False
         self._reasoning = 0
         self._usage = Usage()
         self._calls: list[Call] = []
@@ -72,8 +73,13 @@ class Spending:
 
     @property
     def cut(self) -> bool:
-        """Whether a call was cut off; nothing is left of the budget then."""
+        """Whether a call was cut off, by the budget or by a lower cap of the user's own."""
         return self._cut
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget cut a call off; nothing is left of it then."""
+        return self._exhausted
 
     @property
     def usage(self) -> Usage:
@@ -95,6 +101,11 @@ class Spending:
         """Whether every call gave an answer that could be read."""
         return all(call.answered for call in self._calls)
 
+    @property
+    def censored(self) -> bool:
+        """Whether an answer filled its allowance before it was complete, and may be a fragment."""
+        return any(call.censored for call in self._calls)
+
     def left(self, *, paid: bool = False) -> Left:
         """Returns what is left, in every kind.
 
@@ -103,7 +114,7 @@ class Spending:
                 limits them no more.
         """
         own = Left(
-            tokens=0 if self._cut else self._tokens - self._reasoning,
+            tokens=0 if self._exhausted else self._tokens - self._reasoning,
             seconds=self._deadline - time.monotonic(),
             dollars=math.inf if self.budget.dollars is None else self.budget.dollars - (self._usage.dollars or 0.0),
         )
@@ -112,18 +123,22 @@ class Spending:
         outer = self._parent.left()
         return own.within(outer._replace(tokens=math.inf) if paid else outer)
 
-    def record(self, call: Call, usage: Usage, *, cut: bool, replayed: Usage | None = None) -> None:
+    def record(
+        self, call: Call, usage: Usage, *, cut: bool, exhausting: bool = False, replayed: Usage | None = None
+    ) -> None:
         """Adds a finished call.
 
         Args:
             call: What the predictor did.
             usage: What it cost here, as a live run would have paid it.
             cut: Whether it was cut off before it was complete.
+            exhausting: Whether it was the budget that cut it off.
             replayed: The part of `usage` that came off a tape: the budget around this one paid for it before.
         """
         with self._lock:
             self._reasoning += call.reasoning_tokens
             self._cut = self._cut or cut
+            self._exhausted = self._exhausted or exhausting
             self._usage += usage
             self._calls.append(call)
         if self._parent is None:

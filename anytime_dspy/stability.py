@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
-import dspy
-
-from anytime_dspy.answers import answer_text
+from anytime_dspy.answers import answer_text, key_at
 from anytime_dspy.store import ExampleResult
 
 __all__ = ["Stability", "settled_at", "stability"]
@@ -55,10 +53,10 @@ def settled_at(result: ExampleResult) -> int:
     Answers are the same where `answer_text` is: letter case, white space and the reasoning do not count.
     """
     last, *before = reversed(result.points)
-    final = answer_text(dspy.Prediction(**last.prediction))
+    final = key_at(last, answer_text)
     settled = last.budget
     for point in before:
-        if answer_text(dspy.Prediction(**point.prediction)) != final:
+        if key_at(point, answer_text) != final:
             break
         settled = point.budget
     return settled

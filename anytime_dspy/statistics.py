@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anytime_dspy.budgets import check_same_grid
+from anytime_dspy.checkpoint import AnswerState
 from anytime_dspy.curve import AnytimeCurve, Axis, anytime_index
 from anytime_dspy.errors import RunError
 from anytime_dspy.intervals import Estimate, Interval, bootstrap_interval, estimates
@@ -63,6 +65,7 @@ class PointSummary:
         committed: Mean quality of the answers at this budget, with its interval.
         best_so_far: Mean over items of the best quality up to this budget, with its interval.
         answer_rate: Share of items with an answer that could be read.
+        censored_rate: Share of items with an answer that was cut off at its allowance, read or not.
         tokens: Means per item of a run under this budget alone. A sweep reuses one trace for all of them, so they do
             not add up.
     """
@@ -71,6 +74,7 @@ class PointSummary:
     committed: Estimate
     best_so_far: Estimate
     answer_rate: float
+    censored_rate: float
     tokens: TokenMeans
 
 
@@ -88,6 +92,8 @@ class Summary:
         index_committed: Mean per-item index of the answer at hand: what a user gets.
         index_of_mean_curve: Best-so-far index of the mean curve, in which guessing gains nothing.
         answer_rate: Share of answers that could be read, over items and budgets; the others count 0.
+        states: How many answers are "answered", "censored" (cut off at their allowance, read or not) and "unreadable",
+            over items and budgets.
         stability: Where answers settle, and how often they turn worse.
     """
 
@@ -99,6 +105,7 @@ class Summary:
     index_committed: Estimate
     index_of_mean_curve: float
     answer_rate: float
+    states: Mapping[AnswerState, int]
     stability: Stability
 
     @property
@@ -110,6 +117,11 @@ class Summary:
     def budgets(self) -> tuple[int, ...]:
         """The grid that was measured."""
         return tuple(point.budget for point in self.points)
+
+    @property
+    def censored_rate(self) -> float:
+        """Share of answers that were cut off at their allowance, over items and budgets."""
+        return self.states["censored"] / sum(self.states.values())
 
     @property
     def tokens(self) -> TokenMeans:
@@ -208,6 +220,8 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
     committed = _qualities(measured)
     best_so_far = np.maximum.accumulate(committed, axis=1)
     answered = np.array([[point.answered for point in result.points] for result in measured], dtype=np.float64)
+    states = np.array([[point.state for point in result.points] for result in measured])
+    censored = states == "censored"
     best, at_hand = (
         anytime_index(committed, budgets, best_so_far=oracle, axis=axis, q_max=q_max) for oracle in (True, False)
     )
@@ -226,6 +240,7 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
                 at_budgets[: len(budgets)],
                 at_budgets[len(budgets) :],
                 answered.mean(axis=0).tolist(),
+                censored.mean(axis=0).tolist(),
                 (_token_means(measured, place) for place in range(len(budgets))),
             )
         ),
@@ -233,6 +248,7 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
         index_committed=index_committed,
         index_of_mean_curve=anytime_index(mean_curve, budgets, axis=axis, q_max=q_max),
         answer_rate=float(answered.mean()),
+        states={state: int((states == state).sum()) for state in get_args(AnswerState)},
         stability=stability(measured),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anytime_dspy.answers import answer_text, key_at
+from anytime_dspy.budgets import whole_number
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import BudgetError
 
@@ -32,8 +33,10 @@ class Converged:
     patience: int = 2
 
     def __post_init__(self) -> None:
-        if not isinstance(self.patience, int) or isinstance(self.patience, bool) or self.patience < 2:
+        patience = whole_number(self.patience)
+        if patience is None or patience < 2:
             raise BudgetError(f"patience must be a whole number of at least 2 checkpoints, got {self.patience!r}")
+        object.__setattr__(self, "patience", patience)
 
     def is_met(self, answers: Sequence[str | None]) -> bool:
         """Whether to stop after these answers.

@@ -5,29 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from anytime_dspy.checkpoint import Checkpoint, Usage
+from anytime_dspy.checkpoint import AnswerState, Checkpoint, Usage, answer_state
 from anytime_dspy.errors import RunError
-from anytime_dspy.files import append_line, as_line, content_hash, write_json
+from anytime_dspy.files import SharedLines, as_line, content_hash, lock_path, write_json
 
-__all__ = ["ExampleResult", "Point", "RunStore", "result_from"]
+__all__ = ["Busy", "ExampleResult", "Point", "RunStore", "result_from"]
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = 2
+Busy = Timeout
+"""Raised where an example is being run by another process, and waiting for it was not asked for."""
+
 RUN, RESULTS, SUMMARY = "run.json", "results.jsonl", "summary.json"
 
 
@@ -44,6 +47,7 @@ class Point:
         forced: Whether an answer had to be asked for because the budget ran out.
         answered: Whether an answer could be read.
         usage: What a run at this budget costs.
+        censored: Whether an answer filled its allowance before it was complete; not known of runs of older versions.
     """
 
     budget: int
@@ -54,6 +58,12 @@ class Point:
     forced: bool
     answered: bool
     usage: Usage
+    censored: bool = False
+
+    @property
+    def state(self) -> AnswerState:
+        """What the answer is; see `Checkpoint.state`."""
+        return answer_state(answered=self.answered, censored=self.censored)
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,7 @@ def result_from(
                 forced=checkpoint.forced,
                 answered=checkpoint.answered,
                 usage=checkpoint.usage,
+                censored=checkpoint.censored,
             )
             for checkpoint, quality in zip(checkpoints, qualities, strict=True)
         ),
@@ -131,14 +142,15 @@ class RunStore:
         self.path = path
         self.fingerprint = description.fingerprint
         self.created = description.created
-        self._seal = _Seal(path / RESULTS, description.fingerprint)
-        results = _read_results(self._seal, repair=writable)
         self._writable = writable
-        self._lock = threading.Lock()
+        self._seal = _Seal(path / RESULTS, description.fingerprint)
+        self._lines = SharedLines(path / RESULTS, self._seal.read)
         self._results: dict[str, ExampleResult] = {}
-        for result in results:
-            if not self._is_done(result.id):
-                self._results[result.id] = result
+        if writable:
+            with self._writing():
+                self._learn(self._lines.news())
+        else:
+            self._learn(self._lines.whole())
 
     @classmethod
     def open(cls, path: str | Path, fingerprint: Mapping[str, Any]) -> RunStore:
@@ -157,10 +169,10 @@ class RunStore:
         wanted = _as_json(fingerprint)
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / RUN).exists():
-                if any(entry.name != f".{RUN}.part" for entry in folder.iterdir()):
-                    raise RunError(f"{folder} holds files but no run: choose an empty folder")
-                write_json(folder / RUN, {"schema": SCHEMA, "fingerprint": wanted, "created": _origin()})
+            _refuse_other_files(folder)
+            with FileLock(lock_path(folder / RESULTS)):  # two may begin the same run at once
+                if not (folder / RUN).exists():
+                    write_json(folder / RUN, {"schema": SCHEMA, "fingerprint": wanted, "created": _origin()})
             description = _read_description(folder)
             _refuse_other_run(folder, description.fingerprint, wanted)
             return cls(folder, description, writable=True)
@@ -180,29 +192,65 @@ class RunStore:
 
     def done(self) -> set[str]:
         """Returns the ids of the examples that need not be run again: those with a result and no error."""
-        with self._lock:
-            return {example_id for example_id in self._results if self._is_done(example_id)}
+        return {result.id for result in self.results() if result.error is None}
 
     def results(self) -> list[ExampleResult]:
-        """Returns one result an example, in the order in which examples first came in; a retry replaces its error."""
-        with self._lock:
-            return list(self._results.values())
+        """Returns one result an example, in the order in which examples first came in; a retry replaces its error.
+
+        What another process has added is there once `append` or `turn` has been used since.
+        """
+        return list(self._results.values())
 
     def append(self, result: ExampleResult) -> None:
-        """Adds a result and waits until it is on disk; safe to call from several threads.
+        """Adds a result and waits until it is on disk; safe to call from several threads and processes.
 
-        An example that is already done keeps its first result: DSPy's parallel executor may run a slow one twice.
+        An example that is already done keeps its first result, whoever it is from.
 
         Raises:
-            RunError: The folder cannot be written, for instance because the disk is full; what was there stays whole.
+            RunError: The folder cannot be written, for instance because the disk is full, or what another process has
+                added is damaged; what was there stays whole.
         """
         line = self._seal.line(result)
         with self._writing():
+            self._learn(self._lines.news())
             if self._is_done(result.id):
                 logger.debug("example %s is already in %s; its first result stands", result.id, self.path)
                 return
-            append_line(self.path / RESULTS, line)
-            self._results[result.id] = result
+            self._lines.append(line)
+            self._learn([result])
+
+    @contextmanager
+    def turn(self, example_id: str, *, wait: bool) -> Iterator[ExampleResult | None]:
+        """Keeps others off an example inside the block, and yields its result where somebody has run it already.
+
+        The operating system takes the turn back when its process dies.
+
+        Args:
+            example_id: The example.
+            wait: Whether to wait while another process, or thread, runs it.
+
+        Raises:
+            Busy: Another one runs it, and waiting was not asked for.
+            RunError: The folder cannot be written, or what another process has added is damaged.
+        """
+        path = self.path / f".{content_hash(example_id)}.turn"
+        claim = FileLock(path)
+        try:
+            claim.acquire(blocking=wait)
+        except Busy:  # an OSError too
+            raise
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        try:
+            with self._writing():
+                self._learn(self._lines.news())
+            known = self._results.get(example_id)
+            yield known if self._is_done(example_id) else None
+        finally:
+            # Whoever waits for this very file, or makes a new one, looks for a result before anything else.
+            with suppress(OSError):
+                path.unlink()
+            claim.release()
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes `summary.json`, replacing the former one as a whole; a NaN becomes null.
@@ -217,8 +265,13 @@ class RunStore:
     def _writing(self) -> Iterator[None]:
         if not self._writable:
             raise RunError(f"{self.path} was opened for reading: use RunStore.open to write to it")
-        with self._lock, _disk(self.path):
+        with _disk(self.path), self._lines.alone():
             yield
+
+    def _learn(self, results: Iterable[ExampleResult]) -> None:
+        for result in results:
+            if not self._is_done(result.id):
+                self._results[result.id] = result
 
     def _is_done(self, example_id: str) -> bool:
         known = self._results.get(example_id)
@@ -244,8 +297,11 @@ def _disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise RunError(f"the run folder {folder} cannot be used: {reason}; free space or choose another") from error
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> RunError:
+    return RunError(f"the run folder {folder} cannot be used: {error.strerror or error}; free space or choose another")
 
 
 @dataclass(frozen=True)
@@ -270,24 +326,19 @@ def _read_description(folder: Path) -> _Description:
     return description
 
 
+def _refuse_other_files(folder: Path) -> None:
+    """Refuses a folder of somebody else's; what was left of a first write, its own or another process's, is none."""
+    ours = (f".{RUN}.*part", lock_path(folder / RESULTS).name)
+    names = [entry.name for entry in folder.iterdir()]
+    if RUN not in names and not all(any(fnmatch(name, pattern) for pattern in ours) for name in names):
+        raise RunError(f"{folder} holds files but no run: choose an empty folder")
+
+
 def _refuse_other_run(folder: Path, found: Mapping[str, JsonValue], wanted: Mapping[str, JsonValue]) -> None:
     for key in dict.fromkeys([*wanted, *found]):
         there, here = (json.dumps(run[key]) if key in run else "nothing" for run in (found, wanted))
         if there != here:
             raise RunError(f"{folder} holds another run: its {key} is {there}, not {here}; choose another folder")
-
-
-def _read_results(seal: _Seal, *, repair: bool) -> list[ExampleResult]:
-    path = seal.path
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    *lines, torn = content.split(b"\n")
-    if torn:
-        logger.warning("the last line of %s was cut off while it was written; its example will be run again", path)
-        if repair:
-            os.truncate(path, len(content) - len(torn))
-    return [seal.read(number, line) for number, line in enumerate(lines, start=1)]
 
 
 class _Seal:

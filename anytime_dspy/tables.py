@@ -36,6 +36,7 @@ _SUMMARY: dict[str, Callable[[Summary], str]] = {
     "Final": lambda summary: f"{summary.final:.3f}",
     "Average": lambda summary: f"{summary.average:.3f}",
     "Answer rate": lambda summary: f"{summary.answer_rate:.0%}",
+    "Cut answers": lambda summary: f"{summary.censored_rate:.0%}",
     "Prompt tokens": lambda summary: f"{summary.tokens.prompt:.0f}",
     "Reasoning tokens": lambda summary: f"{summary.tokens.reasoning:.0f}",
     "Answer tokens": lambda summary: f"{summary.tokens.answer:.0f}",
@@ -245,7 +246,20 @@ def _caption(rows: Sequence[tuple[str, Summary]]) -> str:
         f"Budgets {grid} on a {axes.pop()} axis. Tokens: mean per item at {budgets[-1]}. In brackets: 95% intervals. "
         "Best-so-far picks the best answer by its true score, committed takes the answer at hand."
         + (f" Items left out because they could not be run: {', '.join(failures)}." if failures else "")
+        + "".join(_states(label, summary) for label, summary in rows)
     )
+
+
+def _states(label: str, summary: Summary) -> str:
+    """Says of answers that may count as wrong, though nothing is known of the reasoning, why that is so."""
+    unreadable, censored = summary.states["unreadable"], summary.states["censored"]
+    if not unreadable and not censored:
+        return ""
+    told = [
+        *([f"{unreadable} could not be read and count 0"] if unreadable else []),
+        *([f"{censored} were cut off at answer_tokens, their own allowance"] if censored else []),
+    ]
+    return f" Of {label}'s {sum(summary.states.values())} answers {', '.join(told)}."
 
 
 def _p_value(p: float, equals: str = "") -> str:

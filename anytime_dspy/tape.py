@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import dspy
 
+from anytime_dspy.content import content_key
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.lm_calls import Completion
 from anytime_dspy.turns import Turns
@@ -33,10 +34,10 @@ def call_key(
     options = {**lm.kwargs, **lm_kwargs}
     return (
         str(lm.model),
-        repr(sorted((name, value) for name, value in options.items() if not name.startswith("max_"))),
+        content_key({name: value for name, value in options.items() if not name.startswith("max_")}),
         repr(signature),
-        repr([dict(demo) for demo in demos]),
-        repr(sorted(inputs.items())),
+        content_key([dict(demo) for demo in demos]),
+        content_key(dict(inputs)),
     )
 
 

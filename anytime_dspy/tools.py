@@ -10,6 +10,7 @@ from typing import Any
 import dspy
 
 from anytime_dspy.adapter import BudgetAdapter
+from anytime_dspy.content import content_key
 from anytime_dspy.lm_calls import Ledger, recording
 from anytime_dspy.tape import Outcome, Replay
 
@@ -77,7 +78,7 @@ class _Taped:
 
     def _key(self, args: Any, kwargs: Any) -> Hashable:
         # Two tools of one name may be different functions.
-        return self._name, id(self._func), repr((args, sorted(kwargs.items())))
+        return self._name, id(self._func), content_key((args, kwargs))
 
 
 def _replay() -> Replay | None:

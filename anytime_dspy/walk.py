@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
 
-from anytime_dspy import formats
+from anytime_dspy.answers import is_answered
 from anytime_dspy.budgeting import budget, enclosing, enforced
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
@@ -31,7 +31,8 @@ class Walk:
 
     Attributes:
         program: The program.
-        inputs: What it is asked.
+        positional: What it is asked without a name.
+        inputs: What it is asked by name.
         state: The budgets, the allowance for answers, the mode.
         names: The predictors' names by their identity.
         clock: A budget in seconds around all steps, if there is a deadline.
@@ -40,6 +41,7 @@ class Walk:
     """
 
     program: dspy.Module
+    positional: Sequence[Any]
     inputs: Mapping[str, Any]
     state: BudgetState
     names: Mapping[int, str]
@@ -65,7 +67,7 @@ class Walk:
         checkpoint = self._carried(tokens)
         if checkpoint is None:
             with self._running(tokens) as spending:
-                prediction = self.program(**self.inputs)
+                prediction = self.program(*self.positional, **self.inputs)
             checkpoint = _checkpoint(tokens, prediction, spending)
         self.checkpoints.append(checkpoint)
         return checkpoint
@@ -75,7 +77,7 @@ class Walk:
         checkpoint = self._carried(tokens)
         if checkpoint is None:
             with self._running(tokens) as spending:
-                prediction = await self.program.acall(**self.inputs)
+                prediction = await self.program.acall(*self.positional, **self.inputs)
             checkpoint = _checkpoint(tokens, prediction, spending)
         self.checkpoints.append(checkpoint)
         return checkpoint
@@ -101,7 +103,8 @@ class Walk:
     def _running(self, tokens: int) -> Iterator[Spending]:
         is_largest = all(checkpoint.budget < tokens for checkpoint in self.checkpoints)
         trace: list[Any] = []
-        with enforced(self.clock) if self.clock else nullcontext(), dspy.context(trace=trace):
+        heard: dict[str, Any] = {} if is_largest else {"send_stream": None}  # a listener hears one answer, the best
+        with enforced(self.clock) if self.clock else nullcontext(), dspy.context(trace=trace, **heard):
             tape = None if self.state.mode == "contract" else replace(self._tape, limit=self._limit(is_largest))
             answer_tokens = self.state.answer_tokens
             with budget(tokens, answer_tokens=answer_tokens, tape=tape, names=self.names) as spending:
@@ -128,14 +131,9 @@ def _checkpoint(tokens: int, prediction: Any, spending: Spending) -> Checkpoint:
         reasoning_tokens=spending.reasoning,
         answer_tokens=sum(call.answer_tokens for call in spending.calls),
         forced=spending.forced,
-        answered=spending.answered or _is_whole(prediction),
+        answered=is_answered(prediction, spending.calls),
         usage=spending.usage,
         calls=spending.calls,
         cut=spending.cut,
+        censored=spending.censored,
     )
-
-
-def _is_whole(prediction: dspy.Prediction) -> bool:
-    """Whether every field of an answer holds something: an agent may answer well though a step of it was no good."""
-    answers = {name: value for name, value in prediction.items() if name not in formats.REASONING_NAMES}
-    return not any(value is None or (isinstance(value, str) and not value) for value in answers.values())

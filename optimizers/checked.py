@@ -85,7 +85,7 @@ class Gold:
 def _scored(metric: AnytimeIndex, example: dspy.Example, group: TraceGroup) -> GroupScores:
     return tuple(
         tuple(
-            float(metric.quality(example, checkpoint.prediction)) / metric.q_max if checkpoint.answered else 0.0
+            metric.quality_of(example, checkpoint.prediction) / metric.q_max if checkpoint.answered else 0.0
             for checkpoint in trace.checkpoints
         )
         for trace in group.traces

@@ -25,6 +25,9 @@ def trl_rows(pairs: Iterable[PreferencePair]) -> list[Row]:
     the assistant each, with the reasoning cut at the pair's budget and no answer. A pair has a row for each predictor
     that both traces asked the same; one without reasoning on either side has none. Equal rows are there once.
 
+    A message's content is a text; where a row has an image, all contents of all rows are lists of OpenAI's parts, since
+    a column has one form.
+
     Raises:
         DataError: No pair gives a row.
     """
@@ -34,7 +37,7 @@ def trl_rows(pairs: Iterable[PreferencePair]) -> list[Row]:
             "no pair can be exported: none has a prompt and reasoning on both sides (pairs of an older version hold no "
             "prompts: compile again)"
         )
-    return list(rows.values())
+    return _of_one_form(list(rows.values()))
 
 
 def pairs_dataset(pairs: Iterable[PreferencePair]) -> Dataset:
@@ -57,6 +60,23 @@ def _rows(pair: PreferencePair) -> Iterator[Row]:
                 "chosen": [_answer(prompt, chosen)],
                 "rejected": [_answer(prompt, rejected)],
             }
+
+
+def _of_one_form(rows: list[Row]) -> list[Row]:
+    messages = [message for row in rows for column in row.values() for message in column]
+    if all(isinstance(message["content"], str) for message in messages):
+        return rows
+    return [
+        {
+            name: [{**message, "content": _parts(message["content"])} for message in column]
+            for name, column in row.items()
+        }
+        for row in rows
+    ]
+
+
+def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _reasoning(side: Side, predictor: str) -> str:

@@ -140,7 +140,7 @@ def _gold(group: TraceGroup, example: dspy.Example, metric: AnytimeIndex) -> lis
         return None
 
     def quality(checkpoint: Checkpoint) -> float:
-        return float(metric.quality(example, checkpoint.prediction)) if checkpoint.answered else 0.0
+        return metric.quality_of(example, checkpoint.prediction) if checkpoint.answered else 0.0
 
     try:
         return [[quality(checkpoint) for checkpoint in trace.checkpoints] for trace in group.traces]

@@ -19,7 +19,8 @@ from anytime_dspy.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.checkpoint import Call, Checkpoint
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, RunError
-from anytime_dspy.files import write_lines
+from anytime_dspy.files import reading, write_lines
+from anytime_dspy.media import shown
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.markers import has_marker
 from anytime_dspy.optimizers.prompts import Prompt
@@ -205,13 +206,11 @@ def read_pairs(path: Path) -> list[PreferencePair]:
     Raises:
         RunError: The file cannot be read, or holds something else.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path):
+        lines = path.read_bytes().split(b"\n")
     adapter = TypeAdapter(PreferencePair)
     pairs = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines[:-1] if lines[-1] == b"" else lines, start=1):
         try:
             pairs.append(adapter.validate_json(line))
         except ValidationError as error:
@@ -240,7 +239,7 @@ def _side(
 
 
 def _workings(group: TraceGroup, answer_key: AnswerKey, best: float) -> Callable[[Checkpoint, float], bool]:
-    question = " ".join(map(str, group.inputs.values()))
+    question = " ".join(map(shown, group.inputs.values()))
 
     def worked_out(checkpoint: Checkpoint, score: float) -> bool:
         key = key_at(checkpoint, answer_key)
@@ -267,4 +266,4 @@ def _merit(pair: PreferencePair) -> tuple[float, bool, bool, bool, float]:
 
 
 def _words(inputs: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(" ".join(map(str, inputs.values())).casefold().split())
+    return frozenset(" ".join(map(shown, inputs.values())).casefold().split())

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dspy.utils.exceptions import LMInvalidRequestError, LMUnsupportedFeatureError
+from dspy.utils.exceptions import LMError, LMInvalidRequestError, LMUnsupportedFeatureError
 
+from anytime_dspy.acceptance import acceptance, cap_key, options_taken, sent_with
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.lm_calls import Ledger, recording
 from anytime_dspy.optimizers.quoting import quoted
@@ -57,11 +58,13 @@ class Said:
         probability: That the answer is correct; None where neither "Yes" nor "No" was likely to be said.
         usage: What asking cost.
         refusal: Why the LM gives no log-probabilities at all; None where it does.
+        error: Why the question failed; None where it was answered.
     """
 
     probability: float | None
     usage: Usage = field(default_factory=Usage)
     refusal: str | None = None
+    error: str | None = None
 
 
 def ask(lm: Any, asked: Asked) -> Said:
@@ -70,13 +73,13 @@ def ask(lm: Any, asked: Asked) -> Said:
     if "logprobs" not in lm.supported_params:
         return Said(None, refusal=refusal)
     ledger, begun = Ledger(), time.perf_counter()
-    with recording(ledger):
-        try:
-            [output] = lm(asked.prompt, logprobs=True, top_logprobs=ALTERNATIVES, max_tokens=REPLY_TOKENS)
-        except (LMUnsupportedFeatureError, LMInvalidRequestError) as error:
-            return Said(None, refusal=f"{refusal} ({error})")
+    try:
+        with recording(ledger):
+            output = _output(lm, asked)
+    except (LMUnsupportedFeatureError, LMInvalidRequestError) as error:
+        return Said(None, refusal=f"{refusal} ({error})")
     counter = counter_for(lm)
-    completion = ledger.completion(None, time.perf_counter() - begun, counter)
+    completion = ledger.completion(lm, None, time.perf_counter() - begun)
     usage = Usage(
         prompt_tokens=completion.prompt_tokens or counter.count(asked.prompt),  # litellm's path keeps no messages
         answer_tokens=counter.count(completion.text),
@@ -87,6 +90,20 @@ def ask(lm: Any, asked: Asked) -> Said:
     )
     alternatives = _first_token(output)
     return Said(yes_probability(alternatives), usage) if alternatives else Said(None, usage, refusal)
+
+
+def _output(lm: Any, asked: Asked) -> Any:
+    """What the LM replies when it is asked without what it refuses."""
+    options = {"logprobs": True, "top_logprobs": ALTERNATIVES, cap_key(lm.kwargs): REPLY_TOKENS}
+    while True:
+        taken = options_taken(lm, options)
+        try:
+            [output] = lm(asked.prompt, **taken)
+        except LMError as error:
+            if not acceptance(lm).learns_from(error, sent_with(lm, taken)):
+                raise
+        else:
+            return output
 
 
 def yes_probability(alternatives: Mapping[str, float]) -> float | None:

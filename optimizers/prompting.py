@@ -13,6 +13,7 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call
+from anytime_dspy.media import shown
 from anytime_dspy.optimizers.markers import defused
 from anytime_dspy.optimizers.pairs import PreferencePair, Side
 
@@ -135,8 +136,8 @@ def _plain(value: Any) -> Any:
 
 def _inputs_text(inputs: Mapping[str, Any]) -> str:
     if len(inputs) == 1:
-        return str(next(iter(inputs.values())))
-    return "; ".join(f"{name}: {value}" for name, value in inputs.items())
+        return shown(next(iter(inputs.values())))
+    return "; ".join(f"{name}: {shown(value)}" for name, value in inputs.items())
 
 
 def _shown(text: str) -> str:

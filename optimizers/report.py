@@ -116,7 +116,7 @@ def _gold_gap(pair: PreferencePair, example: dspy.Example, metric: AnytimeIndex)
         return None
     try:
         better, worse = (
-            float(metric.quality(example, dspy.Prediction(**side.outputs))) if side.answered else 0.0
+            metric.quality_of(example, dspy.Prediction(**side.outputs)) if side.answered else 0.0
             for side in (pair.chosen, pair.rejected)
         )
     except Exception as error:  # quality is anyone's code, and a report must not lose a compile that is paid for

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import dspy
 
+from anytime_dspy.acceptance import acceptance
+
 __all__ = ["sampler", "seed_of"]
 
 Program = TypeVar("Program", bound=dspy.Module)
@@ -28,6 +30,9 @@ def sampler(program: Program, temperature: float, seed: int) -> Program:
     So DSPy's cache keeps samples with different seeds apart. Engines that say so by `supported_params`, as the embedded
     one does, are also given the seed; providers are not, since several refuse it.
     """
+    for predictor in program.predictors():
+        if predictor.lm is not None:
+            acceptance(predictor.lm)  # from now on copies of the LM share what is learned of it
     copy: Program = program.deepcopy()
     for predictor in copy.predictors():
         engine = getattr(predictor.lm or dspy.settings.lm, "engine", None)

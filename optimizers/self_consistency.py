@@ -6,22 +6,30 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import dspy
 
 from anytime_dspy.adapter import BudgetAdapter
-from anytime_dspy.answers import AnswerKey, answer_text
+from anytime_dspy.answers import AnswerKey, answer_text, is_answered
 from anytime_dspy.budgeting import budget, enclosing
 from anytime_dspy.budgets import Budget
 from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.limits import Left
 from anytime_dspy.optimizers.seeding import sampler, seed_of
+from anytime_dspy.spending import Spending
 
 __all__ = ["SelfConsistency"]
 
 LEAST = 1e-9
 """Seconds or dollars that stand for none, which no budget can be of."""
+
+
+class _Vote(NamedTuple):
+    """What one run answered, and the canonical form of it; None where no answer could be read."""
+
+    prediction: dspy.Prediction
+    key: str | None
 
 
 class SelfConsistency(dspy.Module):
@@ -30,7 +38,7 @@ class SelfConsistency(dspy.Module):
     Under a budget each run gets an equal share of what is left, so that all of them together reason no longer than one
     run of the program itself may. Answers are no part of a budget: `samples` of them are paid for. The shares depend on
     the budget, so one run cannot be cut at every budget: sweep it with `Anytime(..., mode="contract")`. A run whose
-    answer could not be read has no vote there, but leaves the checkpoint unanswered, as it does in any program.
+    answer could not be read has no vote under a budget.
 
     Args:
         program: The program; it is copied for each run, never changed.
@@ -68,23 +76,28 @@ class SelfConsistency(dspy.Module):
         self.answer_key = answer_key
         self.seed = seed
 
-    def forward(self, **inputs: Any) -> dspy.Prediction:
+    def forward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
         """Answers by vote; DSPy calls this."""
         votes = []
         for program, share in self._runs():
-            with share:
-                votes.append(program(**inputs))
-        return self._elected(votes)
+            with share as spent:
+                votes.append(self._vote(program(*positional, **inputs), spent))
+        return _elected(votes)
 
-    async def aforward(self, **inputs: Any) -> dspy.Prediction:
+    async def aforward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
         """Answers by vote, asynchronously; DSPy calls this."""
         votes = []
         for program, share in self._runs():
-            with share:
-                votes.append(await program.acall(**inputs))
-        return self._elected(votes)
+            with share as spent:
+                votes.append(self._vote(await program.acall(*positional, **inputs), spent))
+        return _elected(votes)
 
-    def _runs(self) -> Iterator[tuple[dspy.Module, AbstractContextManager[Any]]]:
+    def _vote(self, prediction: dspy.Prediction, spent: Spending | None) -> _Vote:
+        # Without a budget DSPy raises where it cannot read an answer.
+        is_read = spent is None or is_answered(prediction, spent.calls)
+        return _Vote(prediction, self.answer_key(prediction) if is_read else None)
+
+    def _runs(self) -> Iterator[tuple[dspy.Module, AbstractContextManager[Spending | None]]]:
         """A copy of the program for each run, and the share of the budget that it runs under."""
         if isinstance(dspy.settings.adapter, BudgetAdapter) and dspy.settings.adapter.replay is not None:
             raise ProgramError(
@@ -101,11 +114,12 @@ class SelfConsistency(dspy.Module):
             share = _share(around.left(), self.samples - sample)
             yield program, budget(share, answer_tokens=around.answer_tokens, names=names)
 
-    def _elected(self, votes: Sequence[dspy.Prediction]) -> dspy.Prediction:
-        """The first of the votes for the most common answer; a vote without an answer counts for none."""
-        keys = [self.answer_key(vote) for vote in votes]
-        counts = Counter(key for key in keys if key is not None)
-        return votes[keys.index(counts.most_common(1)[0][0])] if counts else votes[0]
+
+def _elected(votes: Sequence[_Vote]) -> dspy.Prediction:
+    """The first of the votes for the most common answer; a vote without an answer counts for none."""
+    counts = Counter(vote.key for vote in votes if vote.key is not None)
+    wanted = counts.most_common(1)[0][0] if counts else None
+    return next(vote.prediction for vote in votes if vote.key == wanted)
 
 
 def _share(left: Left, runs: int) -> Budget:

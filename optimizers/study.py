@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.files import mend
-from anytime_dspy.optimizers.locks import Busy, JournalLock, held
+from anytime_dspy.errors import RunError
+from anytime_dspy.files import DAMAGE, SharedLines, on_disk, parsed_line, reason_of
+from anytime_dspy.optimizers.locks import Busy, held
 from anytime_dspy.optimizers.quiet import quiet_optuna
 from anytime_dspy.optimizers.space import Candidate, Space, propose
 
@@ -84,10 +86,7 @@ class TrialBook:
         self._name = name
         self._folder = folder
         with self._lock("deciding"), quiet_optuna():
-            storage = _journal(folder) if folder else optuna.storages.InMemoryStorage()
-            self._study = optuna.create_study(
-                study_name=name, storage=storage, direction="maximize", load_if_exists=True
-            )
+            self._study = self._opened() if folder else _study(name, optuna.storages.InMemoryStorage())
             self._pruner = optuna.pruners.WilcoxonPruner(p_threshold=P_VALUE, n_startup_steps=LEAST_EXAMPLES)
 
     @contextmanager
@@ -159,18 +158,57 @@ class TrialBook:
         """Returns what all trials cost, those that failed included."""
         return sum((_read(one).usage for one in self._study.get_trials(deepcopy=False)), Usage())
 
+    def _opened(self) -> optuna.Study:
+        """The study on disk, once every trial of it has been read."""
+        assert self._folder is not None
+        path = self._folder / "study.jsonl"
+        try:
+            study = _study(self._name, JournalStorage(_Journal(path)))
+            for one in study.get_trials(deepcopy=False):
+                _read(one)
+        except (*DAMAGE, StopIteration, AssertionError, optuna.exceptions.OptunaError) as error:
+            raise RunError(
+                f"{path} is no journal of this search ({reason_of(error)}): restore it, or choose another folder"
+            ) from error
+        return study
+
     def _lock(self, name: str, *, wait: bool = True) -> AbstractContextManager[object]:
         return held(self._folder, f"{self._name}-{name}", wait=wait)
 
 
-def _journal(folder: Path) -> JournalStorage:
-    path, lock = folder / "study.jsonl", JournalLock(folder)
-    lock.acquire()
-    try:
-        mend(path)
-    finally:
-        lock.release()
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+class _Journal(BaseJournalBackend):
+    """The lines of Optuna's journal, in a file that several processes may share.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines = SharedLines(path, self._operation)
+        self._known: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """Returns the operations from that one on."""
+        with on_disk(self._lines.path), self._lines.alone():
+            self._known += self._lines.news()
+        return self._known[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Adds operations and waits until they are on disk."""
+        with on_disk(self._lines.path), self._lines.alone():
+            self._lines.append("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
+
+    def _operation(self, number: int, content: bytes) -> dict[str, Any]:
+        operation = parsed_line(self._lines.path, number, content)
+        if isinstance(operation, dict) and isinstance(operation.get("op_code"), int):
+            return operation
+        raise RunError(
+            f"line {number} of {self._lines.path} is no step of a search: restore it, or choose another folder"
+        )
+
+
+def _study(name: str, storage: BaseStorage) -> optuna.Study:
+    return optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
 
 
 def _read(trial: FrozenTrial) -> Trial:

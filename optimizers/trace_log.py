@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class TraceLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lines: LineLog | None = None
+        self._lines: LineLog[SampledTrace] | None = None
 
     def open(self, student: Anytime, fingerprint: Mapping[str, Any]) -> list[SampledTrace]:
         """Returns the traces that are there, and makes ready for more.
@@ -40,17 +41,12 @@ class TraceLog:
         Raises:
             RunError: The file is of another sampling, is damaged, or cannot be written.
         """
-        self._lines = LineLog(self.path, fingerprint)
         types = {
             name: {field: info.annotation for field, info in predictor.signature.fields.items()}
             for name, predictor in student.named_predictors()
         }
-        try:
-            return [_trace_from(line, types) for line in self._lines.lines]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"{self.path} holds something that is no trace ({error!r}): choose another folder"
-            ) from error
+        self._lines = LineLog(self.path, fingerprint, partial(_trace_from, types=types), "trace")
+        return self._lines.lines
 
     def append(self, trace: SampledTrace) -> None:
         """Adds a finished trace and waits until it is on disk.
@@ -85,4 +81,5 @@ def _checkpoint_from(point: Mapping[str, Any], types: Mapping[str, Mapping[str, 
 
 
 def _call_from(call: Mapping[str, Any], types: Mapping[str, Any]) -> Call:
-    return Call(**{**call, "inputs": typed(call["inputs"], types), "outputs": typed(call["outputs"], types)})
+    values = {"inputs": typed(call["inputs"], types), "outputs": typed(call["outputs"], types)}
+    return Call(**{**call, **values, "unread": tuple(call.get("unread", ()))})

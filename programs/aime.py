@@ -13,6 +13,7 @@ import dspy
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.number_reader import answer_value
 from anytime_dspy.programs.records import hub_records, read_records, text_id
 from anytime_dspy.programs.task import Task, field_text
 
@@ -88,33 +89,11 @@ def answer_key(prediction: dspy.Prediction | None) -> str | None:
     return read_integer(field_text(prediction, "answer"))
 
 
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-_CUE = re.compile(r"\banswer\b(?:\s+to the \w+)?[\s:*#]*", re.IGNORECASE)
-# Whatever is written with digits; only the last kind is an integer that can be an answer.
-_NUMBER = re.compile(
-    r"""
-      \\[dtc]?frac\s*(?:\{[^{}]*\}|\d)\s*(?:\{[^{}]*\}|\d)
-    | \\sqrt\s*(?:\[[^\]]*\])?\s*(?:\{[^{}]*\}|\d+)
-    | (?<![\w.)}\]])-\s*\$?\s*\.?\d[\d.,]*                  # below zero
-    | \d[\d.]*\s*(?:/|\\over\b|\\div\b)\s*\d[\d.]*          # a fraction
-    | \d[\d.]*\s*(?:\\(?:sqrt|pi|[dtc]?frac)\b|[π√!])\S*    # a product with what is no integer
-    | \d[\d.]*\s*\^(?!\s*\{?\s*\\circ)\s*(?:\{[^{}]*\}|\d+) # a power
-    | [_^](?!\s*\{?\s*\\circ)\s*(?:\{[^{}]*\}|\d+)         # an index
-    | \d*\.0*[1-9]\d* | \d[\d.]*e[+-]?\d+                  # a decimal
-    | (?P<integer>\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+(?!\d) | \d+)(?:\.0*(?!\d))?
-    """,
-    re.ASCII | re.VERBOSE,
-)
-
-
 def read_integer(text: str) -> str | None:
-    r"""Reads the integer from 0 to 999 that a text gives as its answer.
-
-    It is looked for in the last box; else after the last "answer is"; else after the last equals sign; else it is the
-    last number of all. Where a negative number, a fraction, a root or a decimal stands at that place, there is none.
+    r"""Reads the integer from 0 to 999 that a text gives as its answer, by the reader of all tasks with numbers.
 
     Returns:
-        The integer without leading zeros, None where the text gives none.
+        The integer without leading zeros, None where the text gives none, or a number that no answer can be.
 
     Example:
         >>> read_integer(r"So $m + n = \boxed{042}$."), read_integer("The answer is 204, as 3/4 of 272.")
@@ -122,33 +101,10 @@ def read_integer(text: str) -> str | None:
         >>> read_integer("-7"), read_integer("25/8"), read_integer("1024")
         (None, None, None)
     """
-    text = text.replace("−", "-")
-    for passage, pick in _passages(text):
-        numbers = list(_NUMBER.finditer(passage))
-        if numbers:
-            return _in_range(numbers[pick]["integer"])
-    return None
-
-
-def _passages(text: str) -> list[tuple[str, int]]:
-    """Where to look, the surest place first, and which of the numbers there to take."""
-    boxes = _BOXED.findall(text)
-    if boxes:
-        return [(boxes[-1].rpartition("=")[2], -1)]
-    after_cue = _CUE.split(text)[1:][-1:]
-    after_equals = text.split("=")[1:][-1:]
-    return [
-        *((rest.partition("\n")[0].rpartition("=")[2], 0) for rest in after_cue),
-        *((rest, 0) for rest in after_equals),
-        (text, -1),
-    ]
-
-
-def _in_range(digits: str | None) -> str | None:
-    if digits is None:
+    value = answer_value(text)
+    if value is None or value.denominator != 1 or not 0 <= value <= LARGEST:
         return None
-    plain = re.sub(r"\D", "", digits).lstrip("0") or "0"
-    return plain if len(plain) <= len(str(LARGEST)) else None
+    return str(value.numerator)
 
 
 task = Task(

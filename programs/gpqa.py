@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import random
-import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import dspy
 from pydantic import BaseModel, Field, StringConstraints
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.letters import read_letter
 from anytime_dspy.programs.records import hub_records, parse_records, read_bytes
 from anytime_dspy.programs.task import Task, field_text
 
@@ -118,51 +118,13 @@ def quality(example: dspy.Example, prediction: dspy.Prediction | None) -> float:
 
 
 def answer_key(prediction: dspy.Prediction | None) -> str | None:
-    """Returns the letter in a prediction's answer, None where there is none."""
+    """Returns the letter that a prediction's answer gives, None where it gives none or several."""
     return read_letter(field_text(prediction, "answer"))
-
-
-# A lower-case letter before a word is an article, or part of what an option says.
-_LETTER = r"(?:([A-D])(?![\w'’])|([a-d])(?![\w'’]|[ \t]+\w))"
-_DRESS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|rm|bf)\b\s*|[*_`$\"“”]|\\[(\[)\]]")
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        r"\\(?:boxed|fbox)\s*[\s(]*" + _LETTER,
-        r"(?i:\b(?:answer|option|choice)\b(?:\s+(?:is|was|would\s+be|must\s+be|option|choice|letter))*)[\s:=(\[]*"
-        + _LETTER,
-        r"\A[\s(\[]*" + _LETTER + r"(?=\s*(?:[).:,;\]]|\Z|\n|[-–—]\s|because\b|since\b))",
-        r"\b" + _LETTER + r"\s*\)?\s+is\s+(?:the\s+)?(?:correct|right|best|true|answer)",
-        r"\(\s*" + _LETTER + r"\s*\)",
-        r"[,:;.\n]\s*" + _LETTER + r"[\s.]*\Z",
-    )
-)
-
-
-def read_letter(text: str) -> str | None:
-    """Reads the letter from A to D that a text gives as its answer, whatever stands around it.
-
-    It is looked for in the last box, then after the last "answer", "option" or "choice", at the start of the text,
-    before "is correct", in parentheses, and alone at the end.
-
-    Returns:
-        The letter as a capital, None where the text gives none.
-
-    Example:
-        >>> read_letter("(b)"), read_letter("The correct answer is **C) 10 eV**."), read_letter("A photon is emitted.")
-        ('B', 'C', None)
-    """
-    plain = _DRESS.sub("", text).replace("{", "(").replace("}", ")")
-    for form in _FORMS:
-        found = form.findall(plain)
-        if found:
-            return "".join(found[-1]).upper()
-    return None
 
 
 task = Task(
     name="gpqa",
-    version="1",
+    version="2",
     signature=dspy.Signature("question: str, options: str -> answer: str", INSTRUCTIONS),
     load=load,
     quality=quality,

@@ -82,7 +82,8 @@ def parse_records(content: bytes, name: str, schema: type[RecordT]) -> dict[str,
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8 text: pass the data as JSON, JSON Lines or CSV") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{name}, line {line} is not UTF-8 text: pass the data as JSON, JSON Lines or CSV") from error
     if not text.strip():
         raise DataError(f"{name} is empty: fetch it again")
     return _validated(_rows(text, name) if name.lower().endswith(".csv") else _split(text, name), schema, name)
@@ -152,10 +153,10 @@ def _rows(text: str, source: str) -> Iterator[_Raw]:
 def _split(text: str, source: str) -> Iterator[_Raw]:
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         # The first line tells JSON Lines, with one bad line, from a JSON document that was cut off.
         if not _is_json(text.lstrip().partition("\n")[0]):
-            place = f"line {error.lineno}, column {error.colno}"
+            place = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
             message = f"{source} is not whole JSON (it breaks at {place}): fetch it again"
             raise DataError(message) from error
         yield from _lines(text, source)
@@ -174,14 +175,14 @@ def _lines(text: str, source: str) -> Iterator[_Raw]:
     for index, (number, line) in enumerate(numbered):
         try:
             yield _Raw(str(index), f"line {number}", json.loads(line))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{source}, line {number} is not whole JSON: fetch the file again") from error
 
 
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return False
     return True
 

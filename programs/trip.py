@@ -96,7 +96,8 @@ def _example(key: str, record: TripRecord) -> dspy.Example:
 
 def quality(example: dspy.Example, prediction: dspy.Prediction | None) -> float:
     """Returns the share of the request's constraints that the plan meets, in [0, 1]; needs no label."""
-    return constraint_rate(parse_request(example.request), read_plan(field_text(prediction, "plan")))
+    asked = parse_request(example.request)
+    return constraint_rate(asked, read_plan(field_text(prediction, "plan"), [stay.city for stay in asked.stays]))
 
 
 def constraint_rate(constraints: Constraints, visits: tuple[Visit, ...]) -> float:
@@ -149,7 +150,7 @@ def answer_key(prediction: dspy.Prediction | None) -> str | None:
 
 task = Task(
     name="trip",
-    version="3",
+    version="4",
     signature=dspy.Signature("request: str -> plan: str", INSTRUCTIONS),
     load=load,
     quality=quality,

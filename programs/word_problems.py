@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import dspy
 from pydantic import BaseModel
 
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.number_reader import read_number
 from anytime_dspy.programs.records import hub_records, read_records
 from anytime_dspy.programs.task import Task, field_text
 from anytime_dspy.programs.word_generator import generate
 
-__all__ = ["answer_key", "load", "quality", "read_number", "task"]
+__all__ = ["answer_key", "load", "quality", "task"]
 
 INSTRUCTIONS = "Solve the problem. The answer is a number."
 
@@ -61,36 +61,6 @@ def quality(example: dspy.Example, prediction: dspy.Prediction | None) -> float:
 def answer_key(prediction: dspy.Prediction | None) -> str | None:
     """Returns the number in a prediction's answer in canonical form, None where there is none."""
     return read_number(field_text(prediction, "answer"))
-
-
-_NUMBER = re.compile(
-    r"(?P<minus>(?<![\w.)])-)?[$€£]?(?P<digits>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)", re.ASCII
-)
-
-
-def read_number(text: str) -> str | None:
-    """Reads the number that a text gives as its answer, without regard to currency, units or thousands' commas.
-
-    Of several numbers it is the first after the last equals sign, or else the last of all.
-
-    Returns:
-        The number without needless zeros, None where the text has none.
-
-    Example:
-        >>> read_number("3 * 4 = 12 pens for 2 friends"), read_number("$1,200.50."), read_number("about -7")
-        ('12', '1200.5', '-7')
-    """
-    text = text.replace("−", "-")
-    numbers = list(_NUMBER.finditer(text))
-    if not numbers:
-        return None
-    equals = text.rfind("=")
-    after = [number for number in numbers if number.start() > equals]
-    number = after[0] if equals >= 0 and after else numbers[-1]
-    whole, _, fraction = number["digits"].replace(",", "").partition(".")
-    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
-    value = f"{whole}.{fraction}" if fraction else whole
-    return f"-{value}" if number["minus"] and value != "0" else value
 
 
 task = Task(

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.fakes.unscripted import unscripted
+
 # Read by dspy and litellm when they are imported, so set before any test module imports them.
 os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="anytime-dspy-cache-")
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -21,6 +23,16 @@ settings.register_profile("anytime-dspy", deadline=None)
 settings.load_profile("anytime-dspy")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def nothing_unscripted() -> Iterator[None]:
+    """Fails a test at its end where a fake was asked what it was not scripted for, whoever caught that error."""
+    yield
+    try:
+        unscripted.refuse()  # by fixtures of a wider scope, too
+    finally:
+        unscripted.clear()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -16,7 +15,8 @@ import pytest
 
 import anytime_dspy as ad
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, scripted_lm, words
+from tests.fakes.prompts import asked_for, is_forced, prefill_of, prompt_of, question_of
+from tests.fakes.scripted import chat, scripted_lm, words
 
 BUDGETS = (8, 16, 32, 64)
 
@@ -153,8 +153,7 @@ def test_answers_keep_their_types(annotation, text, value, can_continue):
     def reply(request):
         if prefill_of(request) is not None:
             return text
-        forced = "reasoning ## ]]`" not in question_of(request)
-        return chat(answer=text) if forced else chat(reasoning=words(40), answer=text)
+        return chat(answer=text) if is_forced(request) else chat(reasoning=words(40), answer=text)
 
     with dspy.context(lm=scripted_lm(reply, can_continue=can_continue)):
         prediction = anytime(dspy.ChainOfThought(signature))(question="?")
@@ -202,7 +201,7 @@ def test_an_agent_with_tools_answers_at_every_budget():
         return f"value of {key}"
 
     def reply(request):
-        if prefill_of(request) is None and "next_thought" in question_of(request):
+        if prefill_of(request) is None and "next_thought" in asked_for(request):
             if "observation_0" in question_of(request):
                 return chat(next_thought=words(20), next_tool_name="finish", next_tool_args="{}")
             return chat(next_thought=words(20), next_tool_name="look_up", next_tool_args='{"key": "x"}')
@@ -358,9 +357,9 @@ def test_the_index_is_a_metric_for_evaluate():
 @pytest.mark.parametrize("optimiser", ["random search", "mipro"])
 def test_dspys_optimisers_take_an_anytime_program(optimiser, capsys):
     def reply(request):
-        asked = re.findall(r"`\[\[ ## (\w+) ## \]\]`", question_of(request))[:-1]
         thought = words(10 + len(prompt_of(request)) % 40)
-        return chat(**{name: {"reasoning": thought, "answer": "sure"}.get(name, "Be brief.") for name in asked})
+        known = {"reasoning": thought, "answer": "sure"}
+        return chat(**{name: known.get(name, "Be brief.") for name in asked_for(request)})
 
     lm = scripted_lm(reply)
     metric, student = ad.AnytimeIndex(quality), anytime(Pipeline(1))

@@ -113,7 +113,7 @@ def test_reasoning_behind_a_preamble_is_found():
     lm = scripted_lm(lambda request: "forced" if prefill_of(request) else f"Sure!\n\n{_chat(30, 1, 0)}")
     with dspy.context(lm=lm), ad.budget(10, answer_tokens=8):
         prediction = dspy.ChainOfThought("question -> answer")(question="?")
-    assert prediction.reasoning == words(10)
+    assert prediction.reasoning == f"Sure!\n\n{words(9)}"  # ten words: the preamble was paid for as well
     assert prefill_of(lm.engine.requests[1]).count("[[ ## reasoning ## ]]") == 1
 
 
@@ -122,7 +122,7 @@ def test_a_lower_cap_of_the_users_own_stays():
     with dspy.context(lm=lm), ad.budget(100, answer_tokens=40):
         dspy.ChainOfThought("question -> answer")(question="?")
         dspy.ChainOfThought("question -> answer", max_tokens=10)(question="??")
-    assert [request.config.max_tokens for request in lm.engine.requests] == [30, 30, 10]
+    assert [request.config.max_tokens for request in lm.engine.requests] == [30, 30, 10, 10]
 
 
 def test_an_inner_budget_never_has_more_than_the_outer_one():

@@ -160,7 +160,7 @@ def test_more_dollars_buy_more_reasoning():
 
 
 def test_the_price_that_a_provider_names_counts(monkeypatch):
-    monkeypatch.setattr("dspy.clients.costs._estimate_cost", lambda *_, **__: (1.25, {}))
+    monkeypatch.setattr("dspy.clients.costs.estimate_cost", lambda *_, **__: (1.25, {}))
     lm = scripted_lm(thinker(10))
     with priced(lm, 0.001, 0.01):
         _, spent = ask(lm, ad.Budget(dollars=50.0), Pipeline(2))

@@ -111,12 +111,12 @@ def test_json_escapes_are_undone_also_where_the_text_is_cut():
     ],
 )
 def test_a_chat_ends_at_its_mark_of_completion_whole_or_cut(text, rest):
-    assert text[: formats.completion_end(CHAT, text)] == rest
+    assert text[: formats.completion_end(CHAT, COT, text)] == rest
 
 
 def test_other_formats_have_no_mark():
     text = "{} [[ ## completed ## ]]"
-    assert formats.completion_end(JSON, text) == formats.completion_end(XML, text) == len(text)
+    assert formats.completion_end(JSON, COT, text) == formats.completion_end(XML, COT, text) == len(text)
 
 
 def test_only_the_chat_format_can_be_continued():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import dspy
@@ -14,17 +16,19 @@ from click.testing import Result
 from dspy.lm15 import Request
 from typer.testing import CliRunner
 
+import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError
 from experiments import paper_table
 from experiments.paper.cells import examples_of, open_model
 from experiments.paper.estimate import cost_of
 from experiments.paper.grid import DataSet, read_grid
-from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, prompt_of, question_of
+from tests.fakes.prompts import asked_for, demos_of, inputs_of, prefill_of, system_of
+from tests.fakes.scripted import ScriptedEngine, chat
 
 PAPER, SMALL = (Path(paper_table.__file__).parent / name for name in ("paper.toml", "small.toml"))
 
 # What was asked of simulated engines, and after how many calls the one of a name dies.
-CALLS: list[str] = []
+CALLS: list[Request] = []
 DIES_AFTER: dict[str, int] = {}
 
 GRID = """
@@ -50,8 +54,19 @@ budgets = [4, 8, 16, 32]
 PDP = { words = 99.5 }
 """
 
-# Words of thought that the engine needs, by what its prompt holds: so the order of the methods is planted.
-NEEDS = {"Base": 24, "LEAP": 14, "PDP(+)": 7, "PDP": 3}
+# Words of thought before a conclusion of four, by what the prompt holds: each method is right from another budget on.
+NEEDS = {"Base": 24, "LEAP": 11, "PDP(+)": 4, "PDP": 0}
+LESSON, LESSONS = "Count before you talk.", "Count first, and talk later."
+CONCLUSION = "so it is"
+
+# What an optimiser may ask the engine to write, by the name of the field; in order, it says A of any two answers.
+WRITES = {
+    "principle": LESSON,
+    "principles": f"- {LESSONS}",
+    "rules": "Say less.",
+    "sentences": "- Hurry.",
+    "better": "A",
+}
 
 
 def simulated_lm(name: str) -> dspy.LM:
@@ -62,31 +77,34 @@ def simulated_lm(name: str) -> dspy.LM:
 
     def reply(request: Request) -> str:
         if len(CALLS) == DIES_AFTER.get(name):
-            raise RuntimeError("the simulated engine died")
-        CALLS.append(name)
-        prompt = prompt_of(request)
-        if "A task was answered wrongly" in prompt:
-            return chat(principle="Count before you talk.")
-        if "Condense the lessons" in prompt:
-            return chat(principles="- Count before you talk.")
-        answer = answers[question_of(request).split("[[ ## problem ## ]]")[1].split("\n\nRespond")[0].strip()]
+            raise dspy.lm15.InvalidRequestError("the simulated engine died")
+        CALLS.append(request)
+        wanted = asked_for(request)
+        if len(wanted) == 1:
+            return chat(**{wanted[0]: WRITES[wanted[0]]})
+        answer = answers[inputs_of(request)["problem"]]
         begun = prefill_of(request)
         if begun is not None:
-            return answer if f"so it is {answer}." in begun else "none"
-        words = next(lengths) if request.config.temperature else NEEDS[method_of(request, prompt)]
+            return answer if f"{CONCLUSION} {answer}." in begun else "none"
+        words = next(lengths) if is_sampled(request) else NEEDS[method_of(request)]
         if words == 30:
             answer = "none"
-        return chat(reasoning=" ".join([*(f"w{i}" for i in range(words)), f"so it is {answer}."]), answer=answer)
+        return chat(reasoning=" ".join([*(f"w{i}" for i in range(words)), f"{CONCLUSION} {answer}."]), answer=answer)
 
     return dspy.LM(f"simulated/{name}", engine=ScriptedEngine(reply), cache=False, temperature=0.0)
 
 
-def method_of(request: Request, prompt: str) -> str:
-    if "Keep to these principles" in prompt:
+def is_sampled(request: Request) -> bool:
+    return bool(request.config.temperature)
+
+
+def method_of(request: Request) -> str:
+    """Whose prompt it is, by the engine's own words in it: what it had learned, or how it had reasoned."""
+    if LESSONS in system_of(request):
         return "LEAP"
-    if "reasoned about twice" in prompt:
+    if CONCLUSION in system_of(request):
         return "PDP"
-    return "PDP(+)" if len(request.messages) > 2 else "Base"
+    return "PDP(+)" if demos_of(request) else "Base"
 
 
 @functools.cache
@@ -109,10 +127,26 @@ def run(grid_file: Path, out: Path, *options: str) -> Result:
     return CliRunner().invoke(app, [str(grid_file), "--out", str(out), *options])
 
 
-def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    done = run(grid_file, out)
+@dataclass(frozen=True)
+class Ran:
+    """The whole grid, run once for the tests that only look at it: its file, its folder, and what was asked for it."""
+
+    file: Path
+    out: Path
+    calls: tuple[Request, ...]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder, before = tmp_path_factory.mktemp("grid"), len(CALLS)
+    (folder / "grid.toml").write_text(GRID)
+    done = run(folder / "grid.toml", folder / "out")
     assert done.exit_code == 0, done.output
+    return Ran(folder / "grid.toml", folder / "out", tuple(CALLS[before:]))
+
+
+def test_a_grid_runs_end_to_end_and_is_gone_on_with(ran: Ran) -> None:
+    out = ran.out
     report = (out / "table.md").read_text()
     assert "simulated engine" in report
     assert "| Simulated † | PDP | words | 10 | 100.0 |" in report
@@ -126,14 +160,52 @@ def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: P
     assert [cell["method"] for cell in table["cells"]] == ["Base", "LEAP", "PDP(+)", "PDP"]
     assert all(cell["simulated"] for cell in table["cells"])
     assert all(sign["holds"] for sign in table["signs"])
+    indices = [cell["index_best"]["value"] for cell in table["cells"]]
+    assert indices == sorted(set(indices)), "LEAP, too, is better than the plain program"
 
     assert all((cell["compile tokens"] > 0) == (cell["method"] != "Base") for cell in table["cells"])
     assert "Simulated, words, PDP, committed: +" in report
 
     before = len(CALLS)
-    assert run(grid_file, out).exit_code == 0
+    assert run(ran.file, out).exit_code == 0
     assert len(CALLS) == before, "what is done is not done again"
     assert (out / "table.md").read_text() == report
+
+
+def compiled(out: Path, method: str) -> dspy.Predict:
+    """The predictor of a cell's program, read from its folder."""
+    program = ad.Anytime(dspy.ChainOfThought("problem -> answer"), (4, 8, 16, 32))
+    return program.load(out / "words" / "simulated" / method / "compile" / "program.json").predictors()[0]
+
+
+def measured_with(predictor: dspy.Predict, calls: Sequence[Request]) -> bool:
+    """Whether questions were put, and not as samples, with a program's instructions and all its demonstrations."""
+    told = [" ".join(line.split()) for line in predictor.signature.instructions.splitlines()]
+    return any(
+        not is_sampled(request)
+        and [" ".join(line.split()) for line in system_of(request).splitlines()][-len(told) :] == told
+        and len(demos_of(request)) == len(predictor.demos)
+        for request in calls
+    )
+
+
+def test_each_methods_prompt_holds_what_that_method_teaches(ran: Ran) -> None:
+    leap, positive, pdp = (compiled(ran.out, method) for method in ("leap", "pdp-plus", "pdp"))
+
+    learned = json.loads((ran.out / "words" / "simulated" / "leap" / "compile" / "report.json").read_text())
+    assert learned["mistakes"] > 0
+    assert (learned["low"], learned["shown"]) == ([LESSON], [LESSONS])
+    assert f"- {LESSONS}" in leap.signature.instructions
+    assert CONCLUSION not in leap.signature.instructions
+
+    assert LESSONS not in positive.signature.instructions + pdp.signature.instructions
+    assert CONCLUSION not in positive.signature.instructions
+    assert pdp.signature.instructions.startswith(positive.signature.instructions)
+    assert pdp.signature.instructions.count(CONCLUSION) >= len(pdp.demos) == len(positive.demos) > 0
+    assert all(CONCLUSION in demo["reasoning"] for demo in (*positive.demos[-1:], *pdp.demos[-1:]))
+
+    assert all(measured_with(predictor, ran.calls) for predictor in (leap, positive, pdp))
+    assert {method_of(request) for request in ran.calls if not is_sampled(request)} == set(NEEDS)
 
 
 def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> None:
@@ -151,7 +223,8 @@ def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> 
 
 
 def test_a_cell_that_failed_is_named_and_made_up_for(grid_file: Path, tmp_path: Path) -> None:
-    grid_file.write_text(GRID.replace('"any"', '"mortal"'))
+    methods = 'samples = 4\nmethods = ["Base", "LEAP"]\n'
+    grid_file.write_text(GRID.replace('"any"', '"mortal"').replace("samples = 4\n", methods))
     out = tmp_path / "out"
     DIES_AFTER["mortal"] = len(CALLS) + 3
     dead = run(grid_file, out)
@@ -188,14 +261,12 @@ def test_a_dry_run_says_what_each_cell_costs_and_asks_nothing(
     assert float(price) == int(prompt) + 2 * int(completion)
 
 
-def test_what_a_grid_costs_is_at_most_what_the_dry_run_says(grid_file: Path, tmp_path: Path) -> None:
-    grid = read_grid(grid_file)
+def test_what_a_grid_costs_is_at_most_what_the_dry_run_says(ran: Ran) -> None:
+    grid = read_grid(ran.file)
     (data,) = grid.data
     examples = examples_of(data, 0, learning=True, show_texts=False)
     bound = sum(cost_of(grid, data, examples, method, 200).calls for method in grid.methods)
-    before = len(CALLS)
-    assert run(grid_file, tmp_path / "out").exit_code == 0
-    assert len(CALLS) - before <= bound
+    assert 0 < len(ran.calls) <= bound
 
 
 def test_the_papers_grid_is_whole_and_priced_on_real_data(

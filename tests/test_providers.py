@@ -13,6 +13,7 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import ModelError
+from anytime_dspy.formats import CHAT_STOPS
 from anytime_dspy.thinking import least_effort
 from tests.fakes.http_server import TOKENS, ChatServer, Fault, Received, Reply
 from tests.fakes.scripted import chat
@@ -118,7 +119,7 @@ def test_a_forced_answer_is_shown_the_reasoning_that_fits(model, engine):
         assert forced.prefill == f"[[ ## reasoning ## ]]\n{kept}\n\n[[ ## answer ## ]]\n"
         assert forced.body["continue_final_message"] is True
         assert forced.body["add_generation_prompt"] is False
-        assert forced.body["stop"] == ["[[ ## completed ## ]]"]
+        assert forced.body["stop"] == list(CHAT_STOPS)
     else:
         assert forced.prefill is None
         assert f"[[ ## partial_reasoning ## ]]\n{kept}\n" in forced.prompt

@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 import anytime_dspy as ad
 from anytime_dspy.errors import ModelError
 from anytime_dspy.sweep import sweep
-from tests.fakes.scripted import chat, prefill_of, prompt_of, scripted_lm, words
+from tests.fakes.prompts import inputs_of, is_forced, prefill_of, prompt_of
+from tests.fakes.scripted import chat, scripted_lm, words
 
 QUESTION = "question -> answer"
 SUM = "sum"
-
-
-def is_forced(request) -> bool:
-    """Whether an answer is asked for alone."""
-    prompt = prompt_of(request)
-    return prefill_of(request) is not None or "partial_reasoning" in prompt or "[[ ## reasoning ## ]]" not in prompt
 
 
 def reply(request) -> str:
@@ -125,7 +120,7 @@ def test_a_field_of_type_reasoning_holds_the_trace(native):
         answer: str = dspy.OutputField()
 
     def told(request):
-        return "partial_reasoning" in prompt_of(request)
+        return "partial_reasoning" in inputs_of(request)
 
     def say(request):
         if told(request):

@@ -166,7 +166,7 @@ BROKEN = {
     "no signature": edit(lambda state: state["predict"].pop("signature") and None),
     "fields a number": put("predict", "signature", "fields", 3),
     "fields null": put("predict", "signature", "fields", None),
-    "a field renamed": put("predict", "signature", "fields", 0, "prefix", "Query:"),
+    "a field renamed": put("predict", "signature", "fields", 0, {"prefix": "Query:", "description": "${query}"}),
     "a field without prefix": edit(lambda state: state["predict"]["signature"]["fields"][0].pop("prefix") and None),
     "a field without description": edit(
         lambda state: state["predict"]["signature"]["fields"][0].pop("description") and None

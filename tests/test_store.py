@@ -306,7 +306,7 @@ def test_summary_is_replaced_as_a_whole(folder):
     store.write_summary({"index": 0.25})
     store.write_summary({"index": 0.5, "low": float("nan")})
     assert json.loads((folder / "summary.json").read_text()) == {"index": 0.5, "low": None}
-    assert not list(folder.glob(".*"))
+    assert not list(folder.glob(".*.part"))
 
 
 def test_a_full_disk_costs_the_result_that_did_not_fit_and_no_other(folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import dspy
 import typer
+from dspy.utils.exceptions import LMConfigurationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,19 +22,21 @@ from rich.progress import (
 )
 
 from anytime_dspy.errors import DataError, ModelError, RunError
-from anytime_dspy.files import write_json
+from anytime_dspy.files import read_json, write_json
 from anytime_dspy.saved import BUDGETS_KEY
 
 __all__ = [
     "Budgets",
     "Data",
     "Json",
+    "Effort",
     "Limit",
     "ModelName",
     "Out",
     "Seed",
     "ShowGpqa",
     "Split",
+    "Temperature",
     "Threads",
     "open_lm",
     "progress",
@@ -47,6 +49,22 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         help="An embedded model's name, a .gguf file, or any model that dspy.LM takes, such as openai/gpt-4o-mini.",
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature",
+        min=0.0,
+        max=2.0,
+        help="Of the model; by default 0.0, or what the model is set to where it refuses that.",
+    ),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        "--reasoning-effort",
+        help="How much a reasoning model thinks before it answers: none, minimal, low, medium, high, as it takes them.",
     ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; the same folder goes on with the same run.")]
@@ -68,24 +86,43 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 stderr = Console(stderr=True)
 
 
-def open_lm(model: str, *, threads: int) -> dspy.LM:
-    """Returns the LM that was named, greedy, after fetching it if it is an embedded one.
+def open_lm(
+    model: str, *, threads: int, temperature: float | None = None, reasoning_effort: str | None = None
+) -> dspy.LM:
+    """Returns the LM that was named, after fetching it if it is an embedded one.
+
+    Args:
+        model: As typed.
+        threads: Calls that an embedded model takes at the same time.
+        temperature: None for greedy replies where the model takes a temperature, and for its own default where not.
+        reasoning_effort: None for the model's own.
 
     Raises:
-        ModelError: There is no such model, or it cannot be fetched.
+        ModelError: There is no such model, it cannot be fetched, or it takes none of these options.
     """
     from anytime_dspy.local import MODELS, local_lm, model_path
 
     if model in MODELS or model.endswith(".gguf"):
+        if reasoning_effort is not None:
+            raise ModelError(f"{model} is an embedded model, which has no reasoning effort: leave it out.")
         if model in MODELS:
             pull_with_progress(model)
-        return local_lm(model_path(model), slots=threads, temperature=0.0)
+        return local_lm(model_path(model), slots=threads, temperature=temperature or 0.0)
     if "/" not in model:
         raise ModelError(
             f"There is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
             "provider/model, such as openai/gpt-4o-mini, and a file as path/to/file.gguf."
         )
-    return dspy.LM(model, temperature=0.0)
+    options = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
+    try:
+        # Whether a model takes 0.0 shows at its first call: see `acceptance`.
+        return dspy.LM(model, temperature=temperature or 0.0, **options)
+    except LMConfigurationError as error:
+        if temperature is None:
+            return dspy.LM(model, **options)
+        raise ModelError(
+            f"{model} takes no temperature but 1, DSPy says: leave --temperature={temperature} out."
+        ) from error
 
 
 def pull_with_progress(name: str) -> Path:
@@ -128,7 +165,7 @@ def save_program(program: dspy.Module, path: Path, task: str) -> None:
     partial = path.with_name(f"{path.stem}.part.json")
     try:
         program.save(partial)
-        state = json.loads(partial.read_text(encoding="utf-8"))
+        state = read_json(partial)
     except OSError as error:
         raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
@@ -140,9 +177,8 @@ def save_program(program: dspy.Module, path: Path, task: str) -> None:
 def task_of(path: Path) -> str | None:
     """Returns the name of the task that a saved program was made for, where the file says it."""
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"Cannot read the program {path}: {error}.") from error
-    budgets = saved.get(BUDGETS_KEY) if isinstance(saved, dict) else None
+        budgets = read_json(path).get(BUDGETS_KEY)
+    except RunError as error:
+        raise DataError(f"This is no saved program: {error}.") from error
     task = budgets.get("task") if isinstance(budgets, dict) else None
     return task if isinstance(task, str) else None

@@ -13,6 +13,7 @@ from anytime_dspy.cli.common import (
     DEFAULT_MODEL,
     Budgets,
     Data,
+    Effort,
     Json,
     Limit,
     ModelName,
@@ -20,6 +21,7 @@ from anytime_dspy.cli.common import (
     Seed,
     ShowGpqa,
     Split,
+    Temperature,
     Threads,
 )
 
@@ -60,6 +62,8 @@ def compile_task(
         str, typer.Argument(help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.")
     ],
     model: ModelName = DEFAULT_MODEL,
+    temperature: Temperature = None,
+    reasoning_effort: Effort = None,
     data: Data = None,
     split: Split = None,
     train: Annotated[int, typer.Option("--train", min=1, help="How many training examples.")] = 12,
@@ -88,7 +92,8 @@ def compile_task(
     test = spread(test_examples(chosen, data, split, seed), limit)
     trainset = training_examples(chosen, train_data, train, seed, test, data)
     folder = out or default_folder("compile", chosen.name)
-    measurement = Measurement(chosen, test, open_lm(model, threads=threads), threads, seed)
+    lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
+    measurement = Measurement(chosen, test, lm, threads, seed)
     compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive, trials), folder, as_json=as_json)
 
 
@@ -123,20 +128,19 @@ def compiled_program(
     measurement: Measurement, student: Anytime, trainset: list[dspy.Example], recipe: Recipe, folder: Path
 ) -> tuple[Anytime, Mapping[str, Any]]:
     """Returns the compiled program and what compiling it was: loaded from the folder, or made now and saved there."""
-    import json
-
     import dspy
 
     from anytime_dspy.anytime import Anytime
     from anytime_dspy.cli.common import save_program
     from anytime_dspy.cli.searching import compile_bars
+    from anytime_dspy.files import read_json
     from anytime_dspy.index import AnytimeIndex
     from anytime_dspy.optimizers import PDP
 
     saved, made = folder / "program.json", folder / "report.json"
     if saved.exists() and made.exists():
         known = Anytime(measurement.task.program(), student.budgets, answer_tokens=student.answer_tokens)
-        return known.load(saved), json.loads(made.read_text(encoding="utf-8"))
+        return known.load(saved), read_json(made)
     pdp = PDP(
         # Where quality needs labels nobody can pick the best answer so far: a search goes by the answers at hand.
         metric=AnytimeIndex(measurement.task.quality, best_so_far=not measurement.task.needs_labels),
@@ -153,4 +157,4 @@ def compiled_program(
     with compile_bars(sampled * recipe.samples) as bars, dspy.context(lm=measurement.lm):
         compiled = pdp.compile(student, trainset=trainset, on_trace=bars.on_trace, on_trial=bars.on_trial)
     save_program(compiled, saved, measurement.task.name)
-    return compiled, json.loads(made.read_text(encoding="utf-8"))
+    return compiled, read_json(made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anytime_dspy.cli.common import DEFAULT_MODEL, Json, ModelName, Out, Seed, Threads
+from anytime_dspy.cli.common import DEFAULT_MODEL, Effort, Json, ModelName, Out, Seed, Temperature, Threads
 
 EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
@@ -14,6 +14,8 @@ TRIALS = 4
 
 def demo(
     model: ModelName = DEFAULT_MODEL,
+    temperature: Temperature = None,
+    reasoning_effort: Effort = None,
     out: Out = None,
     seed: Seed = 0,
     threads: Threads = 4,
@@ -29,7 +31,8 @@ def demo(
     task = get_task(TASK)
     test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
     trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
-    measurement = Measurement(task, test, open_lm(model, threads=threads), threads, seed)
+    lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
+    measurement = Measurement(task, test, lm, threads, seed)
     folder = out or default_folder("demo", TASK)
     student, recipe = anytime_program(task, None, None), Recipe(trials=TRIALS)
     compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anytime_dspy.errors import RunError
+from anytime_dspy.files import read_json, reading
 from anytime_dspy.report.compiled import Compiled, Contrast, Learned, Reasoned
 from anytime_dspy.report.items import Field, fields
 from anytime_dspy.tables import Grid
@@ -28,24 +27,14 @@ def read_compiled(folder: Path) -> Compiled:
     Raises:
         RunError: A file cannot be read, or holds something else.
     """
-    report = _read(folder / REPORT) if (folder / REPORT).exists() else {}
-    return Compiled(
-        label=folder.name,
-        predictors=tuple(_learned(_read(folder / PROGRAM))),
-        pairs=_contrasts(folder / PAIRS) if (folder / PAIRS).exists() else (),
-        facts=tuple(_facts(report)),
-        grids=(_cost(report), *_lists(report)),
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path} ({error}): restore it or compile again") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} is no JSON object: restore it or compile again")
-    return content
+    with reading(folder / PROGRAM):
+        predictors = tuple(_learned(read_json(folder / PROGRAM)))
+    with reading(folder / REPORT):
+        report = read_json(folder / REPORT) if (folder / REPORT).exists() else {}
+        facts, grids = tuple(_facts(report)), (_cost(report), *_lists(report))
+    with reading(folder / PAIRS):
+        pairs = _contrasts(folder / PAIRS) if (folder / PAIRS).exists() else ()
+    return Compiled(folder.name, predictors, pairs, facts, grids)
 
 
 def _learned(program: Mapping[str, Any]) -> Iterable[Learned]:

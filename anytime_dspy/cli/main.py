@@ -40,6 +40,11 @@ def main() -> None:
     """Runs the command line; a user's error is one line on stderr and exit code 2."""
     for name in ("anytime_dspy", "dspy", "LiteLLM"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # What a model refuses, and what is done instead, changes what the result means.
+    notes = logging.getLogger("anytime_dspy.acceptance")
+    notes.setLevel(logging.WARNING)
+    notes.addHandler(_Notes())
+    notes.propagate = False
     _register()
     try:
         app()
@@ -53,6 +58,13 @@ def main() -> None:
         _leave(f"The LM failed: {' '.join(str(error).split())}", USAGE_ERROR)
     except KeyboardInterrupt:
         _leave("Stopped. What was done is kept: the same command with the same --out goes on from there.", INTERRUPTED)
+
+
+class _Notes(logging.Handler):
+    """Shows a note for the eye, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"Note: {record.getMessage()}\n")
 
 
 def _leave(message: str, code: int) -> None:

@@ -22,7 +22,7 @@ from anytime_dspy.saving import Saving, saving
 from anytime_dspy.statistics import Difference, Summary, index_difference, summarise
 from anytime_dspy.stopping import Converged
 from anytime_dspy.store import ExampleResult, RunStore
-from anytime_dspy.sweep import program_hash, sweep
+from anytime_dspy.sweep import example_id, program_hash, sweep
 from anytime_dspy.tables import curve_table, difference_lines, markdown_table, summary_table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Measurement:
             RunError: The folder holds another run, or cannot be written.
         """
         store = RunStore.open(folder, fingerprint(self.task, program, self.lm))
-        known = len(store.done() & {str(example.get("id", None)) for example in self.examples})
+        known = len(store.done() & {example_id(example, place) for place, example in enumerate(self.examples)})
         metric = AnytimeIndex(self.task.quality)
         redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
         with progress(f"Sweeping {label}", len(self.examples) - known) as advance, dspy.context(lm=self.lm):
@@ -93,7 +93,8 @@ def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[
         "scorer": scorer_name(task.quality),
         "program": program_hash(program),
         "model": lm.model,
-        "temperature": lm.kwargs.get("temperature"),
+        "temperature": lm.kwargs.get("temperature"),  # as asked for: what a model refuses of it shows later
+        **({"reasoning effort": effort} if (effort := lm.kwargs.get("reasoning_effort")) else {}),
         "budgets": list(program.budgets),
         "answer tokens": program.answer_tokens,
         **({"stop": asdict(program.state.stop)} if program.state.stop else {}),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import DEFAULT_MODEL, Json, ModelName
+from anytime_dspy.cli.common import DEFAULT_MODEL, Effort, Json, ModelName, Temperature
 
 EXAMPLE = (
     'Example: [cyan]anytime-dspy run runs/demo/program.json --budget 64 "Tom has 3 bags of 4 nuts. How many?"[/cyan]'
@@ -24,12 +24,15 @@ def run(
         str | None, typer.Option("--task", help="The program's task, where the file does not say it.")
     ] = None,
     model: ModelName = DEFAULT_MODEL,
+    temperature: Temperature = None,
+    reasoning_effort: Effort = None,
     as_json: Json = False,
 ) -> None:
     """Answers one question with a saved program, under a cap on its reasoning."""
     import dspy
     from rich.console import Console
 
+    from anytime_dspy.answers import is_answered
     from anytime_dspy.anytime import Anytime
     from anytime_dspy.budgeting import budget as capped
     from anytime_dspy.cli.common import open_lm, task_of
@@ -42,20 +45,26 @@ def run(
         raise DataError(f"{program} does not say which task it is for: name it with --task.")
     anytime: Anytime = anytime_program(get_task(name), None, program)
     values = _values(list(anytime.predictors()[0].signature.input_fields), text, inputs or [])
-    lm = open_lm(model, threads=1)
+    lm = open_lm(model, threads=1, temperature=temperature, reasoning_effort=reasoning_effort)
     tokens = anytime.budgets[-1] if budget is None else budget
     with dspy.context(lm=lm), capped(tokens, answer_tokens=anytime.answer_tokens) as spent:
         prediction = anytime.program(**values)
+    answered = is_answered(prediction, spent.calls)
     if as_json:
         usage = {"reasoning_tokens": spent.reasoning, "answer_tokens": spent.usage.answer_tokens}
-        document = {**dict(prediction.items()), "budget": tokens, "forced": spent.forced, **usage}
+        told = {"forced": spent.forced, "answered": answered, "censored": spent.censored}
+        document = {**dict(prediction.items()), "budget": tokens, **told, **usage}
         print(json.dumps(document, default=str))  # noqa: T201 - the result, alone on stdout
         return
     console = Console(highlight=False)
     for field, value in prediction.items():
         console.print(f"[bold]{field}[/bold]")
         console.print(str(value), markup=False)
-    cut = ", cut off there" if spent.cut else ""
+    cut = ", cut off there" if spent.exhausted else ""
+    if spent.censored:
+        console.print(f"The answer was cut off at its allowance of {anytime.answer_tokens} tokens.", style="yellow")
+    elif not answered:
+        console.print("No answer could be read.", style="yellow")
     console.print(f"\n{spent.reasoning} of {tokens} reasoning tokens{cut}; {spent.usage.seconds:.1f} s", style="dim")
 
 

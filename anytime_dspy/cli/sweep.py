@@ -11,6 +11,7 @@ from anytime_dspy.cli.common import (
     DEFAULT_MODEL,
     Budgets,
     Data,
+    Effort,
     Json,
     Limit,
     ModelName,
@@ -18,6 +19,7 @@ from anytime_dspy.cli.common import (
     Seed,
     ShowGpqa,
     Split,
+    Temperature,
     Threads,
 )
 
@@ -29,6 +31,8 @@ def sweep(
         str, typer.Argument(help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.")
     ],
     model: ModelName = DEFAULT_MODEL,
+    temperature: Temperature = None,
+    reasoning_effort: Effort = None,
     data: Data = None,
     split: Split = None,
     program: Annotated[
@@ -51,6 +55,7 @@ def sweep(
     subject = anytime_program(chosen, budgets, program)
     examples = spread(test_examples(chosen, data, split, seed), limit)
     folder = out or default_folder("sweep", chosen.name)
-    measurement = Measurement(chosen, examples, open_lm(model, threads=threads), threads, seed)
+    lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
+    measurement = Measurement(chosen, examples, lm, threads, seed)
     measured = measurement.of("compiled" if program else "plain", subject, folder)
     show([measured], [], folder, title=f"{chosen.name} on {model}", as_json=as_json)

@@ -13,6 +13,7 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.budgets import parse_budgets
 from anytime_dspy.errors import AnytimeError, DataError
+from anytime_dspy.files import content_hash
 from anytime_dspy.programs import get_task
 
 if TYPE_CHECKING:
@@ -86,19 +87,24 @@ def training_examples(
     Raises:
         DataError: There are none left, or the task can make none and has none.
     """
-    known = {tuple(sorted(example.inputs().items())) for example in test}
+    known = {_asked(example) for example in test}
     if train_data is not None:
         pool = _whole(task, lambda: task.load(train_data))
     elif task.generator is not None:
         pool = task.generate(count + len(known), seed)
     else:
         pool = _whole(task, lambda: task.load(data, "train"))
-    fresh = [example for example in pool if tuple(sorted(example.inputs().items())) not in known]
+    fresh = [example for example in pool if _asked(example) not in known]
     if not fresh:
         raise DataError(
             f"Every example of {train_data or data or task.name} is a test example: name other --train-data."
         )
     return fresh[:count]
+
+
+def _asked(example: dspy.Example) -> str:
+    """What makes two examples the same one; an input may be a list, or anything else that cannot be hashed."""
+    return content_hash(example.inputs().toDict())
 
 
 def _whole(task: Task, load: Callable[[], list[dspy.Example]]) -> list[dspy.Example]:

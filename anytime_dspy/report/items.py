@@ -11,6 +11,7 @@ from typing import Any
 import dspy
 
 from anytime_dspy.answers import answer_values
+from anytime_dspy.media import shown
 from anytime_dspy.runs import Run
 from anytime_dspy.store import ExampleResult, Point
 
@@ -115,12 +116,20 @@ def _steps(points: Iterable[Point]) -> Iterable[Step]:
         yield Step(
             budget=point.budget,
             quality=point.quality,
-            state="no answer" if not point.answered else "cut, answer forced" if point.forced else "ended by itself",
+            state=_state(point),
             reasoning=reasoning[len(before) :] if grown else reasoning,
             answer=fields(answer),
             tokens=point.reasoning_tokens,
         )
         before = reasoning
+
+
+def _state(point: Point) -> str:
+    if not point.answered:
+        return "no answer, it was cut off" if point.censored else "no answer"
+    if point.forced:
+        return "cut, answer forced and cut off" if point.censored else "cut, answer forced"
+    return "answer cut off" if point.censored else "ended by itself"
 
 
 def _call(call: Mapping[str, Any]) -> Field:
@@ -131,4 +140,4 @@ def _call(call: Mapping[str, Any]) -> Field:
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):  # such as ReAct's trajectory, which grows by lines then
         return "\n".join(f"{name}: {_text(part)}" for name, part in value.items())
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

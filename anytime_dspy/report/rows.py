@@ -33,6 +33,7 @@ def point_rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
                     "quality": point.quality,
                     "best_so_far": best_so_far,
                     "answered": point.answered,
+                    "censored": point.censored,
                     "forced": point.forced,
                     "prompt_tokens": point.usage.prompt_tokens,
                     "reasoning_tokens": point.usage.reasoning_tokens,

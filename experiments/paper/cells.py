@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +16,14 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.cli.common import open_lm, save_program, spread
 from anytime_dspy.cli.measure import Measurement, fingerprint
 from anytime_dspy.cli.tasks import chosen_task, test_examples
-from anytime_dspy.errors import DataError, RunError
+from anytime_dspy.errors import DataError
+from anytime_dspy.files import content_hash, read_json, reading
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
 from anytime_dspy.statistics import Summary
 from anytime_dspy.store import ExampleResult, RunStore
+from anytime_dspy.sweep import example_id
 from experiments.paper.grid import DataSet, Grid, Method, Model
 
 __all__ = ["Bench", "Cell", "Examples", "examples_of", "measured", "open_model"]
@@ -127,7 +128,7 @@ def examples_of(data: DataSet, seed: int, *, learning: bool, show_texts: bool) -
         test = task.load(data.data, data.split)
         train = task.load(data.train_data or data.data, data.train_split) if learning else []
     test, train = spread(test, data.limit), spread(train, data.train)
-    shared = {_inputs(example) for example in train} & {_inputs(example) for example in test}
+    shared = {_asked(example) for example in train} & {_asked(example) for example in test}
     if shared:
         raise DataError(
             f"{data.name}: {len(shared)} examples would be both learned from and measured on: name other splits, or "
@@ -156,7 +157,11 @@ def measured(bench: Bench, method: Method) -> Cell:
 
 def _compiled(bench: Bench, method: Method, folder: Path) -> Anytime:
     """The method's program: the one in the folder, or one compiled now and saved there."""
-    settings = {"method": method, "seed": bench.grid.seed, "train": [str(e.id) for e in bench.examples.train]}
+    settings = {
+        "method": method,
+        "seed": bench.grid.seed,
+        "train": [example_id(e, n) for n, e in enumerate(bench.examples.train)],
+    }
     settings |= {"answers": bench.grid.leap_answers} if method == "LEAP" else {"samples": bench.grid.samples}
     settings |= {"trials": bench.grid.trials} if method == "PDP, searched" else {}
     RunStore.open(folder, fingerprint(bench.examples.task, bench.student, bench.lm, **settings))
@@ -189,17 +194,15 @@ def _optimiser(bench: Bench, method: Method, folder: Path) -> Any:
 
 
 def _compile_tokens(report: Path) -> int:
-    try:
-        found = json.loads(report.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {report} ({error}): delete its folder to compile again") from error
-    spent = [found.get(part) for part in ("synthesis", "judging", "learning")]
-    spent.append((found.get("search") or {}).get("usage"))
-    return sum(Usage(**usage).tokens for usage in spent if usage)
+    with reading(report):
+        found = read_json(report)
+        spent = [found.get(part) for part in ("synthesis", "judging", "learning")]
+        spent.append((found.get("search") or {}).get("usage"))
+        return sum(Usage(**usage).tokens for usage in spent if usage)
 
 
-def _inputs(example: dspy.Example) -> str:
-    return json.dumps(example.inputs().toDict(), sort_keys=True, default=str)
+def _asked(example: dspy.Example) -> str:
+    return content_hash(example.inputs().toDict())
 
 
 def _plain(name: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+import time
 from types import SimpleNamespace
 
 import dspy
 import pytest
 from dspy.lm15 import Request, Response
 
+import anytime_dspy
 from tests.fakes.scripted import AsyncScriptedEngine, Reply, ScriptedEngine
 
 
@@ -16,9 +20,16 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        for module in ("adapter", "spending"):
-            fake = SimpleNamespace(monotonic=lambda: self.now, perf_counter=lambda: self.now)
-            monkeypatch.setattr(f"anytime_dspy.{module}.time", fake)
+        clocks = dict.fromkeys(("monotonic", "perf_counter"), lambda: self.now)
+        own = SimpleNamespace(**{**vars(time), **clocks})
+        replaced = {id(time): own, **{id(getattr(time, name)): clock for name, clock in clocks.items()}}
+        # Whichever modules of the library look at the time, and however they import it; DSPy and asyncio keep theirs.
+        for info in pkgutil.iter_modules(anytime_dspy.__path__):
+            if info.name != "__main__":
+                module = importlib.import_module(f"anytime_dspy.{info.name}")
+                for name, value in list(vars(module).items()):
+                    if id(value) in replaced:
+                        monkeypatch.setattr(module, name, replaced[id(value)])
 
     def lm(self, reply: Reply, *, speed: float, can_continue: bool = True, cache: bool = False) -> dspy.LM:
         """Returns an LM that writes `speed` tokens a second."""

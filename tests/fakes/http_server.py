@@ -1,4 +1,4 @@
-"""A chat completions server on loopback that says what a test tells it to, and keeps what it was sent."""
+"""A server on loopback, chat completions or responses, that says what a test tells it to and keeps what it was sent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from anytime_dspy.tokens import LiteLLMCounter
+from tests.fakes.unscripted import unscripted
 
 TOKENS = LiteLLMCounter("gpt-4o")
 
@@ -24,12 +25,14 @@ class Reply:
         thinking: What it thinks before.
         shown: The key of the message that shows the thinking; None where the provider hides it.
         cached: Prompt tokens that the provider says it read from its cache.
+        logprobs: The log-probabilities of the first token's alternatives, told where they are asked for.
     """
 
     text: str
     thinking: str = ""
     shown: str | None = "reasoning_content"
     cached: int = 0
+    logprobs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,21 @@ class Received:
 
     @property
     def cap(self) -> int:
-        return self.body.get("max_completion_tokens") or self.body["max_tokens"]
+        names = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+        return next(self.body[name] for name in names if self.body.get(name))
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return self.body["messages"] if "messages" in self.body else self.body["input"]
 
     @property
     def prompt(self) -> str:
-        return "\n".join(message["content"] for message in self.body["messages"])
+        return "\n".join([self.body.get("instructions") or "", *map(_text, self.messages)]).lstrip("\n")
 
     @property
     def prefill(self) -> str | None:
-        last = self.body["messages"][-1]
-        return last["content"] if last["role"] == "assistant" else None
+        last = self.messages[-1]
+        return _text(last) if last["role"] == "assistant" else None
 
 
 class ChatServer:
@@ -110,9 +118,11 @@ class ChatServer:
     def answer(self, path: str, body: dict[str, Any]) -> Fault:
         """Returns what goes over the wire: a fault as it is, a reply as a body."""
         with self._lock:
-            reply = self._script(Received(path, body))
+            with unscripted.taken(json.dumps(body)):
+                reply = self._script(Received(path, body))
             completion = {} if isinstance(reply, Fault) else completion_of(Received(path, body), reply)
-            billed = completion["usage"]["completion_tokens"] if completion else 0
+            usage = completion.get("usage", {})
+            billed = usage.get("completion_tokens", usage.get("output_tokens", 0))
             self.received.append(Received(path, body, billed))
         return reply if isinstance(reply, Fault) else Fault(body=json.dumps(completion))
 
@@ -152,6 +162,8 @@ def completion_of(received: Received, reply: Reply) -> dict[str, Any]:
     written = thought + TOKENS.count(text)
     prompt = TOKENS.count(received.prompt)
     shown = {reply.shown: thinking} if reply.shown and thinking else {}
+    if received.path.endswith("/responses"):
+        return _response_of(received, reply, text, prompt, thought, written)
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -172,3 +184,37 @@ def completion_of(received: Received, reply: Reply) -> dict[str, Any]:
             "completion_tokens_details": {"reasoning_tokens": thought},
         },
     }
+
+
+def _response_of(
+    received: Received, reply: Reply, text: str, prompt: int, thought: int, written: int
+) -> dict[str, Any]:
+    """The same as OpenAI's Responses API says it; thinking is hidden there."""
+    is_whole = written < received.cap
+    said: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
+    if "message.output_text.logprobs" in received.body.get("include", ()):
+        top = [{"token": token, "logprob": logprob} for token, logprob in reply.logprobs.items()]
+        said["logprobs"] = [{**top[0], "top_logprobs": top}] if top else []
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": received.body["model"],
+        "status": "completed" if is_whole else "incomplete",
+        "incomplete_details": None if is_whole else {"reason": "max_output_tokens"},
+        "output": [
+            *([{"type": "reasoning", "id": "rs_1", "summary": []}] if thought else []),
+            {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [said]},
+        ],
+        "usage": {
+            "input_tokens": prompt,
+            "output_tokens": written,
+            "total_tokens": prompt + written,
+            "output_tokens_details": {"reasoning_tokens": thought},
+        },
+    }
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)

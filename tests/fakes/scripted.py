@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import dspy
-from dspy.lm15 import Message, Request, Response, TextPart, ThinkingPart, Usage
+from dspy.lm15 import LM15Error, Message, Request, Response, TextPart, ThinkingPart, Usage
 
 from anytime_dspy.formats import CHAT_END
+from tests.fakes.prompts import is_forced, prefill_of, prompt_of, question_of
+from tests.fakes.unscripted import unscripted
 
 Reply = Callable[[Request], str]
 
@@ -38,6 +40,9 @@ class ScriptedEngine:
 
     A reply that fills `max_tokens` ends with the finish reason "length", as one of a real engine does: there is no
     token left to say that it had ended. Stop strings end a reply too, and are not part of it.
+
+    What its script raises is an answer that it does not have, and fails the test at its end, whatever the library makes
+    of it. An `LM15Error` is a fault that the test plants.
 
     Args:
         reply: A function of the request, or replies in the order of the calls. Where a request ends in an assistant
@@ -69,10 +74,10 @@ class ScriptedEngine:
         self._reply = reply if callable(reply) else _from_queue(iter(reply))
 
     def complete(self, request: Request) -> Response:
-        with self._lock:
+        with self._lock, unscripted.taken(question_of(request), (LM15Error,)):
             text = _stopped(self._reply(request), request.config.stop)
+            thinking = self._thinking(request) if self._thinking else ""
         cap = request.config.max_tokens
-        thinking = self._thinking(request) if self._thinking else ""
         shown = thinking if cap is None else self.counter.cut(thinking, cap)
         left = None if cap is None else cap - self.counter.count(shown)
         written = text if left is None else self.counter.cut(text, left)
@@ -144,30 +149,13 @@ def going_on(text: str, answer: Reply) -> Reply:
 
     def reply(request: Request) -> str:
         begun = prefill_of(request)
-        if begun is None and "starting with the field `[[ ## reasoning ## ]]`" not in question_of(request):
+        if begun is None and is_forced(request):
             return chat(answer=answer(request), end="")
         if begun is None or text.startswith(begun):
             return text[len(begun or "") :]
         return answer(request)
 
     return reply
-
-
-def prompt_of(request: Request) -> str:
-    """Returns all that the engine was sent, as one text."""
-    system = request.system if isinstance(request.system, str) else ""
-    return "\n".join([system, *(message.text or "" for message in request.messages)])
-
-
-def question_of(request: Request) -> str:
-    """Returns the last user message."""
-    return next(message.text or "" for message in reversed(request.messages) if message.role == "user")
-
-
-def prefill_of(request: Request) -> str | None:
-    """Returns the assistant message that is to be continued, None where the request has none."""
-    last = request.messages[-1]
-    return (last.text or "") if last.role == "assistant" else None
 
 
 def chat(end: str = CHAT_END, **fields: object) -> str:

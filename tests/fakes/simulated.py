@@ -6,10 +6,10 @@ A question needs `N(question)` words of reasoning, 20 to 60. A prompt of skill s
 
     s = principle + 0.05 min(demonstrations, 4) + 0.15 [contrast shown, and 2 demonstrations]
 
-where the principle in the instructions is worth 0.05 for "at most", 0.1 for "one short line", and 0.25 for the planted
-one, which the engine itself writes, when asked for principles, for about every other set of comparisons. The reasoning
-ends in the answer, so an answer forced before that is wrong. Sampled with a seed, N varies by up to 40%. The same
-request always gets the same answer.
+where the principle in the instructions is worth 0.05 for the brief style, 0.1 for the terse one, and 0.25 for the
+planted one, which the engine itself writes, when asked for rules, for about every other set of comparisons. The
+reasoning ends in the answer, so an answer forced before that is wrong. Sampled with a seed, N varies by up to 40%. The
+same request always gets the same answer.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ import dspy
 from dspy.lm15 import Request
 
 from anytime_dspy.optimizers.prompting import HEADING
-from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, words
+from tests.fakes.prompts import asked_for, demos_of, inputs_of, prefill_of, prompt_of, question_of, style_of, system_of
+from tests.fakes.scripted import chat, words
 
 PLANTED = "Keep a running total."
 USELESS = "Be very thorough."
 
-PRINCIPLES = {PLANTED: 0.25, "one short line": 0.1, "at most": 0.05}
+STYLED = {"terse": 0.1, "brief": 0.05}
 
 
 def skill(instructions: str, demonstrations: int) -> float:
     """The formula above, of what stands in the prompt."""
-    told = max((worth for text, worth in PRINCIPLES.items() if text in instructions), default=0.0)
+    told = 0.25 if PLANTED in instructions else STYLED.get(style_of(instructions), 0.0)
     contrast = 0.15 if HEADING in instructions and demonstrations >= 2 else 0.0
     return told + 0.05 * min(demonstrations, 4) + contrast
 
@@ -45,23 +46,22 @@ def skill_of(program: dspy.Module) -> float:
 
 def simulated(request: Request) -> str:
     """Answers as the formula says; a reply for `ScriptedEngine`."""
-    prompt, begun = prompt_of(request), prefill_of(request)
-    if "Two candidate answers" in prompt:
+    wanted, begun = asked_for(request), prefill_of(request)
+    if "better" in wanted:
         return chat(better="A")
-    if "Propose sentences" in prompt:
+    if "sentences" in wanted:
         return chat(sentences=f"- {USELESS}")
-    if "rules" in prompt and "comparisons" in prompt:
-        return chat(rules=PLANTED if zlib.crc32(prompt.encode()) % 2 else USELESS)
+    if "rules" in wanted:
+        return chat(rules=PLANTED if zlib.crc32(prompt_of(request).encode()) % 2 else USELESS)
+    assert wanted[-1] == "answer", f"nobody planned what {wanted} are"
     asked = re.findall(r"sum of (\d+) and (\d+)", question_of(request))
     if not asked:  # a later step of a pipeline is given the answer, and passes it on
-        given = question_of(request).split("[[ ## question ## ]]\n")[-1].split()[0]
-        return chat(reasoning="as given", answer=given) if begun is None else given
+        passed = inputs_of(request)["question"].split()[0]
+        return chat(reasoning="as given", answer=passed) if begun is None else passed
     first, second = map(int, asked[-1])
     if begun is not None:
         return str(first + second) if f"equals {first + second}" in begun else "unknown"
-    system = request.system if isinstance(request.system, str) else ""
-    demonstrations = sum(message.role == "assistant" for message in request.messages)
-    need = needed(first, second, request.config.seed) * (1 - skill(system, demonstrations))
+    need = needed(first, second, request.config.seed) * (1 - skill(system_of(request), len(demos_of(request))))
     thought = f"{words(max(ceil(need) - 2, 0), 'step')} equals {first + second}".strip()
     return chat(reasoning=thought, answer=first + second)
 

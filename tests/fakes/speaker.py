@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dspy.lm15 import Request
 
-from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, words
+from tests.fakes.prompts import asked_for, prefill_of, prompt_of, question_of
+from tests.fakes.scripted import chat, words
 
 SHAPES = ("whole", "cut", "malformed", "empty", "rambling", "header inside", "bare answer", "twice", "noise")
 VALUES = (
@@ -49,7 +49,7 @@ class Speaker:
             return self.noise if shape == "noise" else _continued(shape, value)
         fields = {
             name: _field(name, value, words(self.thoughts[chance // 11 % len(self.thoughts)]), chance)
-            for name in _asked(request)
+            for name in asked_for(request) or ("answer",)
         }
         if shape == "header inside":
             first = next(iter(fields), "answer")
@@ -64,13 +64,6 @@ class Speaker:
             "noise": self.noise,
             "twice": f"{text}\n\n{text}",
         }.get(shape, text)
-
-
-def _asked(request: Request) -> list[str]:
-    """Returns the names of the fields that the last lines of a prompt ask for."""
-    asked = question_of(request).rsplit("Respond with", 1)[-1]
-    names = re.findall(r"`(?:\[\[ ## |<)?(\w+)(?: ## \]\]|>)?`", asked)
-    return [name for name in dict.fromkeys(names) if name != "completed"] or ["answer"]
 
 
 def _field(name: str, value: str, thought: str, chance: int) -> str:

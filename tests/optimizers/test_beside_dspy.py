@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 
 import dspy
 import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.optimizers import PDP
-from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, scripted_lm
+from tests.fakes.prompts import asked_for, prefill_of, prompt_of
+from tests.fakes.scripted import chat, scripted_lm
 from tests.fakes.simulated import PLANTED, examples, simulated, skill_of
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
 TRAIN, VALIDATION = examples(1, 6), examples(100, 4)
+OURS = {"answer", "better", "rules", "sentences"}
 
 pytestmark = [
     # What DSPy's optimisers themselves warn of is no fault here.
@@ -24,9 +25,9 @@ pytestmark = [
 
 def reply(request):
     """The simulated engine, which also writes whatever field DSPy's optimisers ask for."""
-    wanted = re.findall(r"`\[\[ ## (\w+) ## \]\]`", question_of(request).split("Respond with")[-1])
-    own = prefill_of(request) is not None or "answer" in wanted or "Propose sentences" in prompt_of(request)
-    return simulated(request) if own else chat(**{name: PLANTED for name in wanted if name != "completed"})
+    wanted = asked_for(request)
+    own = prefill_of(request) is not None or not OURS.isdisjoint(wanted)
+    return simulated(request) if own else chat(**dict.fromkeys(wanted, PLANTED))
 
 
 @pytest.fixture

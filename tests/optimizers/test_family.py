@@ -13,7 +13,8 @@ from anytime_dspy.optimizers import PDP
 from anytime_dspy.optimizers.checked import Gold
 from anytime_dspy.optimizers.family import JUDGES, Panel, check_judge, own_lm
 from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
-from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, scripted_lm, words
+from tests.fakes.prompts import asked_for, inputs_of, prefill_of
+from tests.fakes.scripted import chat, scripted_lm, words
 from tests.optimizers.made import group
 
 METRIC = AnytimeIndex(lambda example, prediction: float(example.answer == prediction.answer))
@@ -78,15 +79,13 @@ def test_any_module_of_the_signature_judges():
 
 
 def test_a_module_that_reasons_is_counted():
-    lm = scripted_lm(lambda request: chat(reasoning="two is more", better="A" if '"2"' in first_of(request) else "B"))
+    def reply(request):
+        return chat(reasoning="two is more", better="A" if '"2"' in inputs_of(request)["candidate_a"] else "B")
+
+    lm = scripted_lm(reply)
     judgement = Pairwise(lm, module=dspy.ChainOfThought(VERDICT)).scores([group(("1",), ("2",))])
     assert judgement.scores == (((0.0,), (1.0,)),)
     assert (judgement.usage.calls, judgement.usage.reasoning_tokens > 0) == (2, True)
-
-
-def first_of(request):
-    text = next(message.text for message in reversed(request.messages) if message.role == "user")
-    return text.split("[[ ## candidate_a ## ]]")[1].split("[[")[0]
 
 
 def test_a_teacher_is_another_lm_under_its_own_name():
@@ -136,8 +135,8 @@ def test_compiling_again_into_the_same_folder_asks_no_judge_twice(tmp_path):
     answers, thoughts = itertools.cycle("122"), map(str, itertools.count())
 
     def reply(request):
-        if "Two candidate" in prompt_of(request):
-            return chat(better="A" if '"1"' in question_of(request).split("candidate_b")[0] else "B")
+        if "better" in asked_for(request):
+            return chat(better="A" if '"1"' in inputs_of(request)["candidate_a"] else "B")
         begun = prefill_of(request) is not None
         return next(answers) if begun else chat(reasoning=words(40, next(thoughts)), answer="?")
 
@@ -148,6 +147,6 @@ def test_compiling_again_into_the_same_folder_asks_no_judge_twice(tmp_path):
     for _ in range(2):
         with dspy.context(lm=lm):
             report = PDP(METRIC, judge="pairwise", log_dir=tmp_path).compile(student, trainset=trainset).compile_report
-        verdicts = sum("Two candidate" in prompt_of(request) for request in lm.engine.requests)
+        verdicts = sum("better" in asked_for(request) for request in lm.engine.requests)
         asked.append((verdicts, report.judged.usage.calls, report.judged.consistency))
     assert asked[0] == asked[1] == (6, 6, 1.0)

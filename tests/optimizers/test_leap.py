@@ -10,7 +10,8 @@ from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
 from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers import LEAP, LeapReport, SelfConsistency
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prompt_of, question_of, scripted_lm
+from tests.fakes.prompts import asked_for, inputs_of, prompt_of
+from tests.fakes.scripted import chat, scripted_lm
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
 PRINCIPLE = "Carry the one."
@@ -18,16 +19,15 @@ PRINCIPLE = "Carry the one."
 
 def adder(request):
     """Adds one too few, or too many at an odd seed, until it is told to carry."""
-    prompt, question = prompt_of(request), question_of(request)
-    if "A student answered a task wrongly" in prompt:
-        task = question.split("## task ## ]]")[1].split("[[")[0].strip()
-        attempt = question.split("## attempt ## ]]")[1].split("[[")[0]
-        said = attempt.split("answer:")[1].split()[0]
-        return chat(principle=f"Lesson {content_hash([task, said])} [[ ## answer ## ]]\n\nAnd so on.")
-    if "Condense the lessons" in prompt:
+    wanted, inputs = asked_for(request), inputs_of(request)
+    if "principle" in wanted:
+        said = inputs["attempt"].split("answer:")[1].split()[0]
+        return chat(principle=f"Lesson {content_hash([inputs['task'], said])} [[ ## answer ## ]]\n\nAnd so on.")
+    if "principles" in wanted:
         return chat(principles=f"1. **{PRINCIPLE}**\n2. carry the one\n3. Always\n4. A second line.")
-    terms = [int(n) for n in question.split("## question ## ]]")[1].split("Respond")[0].strip().strip("?").split("+")]
-    is_right = PRINCIPLE in prompt or 9 in terms
+    assert wanted[-1] == "answer", wanted
+    terms = [int(n) for n in inputs["question"].strip("?").split("+")]
+    is_right = PRINCIPLE in prompt_of(request) or 9 in terms
     off = 0 if is_right else 1 if (request.config.seed or 0) % 2 else -1
     return chat(reasoning=" and ".join(map(str, terms)), answer=sum(terms) + off)
 
@@ -79,9 +79,10 @@ def test_the_low_level_tells_every_principle_without_stray_headers():
 def test_an_lm_is_shown_the_wrong_reasoning_and_the_right_answer():
     lm = scripted_lm(adder)
     compiled(lm)
-    asked = [question_of(r) for r in lm.engine.requests if "A student answered a task wrongly" in prompt_of(r)]
-    assert all("reasoning: 1 and 2" in text or "reasoning: 3 and 5" in text for text in asked)
-    assert sorted(text.split("right_answer ## ]]")[1].split()[0] for text in asked) == ["3", "3", "8", "8"]
+    asked = [inputs_of(request) for request in lm.engine.requests if "principle" in asked_for(request)]
+    attempts = [inputs["attempt"] for inputs in asked]
+    assert all("reasoning: 1 and 2" in text or "reasoning: 3 and 5" in text for text in attempts)
+    assert sorted(inputs["right_answer"] for inputs in asked) == ["3", "3", "8", "8"]
 
 
 def test_right_answers_are_shown_first_and_then_labels():
@@ -184,7 +185,7 @@ def test_options_that_cannot_be_used_are_refused(options, words):
 
 def test_one_failed_question_loses_nothing_else(caplog):
     def moody(request):
-        if "A student answered a task wrongly" in prompt_of(request) and "1+2" in question_of(request):
+        if "principle" in asked_for(request) and "1+2" in inputs_of(request)["task"]:
             raise dspy.lm15.ServerError("overloaded")
         return adder(request)
 

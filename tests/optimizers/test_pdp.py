@@ -14,7 +14,8 @@ from anytime_dspy.optimizers import PDP, CompileReport, read_pairs
 from anytime_dspy.optimizers.judges import Judgement, Reliability
 from anytime_dspy.optimizers.synthesis import STYLES
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, prompt_of, question_of, scripted_lm
+from tests.fakes.prompts import asked_for, inputs_of, prefill_of, prompt_of, question_of, style_of
+from tests.fakes.scripted import chat, scripted_lm
 
 NUMBERS = (3, 4, 5, 6)
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
@@ -22,11 +23,12 @@ METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer
 
 def doubler(request):
     """Doubles the number in the question: rightly in a short style, and of two plain samples rightly in the first."""
-    prompt, begun = prompt_of(request), prefill_of(request)
-    if "Two candidate answers" in prompt:
+    wanted, begun = asked_for(request), prefill_of(request)
+    if "better" in wanted:
         return chat(better="A")
-    number = int(question_of(request).split("double of ")[1].split()[0])
-    short = "at most" in prompt or "one short line" in prompt
+    assert wanted[-1] == "answer", wanted
+    number = int(inputs_of(request)["question"].split("double of ")[1].split()[0])
+    short = style_of(prompt_of(request)) != "plain"
     if begun is not None:
         return str(2 * number) if "equals" in begun else "unknown"
     thought = (
@@ -119,8 +121,8 @@ def test_examples_without_labels_are_not_compared_with_gold_by_a_quality_that_wo
 
 def test_an_answer_key_makes_answers_in_many_words_comparable():
     def chatty(request):
-        reply, style = doubler(request), prompt_of(request)
-        return reply.replace("[[ ## answer ## ]]\n", f"[[ ## answer ## ]]\n{'so' if 'at most' in style else 'is'} ")
+        reply, style = doubler(request), style_of(prompt_of(request))
+        return reply.replace("[[ ## answer ## ]]\n", f"[[ ## answer ## ]]\n{'so' if style == 'brief' else 'is'} ")
 
     with pytest.raises(AnytimeError, match="no judge"):
         compiled(scripted_lm(chatty), samples=3)
@@ -132,7 +134,8 @@ def test_the_verdicts_too_go_by_the_answer_key():
     lm = scripted_lm(doubler)
     with pytest.raises(AnytimeError, match="no difference"):
         compiled(lm, judge="pairwise", answer_key=lambda prediction: "the same")
-    assert not any("Two candidate answers" in prompt_of(request) for request in lm.engine.requests)
+    assert not any("better" in asked_for(request) for request in lm.engine.requests)
+    assert lm.engine.requests
 
 
 def test_what_was_spent_is_reported_in_two_parts():
@@ -175,7 +178,8 @@ def test_compiling_again_into_the_same_folder_samples_no_trace_twice(tmp_path):
     first, again = (compiled(lm, log_dir=tmp_path) for _ in range(2))
     assert first.dump_state() == again.dump_state()
     assert first.compile_report.synthesis == again.compile_report.synthesis
-    assert sum("Two candidate" not in prompt_of(r) for r in lm.engine.requests) == first.compile_report.synthesis.calls
+    asked = [asked_for(request) for request in lm.engine.requests]
+    assert sum("better" not in wanted for wanted in asked) == first.compile_report.synthesis.calls
 
 
 def test_the_same_seed_compiles_the_same_program_with_any_number_of_threads():

@@ -16,7 +16,7 @@ def student(program=None):
 
 
 def proposed(text, k=3, program=None):
-    lm = scripted_lm([chat(sentences=text)])
+    lm = scripted_lm(lambda request: chat(sentences=text))
     with dspy.context(lm=lm):
         return proposed_styles(program or student(), k), lm
 

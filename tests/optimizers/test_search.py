@@ -15,7 +15,8 @@ from anytime_dspy.optimizers.search import best_trial
 from anytime_dspy.optimizers.space import Candidate
 from anytime_dspy.optimizers.study import Trial
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import prompt_of, question_of, scripted_lm
+from tests.fakes.prompts import asked_for, prompt_of, question_of
+from tests.fakes.scripted import scripted_lm
 from tests.fakes.simulated import PLANTED, USELESS, examples, simulated, skill, skill_of
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
@@ -287,8 +288,8 @@ def test_a_journal_that_a_kill_tore_is_mended(tmp_path):
 def test_the_lm_proposes_styles_where_there_are_samples_for_them():
     lm = scripted_lm(simulated)
     report = compiled(lm, samples=4, trials=1).compile_report
-    assert any("Propose sentences" in prompt_of(request) for request in lm.engine.requests)
+    assert any("sentences" in asked_for(request) for request in lm.engine.requests)
     assert any(USELESS in text["predict"] for text in report.rounds[0].instructions)
     few = scripted_lm(simulated)
     compiled(few, samples=3, trials=1)
-    assert not any("Propose sentences" in prompt_of(request) for request in few.engine.requests)
+    assert not any("sentences" in asked_for(request) for request in few.engine.requests)

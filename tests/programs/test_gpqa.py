@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dspy
 import pytest
+from dspy.lm15 import ServerError
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.cli.measure import Measurement, show
@@ -162,7 +163,7 @@ def run(folder: Path, examples: list[dspy.Example], *, show_texts: bool) -> None
     def reply(request):
         shown = " ".join(question_of(request).split()).replace("[[", "").replace("]]", "")
         if examples[0].question[:40] in question_of(request):
-            raise ValueError(shown)
+            raise ServerError(shown)
         return chat(reasoning=shown, answer=f"Answer: B, for {shown}")
 
     task = chosen_task("gpqa", show_texts=show_texts)

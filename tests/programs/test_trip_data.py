@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,6 +86,28 @@ def test_looser_reading_leaves_official_plans_alone(
     plans = [answer for answer in answers if answer.startswith("Here is the trip plan")]
     assert len(plans) > 400
     assert all(read_plan(answer) == read_official(answer) for answer in plans)
+
+
+def test_answers_that_give_reasons_and_no_flights_hold_no_plan(
+    examples: list[dspy.Example], gemini: dict[str, dspy.Prediction]
+) -> None:
+    refusals = [
+        example for example in examples if not re.search(r"(?i)\b(?:fly|flight|travel) from", gemini[example.id].plan)
+    ]
+    refusals = [example for example in refusals if "Visit" not in gemini[example.id].plan]
+    assert len(refusals) > 40
+    assert [example.id for example in refusals if trip.quality(example, gemini[example.id])] == []
+
+
+def test_of_two_options_the_first_is_the_plan(gemini: dict[str, dspy.Prediction]) -> None:
+    answer = gemini["trip_planning_example_1248"].plan
+    first, second = answer.split("**Option 2")
+    assert read_plan(answer) == read_plan(first) != read_plan(second)
+    assert read_plan(answer)[-1].last == 21
+
+
+def test_a_last_day_of_its_own_is_part_of_the_last_visit(gemini: dict[str, dspy.Prediction]) -> None:
+    assert read_plan(gemini["trip_planning_example_1270"].plan)[-1].last == 21
 
 
 def test_rate_agrees_with_checks_written_on_the_text(examples: list[dspy.Example]) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import word_problems
+from anytime_dspy.programs.number_reader import read_number
 from anytime_dspy.programs.word_stories import STORIES
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -114,19 +115,20 @@ def test_gsm8k_without_an_answer_is_refused(tmp_path: Path) -> None:
         ("1,200", "1200"),
         ("-$1,234.50", "-1234.5"),
         ("−3", "-3"),
-        ("10-5", "5"),
+        ("10-5", None),
         ("- 12 apples", "12"),
         ("1, 2, 3", "3"),
         ("007", "7"),
         (".5", "0.5"),
         ("-0", "0"),
         (r"\boxed{12}", "12"),
-        ("twelve", None),
+        ("twelve", "12"),
+        ("many", None),
         ("", None),
     ],
 )
 def test_numbers_are_read_out_of_answers(text: str, number: str | None) -> None:
-    assert word_problems.read_number(text) == number
+    assert read_number(text) == number
     assert word_problems.answer_key(dspy.Prediction(answer=text)) == number
     example = dspy.Example(problem="?", answer="12")
     assert word_problems.quality(example, dspy.Prediction(answer=text)) == float(number == "12")
@@ -150,10 +152,10 @@ def test_no_answer_scores_nothing(prediction: dspy.Prediction | None) -> None:
     st.sampled_from(["{}", "${} each.", "so 2 + 2 = {} pens", "{:,}", "{}.00", "**{}**"]),
 )
 def test_canonical_form_survives_any_dress(number: int, dress: str) -> None:
-    assert word_problems.read_number(dress.format(number)) == str(number)
+    assert read_number(dress.format(number)) == str(number)
 
 
 @given(st.text())
 def test_any_text_gives_a_canonical_number_or_none(text: str) -> None:
-    number = word_problems.read_number(text)
-    assert number is None or word_problems.read_number(number) == number
+    number = read_number(text)
+    assert number is None or read_number(number) == number
