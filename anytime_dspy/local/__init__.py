@@ -5,4 +5,14 @@ from anytime_dspy.local.lm import local_lm
 from anytime_dspy.local.models import MODELS, Model, installed, model_path, models_folder
 from anytime_dspy.local.pull import pull
 
-__all__ = ["MODELS", "LlamaEngine", "Model", "OpenVinoEngine", "installed", "local_lm", "model_path", "models_folder", "pull"]
+__all__ = [
+    "MODELS",
+    "LlamaEngine",
+    "Model",
+    "OpenVinoEngine",
+    "installed",
+    "local_lm",
+    "model_path",
+    "models_folder",
+    "pull",
+]

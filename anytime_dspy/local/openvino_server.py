@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import threading
 from collections.abc import Sequence
@@ -26,9 +27,12 @@ __all__ = ["SUPPORTED_PARAMS", "OpenVinoServer", "is_available"]
 logger = logging.getLogger(__name__)
 
 SUPPORTED_PARAMS = frozenset(
-    {"max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "frequency_penalty", "presence_penalty"}
+    {
+        *("max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "response_format"),
+        *("frequency_penalty", "presence_penalty"),
+    }
 )
-"""The keyword arguments of a call that reach the model."""
+"""The keyword arguments of a call that reach the model; it gives no log-probabilities of alternatives."""
 
 # Everything in 32-bit floats, and activations as they are: then what is decoded together changes no rounding, and
 # greedy text is the same alone and in a batch, read from the cache or anew.
@@ -157,16 +161,18 @@ class OpenVinoServer:
         import openvino_genai
 
         refuse_not_carried(config)
-        for name in ("logprobs", "response_format"):
-            if getattr(config, name) is not None:
-                refuse(f"config.{name}", name)
+        if config.logprobs is not None:
+            refuse("config.logprobs", "log-probabilities under OpenVINO")
         for name in config.extensions or {}:
-            refuse(f"config.extensions.{name}", name)
+            refuse(f"config.extensions.{name}", f"{name} under OpenVINO")
         made = openvino_genai.GenerationConfig()
         made.max_new_tokens = room if config.max_tokens is None else min(config.max_tokens, room)
         made.stop_strings = set(config.stop)
         made.presence_penalty = config.presence_penalty or 0.0
         made.frequency_penalty = config.frequency_penalty or 0.0
+        if config.response_format is not None:
+            schema = json.dumps(config.response_format.get("schema", {"type": "object"}))
+            made.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=schema)
         made.do_sample = bool(config.temperature)
         if config.temperature:
             made.temperature = config.temperature
@@ -225,8 +231,8 @@ class OpenVinoServer:
             pipeline = openvino_genai.ContinuousBatchingPipeline(readable, scheduling, "CPU", properties)
         except RuntimeError as error:
             raise ModelError(
-                f"OpenVINO cannot load {path} ({' '.join(str(error).split())[:200]}): fetch it again, use less context, "
-                'or take the other engine with local_lm(..., engine="llama.cpp")'
+                f"OpenVINO cannot load {path} ({' '.join(str(error).split())[:200]}): fetch it again, use less "
+                'context, or take the other engine with local_lm(..., engine="llama.cpp")'
             ) from error
         logger.debug("loaded %s: %d slots of %d tokens, %d threads", path, slots, context, threads)
         return pipeline
