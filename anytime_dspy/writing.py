@@ -179,5 +179,5 @@ def _joined(begun: Completion, made: Completion) -> Completion:
 
 def _prompt_tokens(adapter: dspy.Adapter, question: Question, counter: TokenCounter) -> int:
     messages = adapter.format(question.signature, list(question.demos), dict(question.inputs))
-    texts, media = zip(*(parts(message["content"]) for message in messages), strict=True)
-    return counter.count("\n".join(texts)) + PART_TOKENS * sum(media)
+    contents = [parts(message["content"]) for message in messages]
+    return counter.count("\n".join(text for text, _ in contents)) + PART_TOKENS * sum(media for _, media in contents)
