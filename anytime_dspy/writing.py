@@ -10,7 +10,6 @@ import dspy
 from dspy.lm15 import Request
 
 from anytime_dspy import formats
-from anytime_dspy.acceptance import acceptance
 from anytime_dspy.call_log import enclosing_log, lasting_key
 from anytime_dspy.forcing import PARTIAL_REASONING, Question, can_continue, cap_of, capped, restated, resumed
 from anytime_dspy.limits import Allowance, Rates, allowance
@@ -26,19 +25,10 @@ __all__ = ["Ask", "Message", "Writer"]
 
 @dataclass(frozen=True)
 class Ask:
-    """A call to be made: the inner adapter's own, or a request of ours to the LM itself.
-
-    Attributes:
-        question: What is asked.
-        request: What is sent instead of the question, where it is a request of our own.
-        allowed: What the whole message may be; None where an answer alone is asked for.
-        begun: What is there of the message before the call.
-    """
+    """A call to be made: the inner adapter's own, or a request of ours to the LM itself."""
 
     question: Question
     request: Request | None = None
-    allowed: Allowance | None = None
-    begun: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ class Writer:
                 answer_prompt_tokens=_prompt_tokens(adapter, restated(question, PARTIAL_REASONING), counter),
             )
 
-    def write(self, recorded: Message | None) -> Generator[Ask, Completion | None, Message | None]:
+    def write(self, recorded: Message | None) -> Generator[Ask, Completion, Message | None]:
         """Asks for the message; one that stands on a tape is gone on with where it was cut off and more is allowed now.
 
         Where the LM cannot go on with a message, a tape's one is asked for anew.
@@ -118,30 +108,18 @@ class Writer:
             allowed = self._allowed(message, recorded) if goes_on else self._allowed()
             if cap_of(self._question, allowed.cap) <= cap_of(self._question, message.allowed.cap):
                 break
-            # Where the LM turns out not to go on with a message, it is as if it had never been able to.
-            message = (yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)) or message
-        own = cap_of(self._question, message.allowed.cap) < message.allowed.cap
-        is_final = own or not message.written.truncated
-        if message is recorded and is_final and tokens > message.allowed.reasoning:
-            # No budget would have made it longer, though a smaller one left the end of its reasoning out.
+            message = yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)
+        if message is recorded and not message.written.truncated and tokens > message.allowed.reasoning:
+            # It was whole all along, though a smaller budget left the end of its reasoning out.
             reasoning = int(min(tokens, message.allowed.cap))
             return replace(message, allowed=Allowance(reasoning, message.allowed.answer))
         return message
 
-    def ask(self, ask: Ask) -> Generator[Ask, Completion | None, Completion | None]:
-        """Has a call made, unless a log of this run's calls holds it, and priced where dollars are counted.
-
-        Returns:
-            What came of it; None where the LM refuses to go on with a message of its own, which is known from then on.
-        """
+    def ask(self, ask: Ask) -> Generator[Ask, Completion, Completion]:
+        """Has a call made, unless a log of this run's calls holds it, and priced where dollars are counted."""
         completion = yield from _logged(self._adapter, ask)
-        if completion is None:
-            return None
-        if completion.hidden_tokens:
-            acceptance(ask.question.lm).thinks = True
-        price, output = self._rates.price, 0
-        if price or self._is_timed:
-            output = completion.hidden_tokens + self._counter.count(completion.text) + completion.beyond
+        price = self._rates.price
+        output = completion.hidden_tokens + self._counter.count(completion.text) if price or self._is_timed else 0
         if self._is_timed and not completion.cached:
             self._spending.pace.add(ask.question.lm.model, output, completion.seconds)
         if price and completion.dollars is None:
@@ -158,25 +136,20 @@ class Writer:
             rates = replace(rates, speed=self._spending.pace.of(self._question.lm.model))
         return allowance(left, self._spending.answer_tokens, rates, begun.allowed if begun else None)
 
-    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion | None, Message]:
+    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion, Message]:
         question = replace(self._question, lm_kwargs=capped(self._question, allowed.cap))
-        made = yield from self.ask(Ask(question, allowed=allowed))
-        assert made is not None  # only a request to go on with a message is refused as a whole
-        return Message(made, allowed)
+        return Message((yield from self.ask(Ask(question))), allowed)
 
-    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion | None, Message | None]:
+    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion, Message]:
         more = cap_of(self._question, allowed.cap) - cap_of(self._question, begun.allowed.cap)
         question = replace(self._question, lm_kwargs=capped(self._question, more))
-        text = begun.written.text
-        made = yield from self.ask(Ask(question, resumed(self._adapter, question, text), allowed, text))
-        if made is None:
-            return None
+        made = yield from self.ask(Ask(question, resumed(self._adapter, question, begun.written.text)))
         written = _joined(begun.written, made)
         written = replace(written, values=parsed(self._adapter, question.signature, written.text))
         return Message(written, allowed, begun.calls + 1)
 
 
-def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion | None, Completion | None]:
+def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion, Completion]:
     """Has a call made, unless a log of this run's calls holds it."""
     log = enclosing_log()
     if log is None:
@@ -185,8 +158,7 @@ def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion | None
     completion = log.get(key, ask.question.signature)
     if completion is None:
         completion = yield ask
-        if completion is not None:
-            log.add(key, completion)
+        log.add(key, completion)
     else:
         tell_of_replay()
     return completion
@@ -200,7 +172,6 @@ def _joined(begun: Completion, made: Completion) -> Completion:
         text=begun.text + made.text,
         prompt_tokens=begun.prompt_tokens + made.prompt_tokens,
         hidden_tokens=begun.hidden_tokens + made.hidden_tokens,
-        beyond=begun.beyond + made.beyond,
         seconds=begun.seconds + made.seconds,
         dollars=sum(dollars) if dollars else None,
     )
@@ -208,6 +179,5 @@ def _joined(begun: Completion, made: Completion) -> Completion:
 
 def _prompt_tokens(adapter: dspy.Adapter, question: Question, counter: TokenCounter) -> int:
     messages = adapter.format(question.signature, list(question.demos), dict(question.inputs))
-    texts, media = zip(*(parts(message["content"]) for message in messages), strict=True)
-    written: str = "\n".join(texts)
-    return counter.count(written) + PART_TOKENS * int(sum(media))
+    contents = [parts(message["content"]) for message in messages]
+    return counter.count("\n".join(text for text, _ in contents)) + PART_TOKENS * sum(media for _, media in contents)
