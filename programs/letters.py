@@ -41,7 +41,7 @@ _FILLER = (
     r"(?![\w'’])"
 )
 _IS = (
-    r"(?:(?:is|are|was|(?:must|should|will|has to) be|ist|est|es|è|é|to|является|likely)(?!\w)"
+    r"(?:(?:is|was|(?:must|should|will|has to) be|ist|est|es|è|é|to|является)(?!\w)"
     "|应该?是|是|为|為|は|는|은|选|選)"
 )
 _MAYBE = "(?:(?:would|could|might|may|can)(?: be| have been)|seems?(?: to be)?|appears?(?: to be)?|looks like)"

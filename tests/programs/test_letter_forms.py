@@ -163,6 +163,14 @@ NONE = [
 ]
 # Found by changing the reader on purpose: each of these is read by one part of it alone.
 PARTS = [
+    Form("<answer>C</answer>\n(A) was close", "C", "ours"),
+    Form("I take <answer>C</answer> here, and A there", "C", "ours"),
+    Form("I pick C because the field is odd", "C", "ours"),
+    Form("I pick C since the field is odd", "C", "ours"),
+    Form("I pick C as my answer, for the field is odd", "C", "ours"),
+    Form("I pick C as the final choice for now", "C", "ours"),
+    Form("The answer is letter C (12 eV)", "C", "ours"),
+    Form("The answer is choice C (12 eV)", "C", "ours"),
     *(
         Form(text, "C", "ours")
         for text in ("Answer seems to be C.", "The answer might be (C)", "Answer: C, A is wrong")
@@ -202,11 +210,13 @@ def test_letters_are_read_as_a_careful_grader_reads_them(form: Form) -> None:
 
 
 SENTENCES = {
-    "{}: C": (
+    "{}: C (12 eV)": (
         "answer|answers|answer(s)|antwort|lösung|réponse|respuesta|risposta|resposta|ответ|odpowiedź|odpowiedz|svar|antwoord"
         "|cevap|jawaban|答案|答え|回答|解答|正解|정답|답변|option|choice|letter|alternative|conclusion|solution|result|verdict|选项"
     ),
     "The {} is C": "answer|choice|option|letter|solution|conclusion|result|verdict|alternative",
+    "La respuesta es {} C (12 eV)": "la|le|el|die|correcta|correcte|corretta|opción|opção|letra|lettre|la letra",
+    "My {} is C (12 eV)": "choice|final choice|answer",
     "The {} one is C": "correct|right|best|final",
     "The answer {} C": (
         "is|was|must be|should be|will be|has to be|would be|could be|might be|may be|seems|seems to be|appears to be"
