@@ -50,7 +50,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):
     made_run(tmp_path / "plain", n=2)
     made_run(tmp_path / "other", n=2, change={"task version": "2"})
     assert_refused(cli(*arguments, cwd=tmp_path), *words)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.suffix not in (".json", ".jsonl")) == [
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.suffix not in (".json", ".jsonl", ".lock")) == [
         "other",
         "plain",
     ]
