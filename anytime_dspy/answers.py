@@ -49,8 +49,8 @@ def answer_text(prediction: dspy.Prediction) -> str | None:
 def is_answered(prediction: dspy.Prediction, calls: Sequence[Call]) -> bool:
     """Whether an answer could be read: of every call or, at least, for every field of what the program returned.
 
-    An agent may answer well though a step of it was no good. A field that holds nothing is an answer where a call gave it so,
-    and no other call's field of that name was left empty because it could not be read.
+    An agent may answer well though a step of it was no good. A field that holds nothing is an answer where a call gave
+    it so, and no other call's field of that name was left empty because it could not be read.
 
     Args:
         prediction: What the program returned.

@@ -10,6 +10,7 @@ import dspy
 from dspy.lm15 import Request
 
 from anytime_dspy import formats
+from anytime_dspy.acceptance import acceptance
 from anytime_dspy.call_log import enclosing_log, lasting_key
 from anytime_dspy.forcing import PARTIAL_REASONING, Question, can_continue, cap_of, capped, restated, resumed
 from anytime_dspy.limits import Allowance, Rates, allowance
@@ -25,10 +26,19 @@ __all__ = ["Ask", "Message", "Writer"]
 
 @dataclass(frozen=True)
 class Ask:
-    """A call to be made: the inner adapter's own, or a request of ours to the LM itself."""
+    """A call to be made: the inner adapter's own, or a request of ours to the LM itself.
+
+    Attributes:
+        question: What is asked.
+        request: What is sent instead of the question, where it is a request of our own.
+        allowed: What the whole message may be; None where an answer alone is asked for.
+        begun: What is there of the message before the call.
+    """
 
     question: Question
     request: Request | None = None
+    allowed: Allowance | None = None
+    begun: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class Writer:
                 answer_prompt_tokens=_prompt_tokens(adapter, restated(question, PARTIAL_REASONING), counter),
             )
 
-    def write(self, recorded: Message | None) -> Generator[Ask, Completion, Message | None]:
+    def write(self, recorded: Message | None) -> Generator[Ask, Completion | None, Message | None]:
         """Asks for the message; one that stands on a tape is gone on with where it was cut off and more is allowed now.
 
         Where the LM cannot go on with a message, a tape's one is asked for anew.
@@ -108,18 +118,30 @@ class Writer:
             allowed = self._allowed(message, recorded) if goes_on else self._allowed()
             if cap_of(self._question, allowed.cap) <= cap_of(self._question, message.allowed.cap):
                 break
-            message = yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)
-        if message is recorded and not message.written.truncated and tokens > message.allowed.reasoning:
-            # It was whole all along, though a smaller budget left the end of its reasoning out.
+            # Where the LM turns out not to go on with a message, it is as if it had never been able to.
+            message = (yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)) or message
+        own = cap_of(self._question, message.allowed.cap) < message.allowed.cap
+        is_final = own or not message.written.truncated
+        if message is recorded and is_final and tokens > message.allowed.reasoning:
+            # No budget would have made it longer, though a smaller one left the end of its reasoning out.
             reasoning = int(min(tokens, message.allowed.cap))
             return replace(message, allowed=Allowance(reasoning, message.allowed.answer))
         return message
 
-    def ask(self, ask: Ask) -> Generator[Ask, Completion, Completion]:
-        """Has a call made, unless a log of this run's calls holds it, and priced where dollars are counted."""
+    def ask(self, ask: Ask) -> Generator[Ask, Completion | None, Completion | None]:
+        """Has a call made, unless a log of this run's calls holds it, and priced where dollars are counted.
+
+        Returns:
+            What came of it; None where the LM refuses to go on with a message of its own, which is known from then on.
+        """
         completion = yield from _logged(self._adapter, ask)
-        price = self._rates.price
-        output = completion.hidden_tokens + self._counter.count(completion.text) if price or self._is_timed else 0
+        if completion is None:
+            return None
+        if completion.hidden_tokens:
+            acceptance(ask.question.lm).thinks = True
+        price, output = self._rates.price, 0
+        if price or self._is_timed:
+            output = completion.hidden_tokens + self._counter.count(completion.text) + completion.beyond
         if self._is_timed and not completion.cached:
             self._spending.pace.add(ask.question.lm.model, output, completion.seconds)
         if price and completion.dollars is None:
@@ -136,20 +158,25 @@ class Writer:
             rates = replace(rates, speed=self._spending.pace.of(self._question.lm.model))
         return allowance(left, self._spending.answer_tokens, rates, begun.allowed if begun else None)
 
-    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion, Message]:
+    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion | None, Message]:
         question = replace(self._question, lm_kwargs=capped(self._question, allowed.cap))
-        return Message((yield from self.ask(Ask(question))), allowed)
+        made = yield from self.ask(Ask(question, allowed=allowed))
+        assert made is not None  # only a request to go on with a message is refused as a whole
+        return Message(made, allowed)
 
-    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion, Message]:
+    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion | None, Message | None]:
         more = cap_of(self._question, allowed.cap) - cap_of(self._question, begun.allowed.cap)
         question = replace(self._question, lm_kwargs=capped(self._question, more))
-        made = yield from self.ask(Ask(question, resumed(self._adapter, question, begun.written.text)))
+        text = begun.written.text
+        made = yield from self.ask(Ask(question, resumed(self._adapter, question, text), allowed, text))
+        if made is None:
+            return None
         written = _joined(begun.written, made)
         written = replace(written, values=parsed(self._adapter, question.signature, written.text))
         return Message(written, allowed, begun.calls + 1)
 
 
-def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion, Completion]:
+def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion | None, Completion | None]:
     """Has a call made, unless a log of this run's calls holds it."""
     log = enclosing_log()
     if log is None:
@@ -158,7 +185,8 @@ def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion, Compl
     completion = log.get(key, ask.question.signature)
     if completion is None:
         completion = yield ask
-        log.add(key, completion)
+        if completion is not None:
+            log.add(key, completion)
     else:
         tell_of_replay()
     return completion
@@ -172,6 +200,7 @@ def _joined(begun: Completion, made: Completion) -> Completion:
         text=begun.text + made.text,
         prompt_tokens=begun.prompt_tokens + made.prompt_tokens,
         hidden_tokens=begun.hidden_tokens + made.hidden_tokens,
+        beyond=begun.beyond + made.beyond,
         seconds=begun.seconds + made.seconds,
         dollars=sum(dollars) if dollars else None,
     )
