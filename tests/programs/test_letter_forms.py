@@ -163,6 +163,12 @@ NONE = [
 ]
 # Found by changing the reader on purpose: each of these is read by one part of it alone.
 PARTS = [
+    Form("Vitamin C is right.", None, "ours"),
+    Form("We know that C is right.", "C", "ours"),
+    Form("Option A is odd. Option C is even.", None, "ours"),
+    Form("f(C) and f(D)", None, "ours"),
+    Form("Only option (C) holds", "C", "ours"),
+    Form("We weigh all four.\nC) 12 eV is left.", "C", "ours"),
     Form("<answer>C</answer>\n(A) was close", "C", "ours"),
     Form("I take <answer>C</answer> here, and A there", "C", "ours"),
     Form("I pick C because the field is odd", "C", "ours"),
@@ -236,6 +242,9 @@ SENTENCES = {
     "Option C, {} option A": (
         "not|rather than|instead of|unlike|except|except for|excluding|eliminating|ruling out|rejecting|discarding"
         "|dismissing|wrong:|incorrect options:|neither option B nor"
+    ),
+    "The answer is C. {} the answer is A, spin is lost.": (
+        "If|Whether|Unless|Suppose|Supposing|Assume|Assumes|Assumed|Assuming|Even if"
     ),
     "Option A {}. Option C": (
         "is wrong|is incorrect|is not it|isn't it|is false|is impossible|is ruled out|is eliminated|cannot be|can't be"
