@@ -121,5 +121,5 @@ def _is_same(found: Any, wanted: Mapping[str, Any], name: str) -> bool:
         return False
     unwritten = re.fullmatch(r"\$\{(\w+)\}", described)
     if unwritten:
-        return unwritten[1] == name
+        return bool(unwritten[1] == name)
     return bool(described == wanted["description"] or prefix == wanted["prefix"])

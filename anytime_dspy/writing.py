@@ -208,6 +208,5 @@ def _joined(begun: Completion, made: Completion) -> Completion:
 
 def _prompt_tokens(adapter: dspy.Adapter, question: Question, counter: TokenCounter) -> int:
     messages = adapter.format(question.signature, list(question.demos), dict(question.inputs))
-    texts, media = zip(*(parts(message["content"]) for message in messages), strict=True)
-    written: str = "\n".join(texts)
-    return counter.count(written) + PART_TOKENS * int(sum(media))
+    contents = [parts(message["content"]) for message in messages]
+    return counter.count("\n".join(text for text, _ in contents)) + PART_TOKENS * sum(media for _, media in contents)

@@ -13,8 +13,8 @@ _LATIN = "A-Za-z0-9À-ɏ"
 # Words that go on speaking of a letter. Before any other word it is an article or part of what an option says, as in
 # "A photon" and "C atoms".
 _ON = (
-    "(?:after|although|and|apply|are|as|based|because|both|but|by|cannot|can['’]t|contradicts?|corresponds|does|due"
-    "|fails?|follows|for|from|gives|has|have|hence|holds|if|ignores?|is|isn['’]t|ist|matches|must|not|only|or|oder"
+    "(?:after|although|and|apply|are|as|based|because|both|but|by|cannot|can['’]t|contradicts?|corresponds|do|does"
+    "|due|fails?|follows|for|from|gives|has|have|hence|holds|if|ignores?|is|isn['’]t|ist|matches|must|not|only|or|oder"
     "|seems|since|so|therefore|though|thus|together|und|violates?|was|were|where|whereas|which|while|with|would)(?![a-z-])"
 )
 _LETTER = (
@@ -41,7 +41,7 @@ _FILLER = (
     r"(?![\w'’])"
 )
 _IS = (
-    r"(?:(?:is|are|was|(?:must|should|will|has to) be|ist|est|es|è|é|to|является|likely)(?!\w)"
+    r"(?:(?:is|was|(?:must|should|will|has to) be|ist|est|es|è|é|to|является)(?!\w)"
     "|应该?是|是|为|為|は|는|은|选|選)"
 )
 _MAYBE = "(?:(?:would|could|might|may|can)(?: be| have been)|seems?(?: to be)?|appears?(?: to be)?|looks like)"
@@ -220,9 +220,9 @@ def _first(text: str) -> Iterator[_Statement]:
 
 
 def _only_mention(text: str) -> Iterator[_Statement]:
-    mentions = [found[0] for found in _MENTION.finditer(text)]
-    if mentions:
-        yield _Statement(0, _letters(" ".join(mentions)))
+    letters = frozenset[str]().union(*(_letters(found[0]) for found in _MENTION.finditer(text)))
+    if letters:
+        yield _Statement(0, letters)
 
 
 def _restates_options(text: str) -> bool:

@@ -163,6 +163,20 @@ NONE = [
 ]
 # Found by changing the reader on purpose: each of these is read by one part of it alone.
 PARTS = [
+    Form("Vitamin C is right.", None, "ours"),
+    Form("We know that C is right.", "C", "ours"),
+    Form("Option A is odd. Option C is even.", None, "ours"),
+    Form("f(C) and f(D)", None, "ours"),
+    Form("Only option (C) holds", "C", "ours"),
+    Form("We weigh all four.\nC) 12 eV is left.", "C", "ours"),
+    Form("<answer>C</answer>\n(A) was close", "C", "ours"),
+    Form("I take <answer>C</answer> here, and A there", "C", "ours"),
+    Form("I pick C because the field is odd", "C", "ours"),
+    Form("I pick C since the field is odd", "C", "ours"),
+    Form("I pick C as my answer, for the field is odd", "C", "ours"),
+    Form("I pick C as the final choice for now", "C", "ours"),
+    Form("The answer is letter C (12 eV)", "C", "ours"),
+    Form("The answer is choice C (12 eV)", "C", "ours"),
     *(
         Form(text, "C", "ours")
         for text in ("Answer seems to be C.", "The answer might be (C)", "Answer: C, A is wrong")
@@ -202,11 +216,13 @@ def test_letters_are_read_as_a_careful_grader_reads_them(form: Form) -> None:
 
 
 SENTENCES = {
-    "{}: C": (
+    "{}: C (12 eV)": (
         "answer|answers|answer(s)|antwort|lösung|réponse|respuesta|risposta|resposta|ответ|odpowiedź|odpowiedz|svar|antwoord"
         "|cevap|jawaban|答案|答え|回答|解答|正解|정답|답변|option|choice|letter|alternative|conclusion|solution|result|verdict|选项"
     ),
     "The {} is C": "answer|choice|option|letter|solution|conclusion|result|verdict|alternative",
+    "La respuesta es {} C (12 eV)": "la|le|el|die|correcta|correcte|corretta|opción|opção|letra|lettre|la letra",
+    "My {} is C (12 eV)": "choice|final choice|answer",
     "The {} one is C": "correct|right|best|final",
     "The answer {} C": (
         "is|was|must be|should be|will be|has to be|would be|could be|might be|may be|seems|seems to be|appears to be"
@@ -226,6 +242,9 @@ SENTENCES = {
     "Option C, {} option A": (
         "not|rather than|instead of|unlike|except|except for|excluding|eliminating|ruling out|rejecting|discarding"
         "|dismissing|wrong:|incorrect options:|neither option B nor"
+    ),
+    "The answer is C. {} the answer is A, spin is lost.": (
+        "If|Whether|Unless|Suppose|Supposing|Assume|Assumes|Assumed|Assuming|Even if"
     ),
     "Option A {}. Option C": (
         "is wrong|is incorrect|is not it|isn't it|is false|is impossible|is ruled out|is eliminated|cannot be|can't be"

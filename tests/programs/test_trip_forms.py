@@ -44,6 +44,12 @@ FORMS = {
     "a remark that begins with the days": f"{NO_TOTAL}\nDay 1-3 covers the wedding in Oslo.",
     "a remark in the city's name": f"{NO_TOTAL}\nOslo: Day 1-3 (the wedding).",
     "a remark about the whole": f"{NO_TOTAL}\nTotal: Day 1-8.",
+    "a heading with all days": f"Total: Day 1-8\n{STAYS}",
+    "stays after the announced total": f"{PLAN.splitlines()[0]}\n{STAYS}\n\nOr:\nDay 8-12: Rome",
+    "a day without a city": STAYS.replace("\n", "\nDay 3: pack, and go.\n", 1),
+    "impossible otherwise": f"{STAYS}\nAnother order is impossible.",
+    "a wish that is not met": f"{STAYS}\nDay 2-4 in Rome would be nicer.\nDay 8-9: Oslo",
+    "no dot between the flights": NO_TOTAL.replace("Fly from", "Flight:"),
     "a remark after stays": f"{STAYS}\nThe wedding in Oslo is on Day 1-3.",
     "days of a remark after stays": f"{STAYS}\nDay 1-3 covers the wedding in Oslo.",
     "city first, colon": written("{city}: Day {first}-{last}"),
@@ -158,6 +164,8 @@ NO_PLANS = {
     ),
     "days alone": "Day 1-3\nDay 3-5\nDay 5-8",
     "JSON without days": '[{"city": "Oslo"}, {"city": "Rome"}]',
+    "not feasible": f"No feasible trip, it is not possible and cannot be planned:\n{STAYS}",
+    "cannot be done": f"This cannot be done, and here is why.\n{STAYS}",
     "broken JSON": '[{"city": "Oslo", "days": ',
     "deep JSON": "[" * 50_000 + "]" * 50_000,
     "numbers that never end": f"| {'1' * 5_000}-{'2' * 5_000} | Oslo |",
@@ -175,6 +183,11 @@ def test_a_city_that_nobody_asked_for_counts_in_every_form() -> None:
         stays = (*VISITS, Visit("Bergen", 8, 9))
         plan = "\n".join(form.format(city=visit.city, first=visit.first, last=visit.last) for visit in stays)
         assert read_plan(plan, CITIES) == stays
+        assert read_plan(plan.lower(), CITIES) == stays
+
+
+def test_a_small_name_is_a_name_where_the_cities_are_not_known() -> None:
+    assert read_plan("Day 1-3: oslo\nDay 3-4: Fly to rome") == (Visit("Oslo", 1, 3), Visit("Rome", 3, 4))
 
 
 def test_accents_make_no_difference() -> None:
