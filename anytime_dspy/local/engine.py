@@ -39,6 +39,7 @@ class EmbeddedEngine:
     """
 
     can_continue = True
+    opens_messages = True
     supported_params: ClassVar[frozenset[str]]
     _shared: ClassVar[Callable[[ServerSettings], ModelServer]]
 
