@@ -18,11 +18,11 @@ def demo(
     reasoning_effort: Effort = None,
     out: Out = None,
     seed: Seed = 0,
-    threads: Threads = 4,
+    threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Measures a plain program on held-out word problems, compiles it with a short search, and measures it again."""
-    from anytime_dspy.cli.common import open_lm, spread
+    from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.compile import Recipe, compile_and_measure
     from anytime_dspy.cli.measure import Measurement
     from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples, training_examples
@@ -31,6 +31,7 @@ def demo(
     task = get_task(TASK)
     test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
     trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
+    threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(task, test, lm, threads, seed)
     folder = out or default_folder("demo", TASK)

@@ -41,6 +41,8 @@ class EmbeddedEngine:
     can_continue = True
     opens_messages = True
     supported_params: ClassVar[frozenset[str]]
+    best_slots: ClassVar[int]
+    """Requests at a time beyond which more of them bring little."""
     _shared: ClassVar[Callable[[ServerSettings], ModelServer]]
 
     def __init__(self, path: str | Path, *, slots: int = 1, context: int = 8192, threads: int | None = None) -> None:
@@ -107,6 +109,7 @@ class LlamaEngine(EmbeddedEngine):
 
     supports_response_schema = True
     supported_params = SUPPORTED_PARAMS
+    best_slots = 8
     _shared = LlamaServer.shared
 
 
@@ -117,6 +120,7 @@ class OpenVinoEngine(EmbeddedEngine):
     """
 
     supported_params = openvino_server.SUPPORTED_PARAMS
+    best_slots = 16
     _shared = OpenVinoServer.shared
 
 

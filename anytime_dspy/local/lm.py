@@ -12,7 +12,7 @@ from anytime_dspy.local import openvino_server
 from anytime_dspy.local.engine import EmbeddedEngine, LlamaEngine, OpenVinoEngine
 from anytime_dspy.local.models import file_digest, model_name, model_path
 
-__all__ = ["EngineName", "local_lm"]
+__all__ = ["EngineName", "engine_for", "local_lm"]
 
 EngineName = Literal["auto", "llama.cpp", "openvino"]
 
@@ -38,17 +38,23 @@ def local_lm(
         ModelError: The model was not pulled, there is no such file, or the engine is not installed.
     """
     path = model_path(name_or_path)
-    kind = _engine_of(engine, model_name(path))
+    kind = engine_for(path, engine)
     made = kind(path, slots=slots, context=context)
     suffix = "+openvino" if kind is OpenVinoEngine else ""
     name = f"local/{model_name(path) or path.stem}@{file_digest(path)[:8]}{suffix}"
     return dspy.LM(name, engine=made, async_engine=made.async_engine, **kwargs)
 
 
-def _engine_of(engine: EngineName, model: str | None) -> type[EmbeddedEngine]:
+def engine_for(path: Path, engine: EngineName = "auto") -> type[EmbeddedEngine]:
+    """Returns the class of the engine that `local_lm` takes for a model's file.
+
+    Raises:
+        ModelError: There is no such engine, or it is not installed.
+    """
     if engine not in ("auto", "llama.cpp", "openvino"):
         raise ModelError(f"there is no engine {engine!r}: choose auto, llama.cpp or openvino")
-    if engine == "openvino" and not openvino_server.is_available():
+    available = openvino_server.is_available()
+    if engine == "openvino" and not available:
         raise ModelError("OpenVINO is not installed: pip install 'anytime-dspy[openvino]'")
-    tried = model is not None and model.startswith("qwen2.5") and openvino_server.is_available()
+    tried = available and (model_name(path) or "").startswith("qwen2.5")
     return OpenVinoEngine if engine == "openvino" or (engine == "auto" and tried) else LlamaEngine

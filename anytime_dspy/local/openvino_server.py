@@ -41,6 +41,8 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAM
 _TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05
 _BATCH_TOKENS = 512
 _BYTES_A_VALUE = 4
+# Slots whose whole context has room in the cache at once: most requests are short, and the others take turns.
+_FULL_SLOTS = 4
 
 
 def is_available() -> bool:
@@ -225,7 +227,7 @@ class OpenVinoServer:
         scheduling.max_num_seqs = slots
         scheduling.max_num_batched_tokens = _BATCH_TOKENS
         scheduling.enable_prefix_caching = True
-        scheduling.cache_size = _cache_gigabytes(readable, slots * context)
+        scheduling.cache_size = _cache_gigabytes(readable, min(slots, _FULL_SLOTS) * context)
         properties = {**_EXACT, "INFERENCE_NUM_THREADS": threads}
         try:
             pipeline = openvino_genai.ContinuousBatchingPipeline(readable, scheduling, "CPU", properties)
