@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dspy
 
@@ -49,8 +49,8 @@ def answer_text(prediction: dspy.Prediction) -> str | None:
 def is_answered(prediction: dspy.Prediction, calls: Sequence[Call]) -> bool:
     """Whether an answer could be read: of every call or, at least, for every field of what the program returned.
 
-    An agent may answer well though a step of it was no good. A field that holds nothing is an answer where a call gave
-    it so, and no other call's field of that name was left empty because it could not be read.
+    An agent may answer well though a step of it was no good. A field that holds nothing is an answer where the call
+    that this prediction comes from gave it so.
 
     Args:
         prediction: What the program returned.
@@ -58,13 +58,13 @@ def is_answered(prediction: dspy.Prediction, calls: Sequence[Call]) -> bool:
     """
     if all(call.answered for call in calls):
         return True
-    unread = {name for call in calls for name in call.unread}
-    given = {name for call in calls for name, value in call.outputs.items() if _is_empty(value)} - unread
-    return all(name in given or not _is_empty(value) for name, value in answer_values(prediction).items())
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value)
+    values = dict(prediction.items())
+    given = [call for call in calls if all(values.get(name, value) is value for name, value in call.outputs.items())]
+    read = {name for call in given for name in call.outputs if name not in call.unread}
+    return all(
+        name in read or not (value is None or (isinstance(value, str) and not value))
+        for name, value in answer_values(prediction).items()
+    )
 
 
 def key_at(point: Checkpoint | Point, answer_key: AnswerKey) -> str | None:

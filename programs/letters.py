@@ -14,8 +14,8 @@ _LATIN = "A-Za-z0-9À-ɏ"
 # "A photon" and "C atoms".
 _ON = (
     "(?:after|although|and|apply|are|as|based|because|both|but|by|cannot|can['’]t|contradicts?|corresponds|do|does"
-    "|due|fails?|follows|for|from|gives|has|have|hence|holds|if|ignores?|is|isn['’]t|ist|matches|must|not|only|or|oder"
-    "|seems|since|so|therefore|though|thus|together|und|violates?|was|were|where|whereas|which|while|with|would)(?![a-z-])"
+    "|due|fails?|follows|for|from|gives|has|have|hence|holds|if|ignores?|is|isn['’]t|ist|matches|must|nor|not|only|or"
+    "|oder|seems|since|so|therefore|though|thus|together|und|violates?|was|were|where|whereas|which|while|with|would)(?![a-z-])"
 )
 _LETTER = (
     rf"(?<![{_LATIN}'’])(?:[B-D](?! (?!{_ON})[a-zà-ɏ])|A(?! (?!{_ON}|(?i:it|since|the|this)\b)[^\W\d_])"

@@ -145,7 +145,9 @@ def test_a_sweep_survives_a_provider_that_fails_three_calls_in_ten():
     assert 0 < len(failed) < 40  # replies that were no JSON, which DSPy does not ask for again
     for result in failed:
         assert not result.points
-        assert result.error.startswith(("LMProviderError: ", "LMServerError: ", "LMTransportError: "))
+        assert result.error.startswith(
+            ("LMProviderError: ", "LMServerError: ", "LMTransportError: ", "LMRateLimitError: ")
+        )
     for result in ended:
         assert [point.budget for point in result.points] == list(budgets)
         # Only an LM that says nothing, and nothing again when asked for its answer alone, is worth nothing.

@@ -179,6 +179,10 @@ def test_an_agent_that_ends_in_a_none_has_answered_though_a_step_could_not_be_re
     assert prediction.checkpoints[0].answered
     prediction, _ = run(Steps(), [*unreadable, chat(reasoning="so", year="many"), "many"])
     assert not prediction.checkpoints[0].answered
+    steps = Steps()
+    steps.step = program(int | None)
+    replies = [chat(reasoning="first", year="null"), chat(reasoning="then", year="many"), "many"]
+    assert not run(steps, replies)[0].checkpoints[0].answered
 
 
 def test_a_none_has_a_vote_and_an_answer_that_could_not_be_read_has_none():

@@ -239,9 +239,22 @@ SENTENCES = {
         "is correct|is right|is true|is the best|is the answer|is the correct answer|must be right|is clearly correct"
         "|is the most accurate choice|is the only correct option|because it is odd|since it is odd|as it is odd|- 12 eV"
     ),
-    "Option C, {} option A": (
-        "not|rather than|instead of|unlike|except|except for|excluding|eliminating|ruling out|rejecting|discarding"
-        "|dismissing|wrong:|incorrect options:|neither option B nor"
+    "It is odd {} C is right.": "and|but|hence|only|so|that|therefore|thus|while|:|;",
+    "We say that C is right {} it is odd": "because|since|as|and",
+    "We say that C is {} right.": "clearly|therefore|the",
+    "We say that (C) {}, for it is odd": "correct|right|is true|- correct|: right",
+    "We pick {} C, for it is odd": "option|choice|answer|letter|only|just",
+    "{}, C. It is odd.\nTherefore C": "Thus|So|Hence",
+    r"So \boxed{{{} C}} in all": "answer|final answer|the final answer is|correct answer:|the answer is|option|letter",
+    r"So \{}{{C}} in all": "boxed|fbox|boxed |fbox ",
+    r"Answer: \{}{{C}} 12 eV": "text|textbf|textrm|mathrm|mathbf|rm|bf|quad|,|;|!",
+    "<{0}>C</{0}> 12 eV": "answer|Answer|final_answer|final answer|final-answer|finalanswer|choice|option",
+    "It is {0}C{0} in all": "*|**|***|_|__|`",
+    "Answer: {0}C{0} 12 eV": "'|\"|**|$|`",
+    "Look at option C, {} option A": (
+        "not|rather than|instead of|unlike|except|except for|excluding|eliminating|eliminate|ruling out"
+        "|rule out|ruled out|rules out|rejecting|reject|discarding"
+        "|dismissing|discard|dismiss|excludes|wrong:|incorrect:|wrong one:|isn't|wasn't|not the|neither option B nor"
     ),
     "The answer is C. {} the answer is A, spin is lost.": (
         "If|Whether|Unless|Suppose|Supposing|Assume|Assumes|Assumed|Assuming|Even if"

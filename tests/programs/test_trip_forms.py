@@ -47,6 +47,8 @@ FORMS = {
     "a heading with all days": f"Total: Day 1-8\n{STAYS}",
     "stays after the announced total": f"{PLAN.splitlines()[0]}\n{STAYS}\n\nOr:\nDay 8-12: Rome",
     "a day without a city": STAYS.replace("\n", "\nDay 3: pack, and go.\n", 1),
+    "a remark amid the stays": STAYS.replace("\nDay 5", "\nDay 1-3 was the wedding in Oslo.\nDay 5"),
+    "a remark on a part": STAYS.replace("\nDay 5", "\nDay 2 was the wedding in Oslo.\nDay 5"),
     "impossible otherwise": f"{STAYS}\nAnother order is impossible.",
     "a wish that is not met": f"{STAYS}\nDay 2-4 in Rome would be nicer.\nDay 8-9: Oslo",
     "no dot between the flights": NO_TOTAL.replace("Fly from", "Flight:"),
