@@ -23,6 +23,7 @@ from rich.progress import (
 
 from anytime_dspy.errors import DataError, ModelError, RunError
 from anytime_dspy.files import read_json, write_json
+from anytime_dspy.phases import phase
 from anytime_dspy.saved import BUDGETS_KEY
 
 __all__ = [
@@ -82,9 +83,7 @@ Budgets = Annotated[str | None, typer.Option("--budgets", help="Reasoning tokens
 Seed = Annotated[int, typer.Option("--seed", help="Of data, samples and intervals.")]
 Threads = Annotated[
     int | None,
-    typer.Option(
-        "--threads", min=1, max=64, help="Examples run at the same time; by default what suits the model."
-    ),
+    typer.Option("--threads", min=1, max=64, help="Examples run at the same time; by default what suits the model."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -127,7 +126,10 @@ def open_lm(
     if _is_embedded(model):
         if reasoning_effort is not None:
             raise ModelError(f"{model} is an embedded model, which has no reasoning effort: leave it out.")
-        return local_lm(_embedded_file(model), slots=threads, temperature=temperature or 0.0)
+        lm = local_lm(_embedded_file(model), slots=threads, temperature=temperature or 0.0)
+        with phase("loading the model"):
+            lm.engine.counter.count("a")
+        return lm
     if "/" not in model:
         raise ModelError(
             f"There is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
