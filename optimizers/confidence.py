@@ -21,6 +21,7 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ModelError
 from anytime_dspy.optimizers.agreement import final_votes
 from anytime_dspy.optimizers.contenders import contenders, scores_by_answer, task_text
+from anytime_dspy.optimizers.failures import Failures, failures_of, reason_of
 from anytime_dspy.optimizers.judges import Judgement, Reliability
 from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.parallel import finished
@@ -78,6 +79,10 @@ class Confidence:
         refusal = _refusal(said)
         if refusal:
             return Reliability(self.name, 0.0, refusal, _cost(said))
+        failures = _failures(said)
+        if failures.all_of_them:
+            measured = f"all {failures.asked} questions failed, the first with: {failures.errors[0]}"
+            return Reliability(self.name, 0.0, measured, _cost(said))
         gaps = [_gap(said[pair.more].probability, said[pair.less].probability) for pair in drawn]
         agree, disagree = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
         return Reliability(
@@ -105,7 +110,7 @@ class Confidence:
             )
             for group, questions in zip(groups, asked, strict=True)
         ]
-        return Judgement(self.name, tuple(scores), _cost(said))
+        return Judgement(self.name, tuple(scores), _cost(said), failures=_failures(said))
 
     def _questions(self, group: TraceGroup) -> dict[str, Asked]:
         task = task_text(group)
@@ -137,7 +142,7 @@ class Confidence:
             raise
         except Exception as error:  # one failed question must not lose the traces that are paid for
             logger.warning("A probability could not be had: %s", error)
-            return Said(None)
+            return Said(None, error=reason_of(error))
 
 
 class _VotedPair(NamedTuple):
@@ -153,6 +158,10 @@ def _gap(more: float | None, less: float | None) -> float:
 
 def _refusal(said: Mapping[Asked, Said]) -> str | None:
     return next((one.refusal for one in said.values() if one.refusal), None)
+
+
+def _failures(said: Mapping[Asked, Said]) -> Failures:
+    return failures_of(one.error for one in said.values())
 
 
 def _cost(said: Mapping[Asked, Said]) -> Usage:

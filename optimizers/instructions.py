@@ -11,6 +11,7 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.candidates import PairSet
+from anytime_dspy.optimizers.failures import failures_of
 from anytime_dspy.optimizers.prompting import contrast_block, contrasts
 from anytime_dspy.optimizers.space import Instructions
 from anytime_dspy.optimizers.styles import Style
@@ -63,7 +64,7 @@ def candidate_instructions(
 
     Principles are few-word rules, written once for each set of pairs and predictor, by the LM of the surrounding
     `dspy.context`: what the chosen traces did under the budget that the rejected ones did not. What says the same twice
-    is left out, as is what could not be written.
+    is left out, as is what could not be written; requests that failed are warned of, with their count.
 
     Args:
         student: The program; it is not changed.
@@ -73,7 +74,7 @@ def candidate_instructions(
     """
     own = {name: str(predictor.signature.instructions) for name, predictor in student.named_predictors()}
     styled = [in_style(student, style) for style in styles]
-    principled, spent = [], Usage()
+    principled, spent, errors = [], Usage(), []
     for pairs in sets:
         texts = dict(own)
         for name, text in own.items():
@@ -81,8 +82,10 @@ def candidate_instructions(
                 asked = {"told": text, "comparisons": contrast_block(compared, HEADING)}
                 one = written(WritePrinciples, asked, WRITING_TOKENS)
                 spent += one.usage
+                errors.append(one.error)
                 texts[name] = "\n".join([text, "", *(f"- {rule}" for rule in _principles(one.text))]).rstrip()
         principled.append(texts)
+    failures_of(errors).tell("requests for principles")
     return CandidateInstructions(_different([own, *known, *styled, *principled]), spent)
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
+from anytime_dspy.optimizers.failures import Failures
 from anytime_dspy.optimizers.traces import TraceGroup
 
 __all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Orders", "Reliability", "choose_judge"]
@@ -94,6 +95,7 @@ class Judgement:
         usage: All that the judge asked about these groups cost, its questions for their reliability included.
         orders: Of a judge that compares two answers, how its verdicts fared in both orders.
         labelled: Whether the judge looked at labels.
+        failures: Of the questions that the judge asked an LM, those that failed.
     """
 
     judge: str
@@ -101,6 +103,7 @@ class Judgement:
     usage: Usage = field(default_factory=Usage)
     orders: Orders | None = None
     labelled: bool = False
+    failures: Failures = field(default_factory=Failures)
 
 
 class Judge(Protocol):

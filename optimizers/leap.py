@@ -142,7 +142,7 @@ class LEAP(Teleprompter):
             ProgramError: The student is no `Anytime`, or a teacher was given.
             DataError: There are no training examples, or one has no inputs or no labels.
             ModelError: There is no LM to run the student on.
-            AnytimeError: Every run failed.
+            AnytimeError: Every run failed, or every question about a mistake.
             RunError: `log_dir` is of another compile, or cannot be written.
         """
         check_compile("LEAP", student, trainset, teacher)

@@ -15,6 +15,7 @@ from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import ModelError
 from anytime_dspy.optimizers.contenders import contenders, scores_by_answer, task_text
+from anytime_dspy.optimizers.failures import Failures, failures_of
 from anytime_dspy.optimizers.judges import GroupScores, Judgement, Orders, Reliability
 from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.parallel import finished
@@ -82,7 +83,10 @@ class Pairwise:
             outcomes = [outcome for _, outcome in finished(self._decide, asked[:FIRST_PAIRS], self.threads)]
             if any(outcome.decided for outcome in outcomes):
                 outcomes += [outcome for _, outcome in finished(self._decide, asked[FIRST_PAIRS:], self.threads)]
-        orders = _orders(outcomes)
+        orders, failures = _orders(outcomes), _failures(outcomes)
+        if failures.all_of_them:
+            measured = f"all {failures.asked} questions failed, the first with: {failures.errors[0]}"
+            return Reliability(self.name, 0.0, measured, _cost(outcomes))
         first = 1.0 if orders.position_bias is None else orders.position_bias
         chance = 2 * first * (1 - first)
         return Reliability(
@@ -99,7 +103,11 @@ class Pairwise:
             judged = dict(finished(self._judged, groups, self.threads))
         outcomes = [outcome for place in range(len(groups)) for outcome in judged[place].outcomes]
         return Judgement(
-            self.name, tuple(judged[place].scores for place in range(len(groups))), _cost(outcomes), _orders(outcomes)
+            self.name,
+            tuple(judged[place].scores for place in range(len(groups))),
+            _cost(outcomes),
+            _orders(outcomes),
+            failures=_failures(outcomes),
         )
 
     def _judged(self, group: TraceGroup) -> _Judged:
@@ -165,6 +173,10 @@ def _orders(outcomes: Sequence[Outcome]) -> Orders:
         verdicts=len(letters),
         first=letters.count("A"),
     )
+
+
+def _failures(outcomes: Sequence[Outcome]) -> Failures:
+    return failures_of(error for outcome in outcomes for error in outcome.errors)
 
 
 def _cost(outcomes: Sequence[Outcome]) -> Usage:

@@ -5,16 +5,20 @@ The two levels of LEAP (Zhang et al. 2024, "In-Context Principle Learning from M
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dspy
 
 from anytime_dspy.checkpoint import Usage
+from anytime_dspy.optimizers.failures import failures_of
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.writing import Written, distinct, listed, written
 
 __all__ = ["Learned", "Mistake", "condensed", "learned_from", "principles_block"]
+
+logger = logging.getLogger(__name__)
 
 PRINCIPLE_TOKENS = 96
 """What a principle may take."""
@@ -75,14 +79,18 @@ def learned_from(mistakes: Sequence[Mistake], threads: int) -> Learned:
     """Has the surrounding LM say what each mistake teaches: low-level principles.
 
     Args:
-        mistakes: One call each; one whose call fails is logged and left out.
+        mistakes: One call each; those whose calls fail are warned of, with their count, and left out.
         threads: Calls at the same time.
 
     Returns:
         The principles in the order of the mistakes, each one once.
+
+    Raises:
+        AnytimeError: All calls failed: that nothing could be asked must not pass for nothing to learn.
     """
     answers = dict(finished(_asked, mistakes, threads))
     said = [answers[place] for place in range(len(mistakes))]
+    failures_of(one.error for one in said).refuse("questions about mistakes")
     # A principle is a sentence or two; what an LM rambles on about after it is none.
     texts = (" ".join(one.text.split("\n\n")[0].split()) for one in said)
     return Learned(_sentences(texts), sum((one.usage for one in said), Usage()))
@@ -92,11 +100,19 @@ def condensed(principles: Sequence[str]) -> Learned:
     """Has the surrounding LM condense principles to at most five: high-level principles.
 
     Returns:
-        The condensed principles; the first of those given where the LM wrote none.
+        The condensed principles; the first of those given where the LM wrote none, which is warned of.
     """
     lessons = "\n".join(f"- {principle}" for principle in principles)
     one = written(CondensePrinciples, {"lessons": lessons}, CONDENSED * PRINCIPLE_TOKENS)
-    return Learned((_sentences(listed(one.text)) or tuple(principles))[:CONDENSED], one.usage)
+    shorter = _sentences(listed(one.text))
+    if not shorter:
+        logger.warning(
+            "The LM condensed nothing (%s): the first %d of %d principles stand as they are",
+            one.error or "it wrote no sentence",
+            min(CONDENSED, len(principles)),
+            len(principles),
+        )
+    return Learned((shorter or tuple(principles))[:CONDENSED], one.usage)
 
 
 def principles_block(principles: Sequence[str]) -> str:

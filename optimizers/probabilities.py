@@ -57,11 +57,13 @@ class Said:
         probability: That the answer is correct; None where neither "Yes" nor "No" was likely to be said.
         usage: What asking cost.
         refusal: Why the LM gives no log-probabilities at all; None where it does.
+        error: Why the question failed; None where it was answered.
     """
 
     probability: float | None
     usage: Usage = field(default_factory=Usage)
     refusal: str | None = None
+    error: str | None = None
 
 
 def ask(lm: Any, asked: Asked) -> Said:

@@ -120,7 +120,8 @@ def gather(
         on_trace: Called with each trace.
 
     Raises:
-        AnytimeError: Every run failed, no judge is reliable, or the metric is outside its scale.
+        AnytimeError: Every run failed, no judge is reliable or the one that was asked for got no answer at all, or the
+            metric is outside its scale.
         RunError: The folder is another compile's, or cannot be written.
     """
 
@@ -135,6 +136,7 @@ def gather(
     groups = group_traces(program, trainset, traces)
     choice = choose_judge(panel.judges(judge), groups)
     judgement = choice.judge.scores(groups)
+    judgement.failures.refuse(f"questions of the judge {judgement.judge}", ", or name another judge")
     return Gathered(
         traces=len(traces),
         failed=len(trainset) * sampling.samples - len(traces),

@@ -17,6 +17,7 @@ import dspy
 from anytime_dspy.budgeting import budget
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ProgramError
+from anytime_dspy.optimizers.failures import reason_of
 from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.quoting import quoted
 
@@ -63,10 +64,12 @@ class Outcome:
     Attributes:
         letters: The verdicts, first with the answers in their order, then the other way round; None for no verdict.
         usage: What both cost.
+        errors: Of both questions, why it failed; None where the judge answered, be it with no verdict.
     """
 
     letters: tuple[str | None, str | None]
     usage: Usage
+    errors: tuple[str | None, str | None] = (None, None)
 
     @property
     def points(self) -> float:
@@ -85,6 +88,7 @@ class _Letter:
 
     letter: str | None
     usage: Usage
+    error: str | None = None
 
 
 def asker(module: dspy.Module | None) -> dspy.Module:
@@ -125,7 +129,7 @@ def _taken(module: dspy.Module) -> bool:
 def decide(duel: Duel, module: dspy.Module | None, memo: Memo) -> Outcome:
     """Asks for both verdicts, with the LM of the surrounding `dspy.context`.
 
-    A question that fails is no verdict: one of them must not lose the traces that are paid for.
+    A question that fails is no verdict, and says why: one of them must not lose the traces that are paid for.
 
     Args:
         duel: The two answers.
@@ -134,7 +138,7 @@ def decide(duel: Duel, module: dspy.Module | None, memo: Memo) -> Outcome:
     """
     task, first, second = map(quoted, (duel.task, *duel.answers))
     one, other = _letter(module, memo, task, first, second), _letter(module, memo, task, second, first)
-    return Outcome((one.letter, other.letter), one.usage + other.usage)
+    return Outcome((one.letter, other.letter), one.usage + other.usage, (one.error, other.error))
 
 
 def _letter(module: dspy.Module | None, memo: Memo, *texts: str) -> _Letter:
@@ -145,7 +149,7 @@ def _letter(module: dspy.Module | None, memo: Memo, *texts: str) -> _Letter:
         raise
     except Exception as error:
         logger.warning("A verdict could not be had: %s", error)
-        return _Letter(None, Usage())
+        return _Letter(None, Usage(), reason_of(error))
 
 
 def _asked(module: dspy.Module | None, inputs: dict[str, str]) -> _Letter:

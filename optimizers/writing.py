@@ -13,6 +13,7 @@ import dspy
 from anytime_dspy.budgeting import budget
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
+from anytime_dspy.optimizers.failures import reason_of
 from anytime_dspy.optimizers.markers import defused
 
 __all__ = ["Written", "distinct", "listed", "written"]
@@ -30,16 +31,19 @@ class Written:
     Attributes:
         text: Without field headers of the prompt format; empty where nothing could be had.
         usage: What it cost.
+        error: Why nothing could be had; None where the LM answered, be it with nothing.
     """
 
     text: str
     usage: Usage
+    error: str | None = None
 
 
 def written(signature: type[dspy.Signature], inputs: Mapping[str, Any], tokens: int) -> Written:
     """Asks the surrounding LM for the one output field of a signature.
 
-    A failed call is logged and gives no text: it must not lose what was paid for before.
+    A failed call gives no text, and says why: it must not lose what was paid for before. Whoever asks has to tell of
+    it (`Failures`), since no text and no answer are not the same.
 
     Args:
         signature: With one output field.
@@ -57,7 +61,7 @@ def written(signature: type[dspy.Signature], inputs: Mapping[str, Any], tokens: 
             raise
         except Exception as error:
             logger.warning("The LM wrote no %s: %s", field, error)
-            text = ""
+            return Written("", spent.usage, reason_of(error))
     return Written(defused(text).strip(), spent.usage)
 
 

@@ -14,17 +14,19 @@ from click.testing import Result
 from dspy.lm15 import Request
 from typer.testing import CliRunner
 
+import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError
 from experiments import paper_table
 from experiments.paper.cells import examples_of, open_model
 from experiments.paper.estimate import cost_of
 from experiments.paper.grid import DataSet, read_grid
-from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, prompt_of, question_of
+from tests.fakes.prompts import asked_for, demos_of, inputs_of, prefill_of, system_of
+from tests.fakes.scripted import ScriptedEngine, chat
 
 PAPER, SMALL = (Path(paper_table.__file__).parent / name for name in ("paper.toml", "small.toml"))
 
 # What was asked of simulated engines, and after how many calls the one of a name dies.
-CALLS: list[str] = []
+CALLS: list[Request] = []
 DIES_AFTER: dict[str, int] = {}
 
 GRID = """
@@ -52,6 +54,17 @@ PDP = { words = 99.5 }
 
 # Words of thought that the engine needs, by what its prompt holds: so the order of the methods is planted.
 NEEDS = {"Base": 24, "LEAP": 14, "PDP(+)": 7, "PDP": 3}
+LESSON, LESSONS = "Count before you talk.", "Count first, and talk later."
+CONCLUSION = "so it is"
+
+# What an optimiser may ask the engine to write, by the name of the field; in order, it says A of any two answers.
+WRITES = {
+    "principle": LESSON,
+    "principles": f"- {LESSONS}",
+    "rules": "Say less.",
+    "sentences": "- Hurry.",
+    "better": "A",
+}
 
 
 def simulated_lm(name: str) -> dspy.LM:
@@ -62,31 +75,34 @@ def simulated_lm(name: str) -> dspy.LM:
 
     def reply(request: Request) -> str:
         if len(CALLS) == DIES_AFTER.get(name):
-            raise RuntimeError("the simulated engine died")
-        CALLS.append(name)
-        prompt = prompt_of(request)
-        if "A task was answered wrongly" in prompt:
-            return chat(principle="Count before you talk.")
-        if "Condense the lessons" in prompt:
-            return chat(principles="- Count before you talk.")
-        answer = answers[question_of(request).split("[[ ## problem ## ]]")[1].split("\n\nRespond")[0].strip()]
+            raise dspy.lm15.InvalidRequestError("the simulated engine died")
+        CALLS.append(request)
+        wanted = asked_for(request)
+        if len(wanted) == 1:
+            return chat(**{wanted[0]: WRITES[wanted[0]]})
+        answer = answers[inputs_of(request)["problem"]]
         begun = prefill_of(request)
         if begun is not None:
-            return answer if f"so it is {answer}." in begun else "none"
-        words = next(lengths) if request.config.temperature else NEEDS[method_of(request, prompt)]
+            return answer if f"{CONCLUSION} {answer}." in begun else "none"
+        words = next(lengths) if is_sampled(request) else NEEDS[method_of(request)]
         if words == 30:
             answer = "none"
-        return chat(reasoning=" ".join([*(f"w{i}" for i in range(words)), f"so it is {answer}."]), answer=answer)
+        return chat(reasoning=" ".join([*(f"w{i}" for i in range(words)), f"{CONCLUSION} {answer}."]), answer=answer)
 
     return dspy.LM(f"simulated/{name}", engine=ScriptedEngine(reply), cache=False, temperature=0.0)
 
 
-def method_of(request: Request, prompt: str) -> str:
-    if "Keep to these principles" in prompt:
+def is_sampled(request: Request) -> bool:
+    return bool(request.config.temperature)
+
+
+def method_of(request: Request) -> str:
+    """Whose prompt it is, by the engine's own words in it: what it had learned, or how it had reasoned."""
+    if LESSONS in system_of(request):
         return "LEAP"
-    if "reasoned about twice" in prompt:
+    if CONCLUSION in system_of(request):
         return "PDP"
-    return "PDP(+)" if len(request.messages) > 2 else "Base"
+    return "PDP(+)" if demos_of(request) else "Base"
 
 
 @functools.cache
@@ -134,6 +150,44 @@ def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: P
     assert run(grid_file, out).exit_code == 0
     assert len(CALLS) == before, "what is done is not done again"
     assert (out / "table.md").read_text() == report
+
+
+def compiled(out: Path, method: str) -> dspy.Predict:
+    """The predictor of a cell's program, read from its folder."""
+    program = ad.Anytime(dspy.ChainOfThought("problem -> answer"), (4, 8, 16, 32))
+    return program.load(out / "words" / "simulated" / method / "compile" / "program.json").predictors()[0]
+
+
+def measured_with(predictor: dspy.Predict, since: int) -> bool:
+    """Whether questions were put, and not as samples, with a program's instructions and all its demonstrations."""
+    told = [" ".join(line.split()) for line in predictor.signature.instructions.splitlines()]
+    return any(
+        not is_sampled(request)
+        and [" ".join(line.split()) for line in system_of(request).splitlines()][-len(told) :] == told
+        and len(demos_of(request)) == len(predictor.demos)
+        for request in CALLS[since:]
+    )
+
+
+def test_each_methods_prompt_holds_what_that_method_teaches(grid_file: Path, tmp_path: Path) -> None:
+    out, before = tmp_path / "out", len(CALLS)
+    assert run(grid_file, out).exit_code == 0
+    leap, positive, pdp = (compiled(out, method) for method in ("leap", "pdp-plus", "pdp"))
+
+    learned = json.loads((out / "words" / "simulated" / "leap" / "compile" / "report.json").read_text())
+    assert learned["mistakes"] > 0
+    assert (learned["low"], learned["shown"]) == ([LESSON], [LESSONS])
+    assert f"- {LESSONS}" in leap.signature.instructions
+    assert CONCLUSION not in leap.signature.instructions
+
+    assert LESSONS not in positive.signature.instructions + pdp.signature.instructions
+    assert CONCLUSION not in positive.signature.instructions
+    assert pdp.signature.instructions.startswith(positive.signature.instructions)
+    assert pdp.signature.instructions.count(CONCLUSION) >= len(pdp.demos) == len(positive.demos) > 0
+    assert all(CONCLUSION in demo["reasoning"] for demo in (*positive.demos[-1:], *pdp.demos[-1:]))
+
+    assert all(measured_with(predictor, before) for predictor in (leap, positive, pdp))
+    assert {method_of(request) for request in CALLS[before:] if not is_sampled(request)} == set(NEEDS)
 
 
 def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> None:
