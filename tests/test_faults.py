@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dspy
 import pytest
-from dspy.clients import execution
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ModelError
@@ -61,17 +61,14 @@ def served(script: Callable[[Received], Reply | Fault], **options: object) -> It
             lm.close()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes the seconds out of the waits that DSPy chooses itself; those that a server asks for stay."""
-    chosen = execution._delay
-    monkeypatch.setattr(execution, "_delay", lambda error, attempt: chosen(error, attempt) if asked(error) else 0.01)
+    """Takes the seconds out of whatever waits between tries are chosen."""
+    wait = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: wait(min(seconds, 0.01)))
 
 
-def asked(error: Exception) -> bool:
-    return getattr(error, "retry_after", None) is not None
-
-
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize("engine", ["lm15", "litellm"])
 @pytest.mark.parametrize("fault", PASSING)
 def test_a_fault_that_passes_costs_no_budget(fault, engine):
@@ -93,6 +90,7 @@ def test_a_server_that_says_when_to_come_back_is_not_asked_before(engine):
     assert min(came[1] - came[0], came[2] - came[1]) >= 0.5
 
 
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize("engine", ["lm15", "litellm"])
 @pytest.mark.parametrize("fault", [*PASSING, "malformed"])
 def test_a_fault_that_stays_is_the_lms_own_error_and_nothing_is_spent(fault, engine):
@@ -121,6 +119,7 @@ def test_a_cap_that_was_reached_before_the_first_word_is_charged(engine):
     assert server.billed <= 16 + 2 * ANSWER_TOKENS
 
 
+@pytest.mark.usefixtures("impatience")
 def test_a_sweep_survives_a_provider_that_fails_three_calls_in_ten():
     chance = random.Random(1)
     kinds = [*FAULTS.values(), Reply("")]

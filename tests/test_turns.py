@@ -3,16 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
 from anytime_dspy import turns
 from anytime_dspy.turns import Turns
 
+SECONDS = 20
+"""After which a test has hung: turns come at once, or after a patience of two seconds."""
 
+
+def in_time(test: Callable[..., None]) -> Callable[..., None]:
+    """Has a test whose turn never comes fail, and not hang."""
+
+    @functools.wraps(test)
+    def timed(*args: object, **kwargs: object) -> None:
+        ended: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                ended.set_result(test(*args, **kwargs))
+            except BaseException as error:
+                ended.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        ended.result(SECONDS)
+
+    return timed
+
+
+def started(function: Callable[..., None], *args: object) -> threading.Thread:
+    thread = threading.Thread(target=function, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+def waits(thread: threading.Thread) -> bool:
+    """Whether a thread stands still until another one lets it go on."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code is not threading.Condition.wait.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+@in_time
 def test_threads_have_their_turns_in_the_order_in_which_they_asked():
     queue, met = Turns(), []
 
@@ -20,14 +60,19 @@ def test_threads_have_their_turns_in_the_order_in_which_they_asked():
         with queue.take():
             met.append(n)
 
-    with ThreadPoolExecutor(20) as pool, queue.take():
+    threads = []
+    with queue.take():
         for n in range(20):
-            pool.submit(ask, n)
-            while len(queue._waiting) <= n:
+            threads.append(started(ask, n))
+            while not waits(threads[-1]):
                 time.sleep(0)
+        assert not met
+    for thread in threads:
+        thread.join()
     assert met == list(range(20))
 
 
+@in_time
 @pytest.mark.parametrize("places", [[3, 0, 2, 1], [1, 0, 3, 2], [3, 2, 1, 0]])
 def test_a_recorded_order_is_kept_whoever_asks_first(places):
     queue, met = Turns(), []
@@ -36,15 +81,17 @@ def test_a_recorded_order_is_kept_whoever_asks_first(places):
         with queue.take(place):
             met.append(place)
 
-    threads = [threading.Thread(target=ask, args=(place,)) for place in places]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.005)
+    threads = []
+    for place in places:
+        threads.append(started(ask, place))
+        while threads[-1].is_alive() and not waits(threads[-1]):
+            time.sleep(0)
     for thread in threads:
         thread.join()
     assert met == [0, 1, 2, 3]
 
 
+@in_time
 def test_tasks_and_threads_share_their_turns():
     queue, met = Turns(), []
 
@@ -64,6 +111,7 @@ def test_tasks_and_threads_share_their_turns():
     assert met == [0, 1, 2, 3]
 
 
+@in_time
 def test_a_turn_that_was_not_recorded_does_not_wait():
     queue = Turns()
     with queue.take():
@@ -74,16 +122,18 @@ def test_a_turn_that_was_not_recorded_does_not_wait():
         pass
 
 
+@in_time
 def test_an_order_is_given_up_where_the_one_before_never_comes(monkeypatch):
     monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
     queue = Turns()
     with queue.take(5):
         pass
-    begun = time.perf_counter()
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 10 * SECONDS)
     for place in (9, 7, 8):  # once given up, nothing waits any more
         with queue.take(place):
             pass
-    assert time.perf_counter() - begun < 0.01
+
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
 
     async def run() -> None:
         async with Turns().take_async(5):
@@ -92,6 +142,7 @@ def test_an_order_is_given_up_where_the_one_before_never_comes(monkeypatch):
     asyncio.run(run())
 
 
+@in_time
 def test_a_turn_is_given_back_by_an_error_and_by_a_task_that_is_cancelled():
     queue = Turns()
 
@@ -109,4 +160,4 @@ def test_a_turn_is_given_back_by_an_error_and_by_a_task_that_is_cancelled():
             first.cancel()
         return await second
 
-    assert asyncio.run(asyncio.wait_for(run(), 5)) == "came"
+    assert asyncio.run(run()) == "came"
