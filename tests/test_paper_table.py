@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import dspy
@@ -125,10 +127,26 @@ def run(grid_file: Path, out: Path, *options: str) -> Result:
     return CliRunner().invoke(app, [str(grid_file), "--out", str(out), *options])
 
 
-def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    done = run(grid_file, out)
+@dataclass(frozen=True)
+class Ran:
+    """The whole grid, run once for the tests that only look at it: its file, its folder, and what was asked for it."""
+
+    file: Path
+    out: Path
+    calls: tuple[Request, ...]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder, before = tmp_path_factory.mktemp("grid"), len(CALLS)
+    (folder / "grid.toml").write_text(GRID)
+    done = run(folder / "grid.toml", folder / "out")
     assert done.exit_code == 0, done.output
+    return Ran(folder / "grid.toml", folder / "out", tuple(CALLS[before:]))
+
+
+def test_a_grid_runs_end_to_end_and_is_gone_on_with(ran: Ran) -> None:
+    out = ran.out
     report = (out / "table.md").read_text()
     assert "simulated engine" in report
     assert "| Simulated † | PDP | words | 10 | 100.0 |" in report
@@ -149,7 +167,7 @@ def test_a_grid_runs_end_to_end_and_is_gone_on_with(grid_file: Path, tmp_path: P
     assert "Simulated, words, PDP, committed: +" in report
 
     before = len(CALLS)
-    assert run(grid_file, out).exit_code == 0
+    assert run(ran.file, out).exit_code == 0
     assert len(CALLS) == before, "what is done is not done again"
     assert (out / "table.md").read_text() == report
 
@@ -160,23 +178,21 @@ def compiled(out: Path, method: str) -> dspy.Predict:
     return program.load(out / "words" / "simulated" / method / "compile" / "program.json").predictors()[0]
 
 
-def measured_with(predictor: dspy.Predict, since: int) -> bool:
+def measured_with(predictor: dspy.Predict, calls: Sequence[Request]) -> bool:
     """Whether questions were put, and not as samples, with a program's instructions and all its demonstrations."""
     told = [" ".join(line.split()) for line in predictor.signature.instructions.splitlines()]
     return any(
         not is_sampled(request)
         and [" ".join(line.split()) for line in system_of(request).splitlines()][-len(told) :] == told
         and len(demos_of(request)) == len(predictor.demos)
-        for request in CALLS[since:]
+        for request in calls
     )
 
 
-def test_each_methods_prompt_holds_what_that_method_teaches(grid_file: Path, tmp_path: Path) -> None:
-    out, before = tmp_path / "out", len(CALLS)
-    assert run(grid_file, out).exit_code == 0
-    leap, positive, pdp = (compiled(out, method) for method in ("leap", "pdp-plus", "pdp"))
+def test_each_methods_prompt_holds_what_that_method_teaches(ran: Ran) -> None:
+    leap, positive, pdp = (compiled(ran.out, method) for method in ("leap", "pdp-plus", "pdp"))
 
-    learned = json.loads((out / "words" / "simulated" / "leap" / "compile" / "report.json").read_text())
+    learned = json.loads((ran.out / "words" / "simulated" / "leap" / "compile" / "report.json").read_text())
     assert learned["mistakes"] > 0
     assert (learned["low"], learned["shown"]) == ([LESSON], [LESSONS])
     assert f"- {LESSONS}" in leap.signature.instructions
@@ -188,8 +204,8 @@ def test_each_methods_prompt_holds_what_that_method_teaches(grid_file: Path, tmp
     assert pdp.signature.instructions.count(CONCLUSION) >= len(pdp.demos) == len(positive.demos) > 0
     assert all(CONCLUSION in demo["reasoning"] for demo in (*positive.demos[-1:], *pdp.demos[-1:]))
 
-    assert all(measured_with(predictor, before) for predictor in (leap, positive, pdp))
-    assert {method_of(request) for request in CALLS[before:] if not is_sampled(request)} == set(NEEDS)
+    assert all(measured_with(predictor, ran.calls) for predictor in (leap, positive, pdp))
+    assert {method_of(request) for request in ran.calls if not is_sampled(request)} == set(NEEDS)
 
 
 def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> None:
@@ -207,7 +223,8 @@ def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> 
 
 
 def test_a_cell_that_failed_is_named_and_made_up_for(grid_file: Path, tmp_path: Path) -> None:
-    grid_file.write_text(GRID.replace('"any"', '"mortal"'))
+    methods = 'samples = 4\nmethods = ["Base", "LEAP"]\n'
+    grid_file.write_text(GRID.replace('"any"', '"mortal"').replace("samples = 4\n", methods))
     out = tmp_path / "out"
     DIES_AFTER["mortal"] = len(CALLS) + 3
     dead = run(grid_file, out)
@@ -244,14 +261,12 @@ def test_a_dry_run_says_what_each_cell_costs_and_asks_nothing(
     assert float(price) == int(prompt) + 2 * int(completion)
 
 
-def test_what_a_grid_costs_is_at_most_what_the_dry_run_says(grid_file: Path, tmp_path: Path) -> None:
-    grid = read_grid(grid_file)
+def test_what_a_grid_costs_is_at_most_what_the_dry_run_says(ran: Ran) -> None:
+    grid = read_grid(ran.file)
     (data,) = grid.data
     examples = examples_of(data, 0, learning=True, show_texts=False)
     bound = sum(cost_of(grid, data, examples, method, 200).calls for method in grid.methods)
-    before = len(CALLS)
-    assert run(grid_file, tmp_path / "out").exit_code == 0
-    assert len(CALLS) - before <= bound
+    assert 0 < len(ran.calls) <= bound
 
 
 def test_the_papers_grid_is_whole_and_priced_on_real_data(

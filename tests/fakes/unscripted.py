@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class Notes:
-    """What was noted since the last `clear`; a fake may be asked in any thread."""
+    """What was noted since the last `clear`. A fake may be asked in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What `build_pairs` and `distance` promise in so many words, each with an example that fails where it does not hold."""
+"""What `build_pairs` and `distance` promise in so many words, each with an example that fails where it does not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.pairs import build_pairs, distance, read_pairs, select_pairs, write_pairs
 from anytime_dspy.optimizers.synthesis import TraceGroup
@@ -70,6 +71,18 @@ def test_distance_is_the_share_of_words_that_are_not_in_both():
     assert distance(about(question="red"), about(question="green")) == 1.0
     assert distance(about(question="red", hint="big"), about(question="big red")) == 0.0
     assert distance(about(question=""), about(question="")) == 0.0
+
+
+@pytest.mark.parametrize(("area", "example"), [(0.52, 2), (0.7, 1)])
+def test_areas_that_hardly_differ_leave_the_choice_to_the_one_least_like_those_taken(area, example):
+    def pair(budget, index, problem, mean):
+        one = about(question=problem)
+        curve = AnytimeCurve((16, 32), (mean, mean))
+        return replace(one, budget=budget, example_index=index, chosen=replace(one.chosen, curve=curve))
+
+    first = pair(16, 0, "red apples in a box", 0.5)
+    like, unlike = pair(32, 1, "green apples in a box", area), pair(32, 2, "two trains meet", 0.5)
+    assert [one.example_index for one in select_pairs([first, like, unlike])] == [0, example]
 
 
 def test_a_pair_of_which_one_trace_had_nothing_to_say_has_both_reasonings():
