@@ -1,10 +1,9 @@
-"""Run by test_resume: compiles, and tells of each LM call as it ends, in a file."""
+"""Run by test_resume in processes of its own: compiles, and tells of each LM call as it ends, in a file."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -15,18 +14,19 @@ from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers import PDP
 from tests.fakes.scripted import ScriptedEngine
 from tests.fakes.simulated import examples, simulated
+from tests.fakes.unscripted import unscripted
 
 
 def quality(example, prediction):
     return float(str(prediction.answer) == example.answer)
 
 
-def main(folder: Path, log: str, seconds: str) -> None:
+def main(folder: Path, log: str, seconds: float) -> None:
     told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     class TellingEngine(ScriptedEngine):
         def complete(self, request):
-            time.sleep(float(seconds))
+            time.sleep(seconds)
             response = super().complete(request)
             os.write(told, f"{content_hash(repr(request))} {os.getpid()}\n".encode())
             return response
@@ -36,8 +36,5 @@ def main(folder: Path, log: str, seconds: str) -> None:
     with dspy.context(lm=dspy.LM("telling/engine", engine=TellingEngine(simulated), cache=False)):
         compiled = pdp.compile(student, trainset=examples(1, 4), valset=examples(100, 4))
     state = json.dumps([compiled.dump_state(), compiled.compile_report.search.scores], sort_keys=True)
+    unscripted.refuse()
     (folder / f"result-{os.getpid()}").write_text(state)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])

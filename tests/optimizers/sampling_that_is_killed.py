@@ -1,9 +1,8 @@
-"""Run by test_killed_sampling: samples traces, and tells of each LM call as it ends, in a file."""
+"""Run by test_killed_sampling in processes of its own: samples traces, and tells of each LM call as it ends."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -38,7 +37,3 @@ def main(folder: Path) -> None:
     (folder / "result").write_text(
         content_hash([[call.outputs for p in t.checkpoints for call in p.calls] for t in traces])
     )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,20 +1,18 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fakes import processes
+from tests.fakes.processes import ended
+from tests.optimizers import sampling_that_is_killed
+
 KILLS = 5
 
 
 def begun(folder):
-    command = [sys.executable, "-m", "tests.optimizers.sampling_that_is_killed", str(folder)]
-    return subprocess.Popen(command, cwd=ROOT)
+    return processes.begun(sampling_that_is_killed.main, folder)
 
 
 def told(folder):
@@ -26,11 +24,10 @@ def killed_after(folder, calls):
     """Starts or goes on with the sampling, and kills it after about that many more calls; returns the last one."""
     known = len(told(folder))
     process = begun(folder)
-    while len(told(folder)) < known + calls and process.poll() is None:
+    while len(told(folder)) < known + calls and process.is_alive():
         time.sleep(0.001)
     time.sleep(random.Random(calls).uniform(0, 0.01))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    assert processes.killed(process)
     return told(folder)[-1]
 
 
@@ -38,14 +35,14 @@ def test_a_sampling_that_is_killed_again_and_again_repeats_no_finished_call(tmp_
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    assert begun(whole).wait() == 0
+    assert ended(begun(whole)) == 0
     rng = random.Random(0)
     # The very last call before a kill may have ended without anyone having been told.
     last_words = Counter(killed_after(killed, rng.randint(1, 12)) for _ in range(KILLS))
-    assert begun(killed).wait() == 0
+    assert ended(begun(killed)) == 0
     assert (killed / "result").read_text() == (whole / "result").read_text()
     repeated = Counter(told(killed)) - Counter(told(whole))
     assert repeated <= last_words
     assert Counter(told(whole)) <= Counter(told(killed))
-    assert begun(killed).wait() == 0  # once more, with everything done
+    assert ended(begun(killed)) == 0  # once more, with everything done
     assert Counter(told(killed)) - Counter(told(whole)) == repeated
