@@ -27,8 +27,10 @@ def whole(reasoning: int, answer: int = 2) -> str:
 AS_READ = {"reasoning": words(10), "answer": "as the adapter read it"}
 
 
-def test_what_the_adapter_read_of_a_whole_completion_is_kept():
-    assert settled(whole(10), 10, values=AS_READ).values == AS_READ
+@pytest.mark.parametrize("end", [f"\n\n{CHAT_END}", f"\n\n{CHAT_END}\n", "", "\n"], ids=repr)
+def test_what_the_adapter_read_of_a_whole_completion_is_kept(end):
+    text = chat("", reasoning=words(10), answer=words(2, "say")) + end
+    assert settled(text, 10, values=AS_READ).values == AS_READ
 
 
 @pytest.mark.parametrize("text", [f"{whole(10)}\n\nand so on", f"{whole(10)} {whole(10)}"])
@@ -94,3 +96,9 @@ def test_what_is_charged_and_what_is_not_come_to_all_that_was_written():
         result = settled(whole(10, answer=5), reasoning)
         written = min(WordCounter().count(whole(10, answer=5)), reasoning + 20)
         assert result.reasoning_tokens + result.answer_tokens == written
+
+
+def test_thinking_that_was_billed_for_less_than_is_shown_leaves_no_debt():
+    shown = words(30, "hm")
+    assert settled(chat(answer="yes"), 40, thinking=shown, hidden_tokens=6).answer_tokens == 0
+    assert settled("", 40, thinking=shown, hidden_tokens=6).answer_tokens == 0

@@ -85,6 +85,16 @@ def test_areas_that_hardly_differ_leave_the_choice_to_the_one_least_like_those_t
     assert [one.example_index for one in select_pairs([first, like, unlike])] == [0, example]
 
 
+def test_the_reasonings_of_all_calls_are_one_text_that_an_answer_is_looked_for_in():
+    steps = [replace(states("1", 0).checkpoints[0].calls[0], reasoning=text) for text in ("it is twelve", "", "or so")]
+    one = trace("twelve", sample=0)
+    [point] = one.checkpoints
+    one = replace(one, checkpoints=(replace(point, calls=tuple(steps)),))
+    [pair] = judged([one, states("9", 1)], (1.0,), (0.0,))
+    assert pair.chosen.reasoning == "it is twelve\n\nor so"
+    assert pair.chosen.worked_out
+
+
 def test_a_pair_of_which_one_trace_had_nothing_to_say_has_both_reasonings():
     [pair] = judged([states("1", 0), trace("2", sample=1, reasonings=[""])], (1.0,), (0.0,))
     assert (pair.chosen.reasoning, pair.rejected.reasoning) == ("so it is 1.", "")
