@@ -100,6 +100,11 @@ def test_a_pair_of_which_one_trace_had_nothing_to_say_has_both_reasonings():
     assert (pair.chosen.reasoning, pair.rejected.reasoning) == ("so it is 1.", "")
 
 
+def test_the_area_is_under_the_curve_as_it_is_and_not_under_its_best_so_far():
+    first, _ = judged([states("1", 0, 2), states("2", 1, 2)], (0.9, 0.1), (0.0, 0.0))
+    assert first.chosen.area == pytest.approx((0.9 + 0.1) / 2)
+
+
 def test_a_pair_is_selected_only_where_the_recipe_took_it(tmp_path):
     pairs = build_pairs(
         [group(("a",), ("b",), index=place) for place in range(3)],
