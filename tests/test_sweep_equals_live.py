@@ -15,7 +15,7 @@ pytestmark = pytest.mark.local_lm
 
 BUDGETS = (16, 32, 64)
 ANSWER_TOKENS = 32
-EXAMPLES = 20
+EXAMPLES = 12
 
 
 class Swept(NamedTuple):

@@ -13,7 +13,7 @@ from anytime_dspy.programs import get_task
 
 pytestmark = pytest.mark.local_lm
 
-EXAMPLES = 6
+EXAMPLES = 3
 OPTIONS = {"temperature": 0.0, "max_tokens": 256, "cache": False}
 
 

@@ -323,13 +323,13 @@ def test_a_real_model_compiles_and_its_program_runs_without_this_library(tmp_pat
         lm = local_lm("smollm2-135m-instruct", temperature=0.0)
     except ModelError as error:
         pytest.skip(str(error))
-    questions = ("What is 2 + 3?", "Name the color of grass.", "Is the sun hot or cold?")
+    questions = ("What is 2 + 3?", "Is the sun hot or cold?")
     examples = [dspy.Example(question=question).with_inputs("question") for question in questions]
     program = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32), answer_tokens=16)
     with dspy.context(lm=lm):
         done = PDP(METRIC, samples=3, judge=Shortest(), log_dir=tmp_path).compile(program, trainset=examples)
         report = done.compile_report
-        assert report.traces == 9
+        assert report.traces == 6
         assert {pair.budget for pair in report.selected} <= {16, 32}
         assert report.selected
         for demo in done.program.predict.demos:
