@@ -79,6 +79,9 @@ FORMS = {
         "Day 1-3: Oslo\nFly from Oslo to Rome on Day 3.\nDay 3-5: Rome\nFly from Rome to Aix-en-Provence on Day 5.\n"
         "Day 5-8: Aix-en-Provence"
     ),
+    "flights with their day last, a stay left out": (
+        "Day 1-3: Oslo\nFly from Oslo to Rome on Day 3.\nFly from Rome to Aix-en-Provence on Day 5.\nDay 5-8: markets"
+    ),
     "stays, then the flights": f"{STAYS}\n\nFlights:\nDay 3: from Oslo to Rome\nDay 5: from Rome to Aix-en-Provence",
     "day by day": (
         "Day 1: Arrive in Oslo.\nDay 2: Explore Oslo.\nDay 3: Fly from Oslo to Rome.\nDay 4: Explore Rome.\n"
