@@ -131,7 +131,7 @@ def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
     names = formats.reasoning_fields(signature)
     prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else str(answer)
     request = resumed(adapter, question, prefix)
-    stop = (*request.config.stop, *formats.answer_stops(signature))
+    stop = (*request.config.stop, *formats.answer_stops(signature, at_any_header=_opens_messages(question.lm)))
     return replace(request, config=replace(request.config, stop=stop))
 
 
@@ -151,7 +151,7 @@ def resumed(adapter: dspy.Adapter, question: Question, prefix: str) -> Request:
 def opening_of(adapter: dspy.Adapter, question: Question) -> str:
     """Returns the header with which a message is opened for an LM that is better off so, "" for any other."""
     names = formats.reasoning_fields(question.signature)
-    if not names or not getattr(getattr(question.lm, "engine", None), "opens_messages", False):
+    if not names or not _opens_messages(question.lm):
         return ""
     return (formats.opening(adapter, names[0]) or "") if can_continue(adapter, question, None) else ""
 
@@ -188,6 +188,10 @@ def _calls_tools(adapter: dspy.Adapter, signature: type[dspy.Signature]) -> bool
     if not adapter.use_native_function_calling:
         return False
     return any(field.annotation is dspy.ToolCalls for field in signature.output_fields.values())
+
+
+def _opens_messages(lm: Any) -> bool:
+    return bool(getattr(getattr(lm, "engine", None), "opens_messages", False))
 
 
 def _is_vllm(lm: Any) -> bool:

@@ -124,17 +124,17 @@ def opening(adapter: dspy.Adapter, field: str) -> str | None:
     return f"[[ ## {field} ## ]]\n" if _is_chat(adapter) else None
 
 
-def answer_stops(signature: type[dspy.Signature]) -> tuple[str, ...]:
+def answer_stops(signature: type[dspy.Signature], *, at_any_header: bool) -> tuple[str, ...]:
     r"""Returns where a forced answer in the chat format is known to have ended, whatever comes after.
 
-    With one answer field left no header may follow but the end mark's, so that its first characters are enough.
-
-    Example:
-        >>> answer_stops(dspy.Signature("question -> answer"))[0]
-        '\\n[[ ##'
+    Args:
+        signature: The signature that the message answers.
+        at_any_header: Whether the LM writes headers for fields alone, and never thinks of them in between. With one
+            answer field left the first characters of any header then are enough.
     """
     opened, closed = CHAT_STOPS
-    return (f"\n{CHAT_END[:5]}" if len(answer_fields(signature)) == 1 else opened), closed
+    alone = at_any_header and len(answer_fields(signature)) == 1
+    return (f"\n{CHAT_END[:5]}" if alone else opened), closed
 
 
 def completion_end(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> int:

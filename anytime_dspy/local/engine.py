@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,7 +40,6 @@ class EmbeddedEngine:
     """
 
     can_continue = True
-    opens_messages = True
     supported_params: ClassVar[frozenset[str]]
     best_slots: ClassVar[int]
     """Requests at a time beyond which more of them bring little."""
@@ -51,6 +51,15 @@ class EmbeddedEngine:
         self._settings = ServerSettings(model_path(path), slots, context, threads or usable_cpus())
         self._server = type(self)._shared(self._settings)
         self.counter = EmbeddedCounter(self._server)
+
+    @cached_property
+    def opens_messages(self) -> bool:
+        """Whether its messages are opened with the first field's header, and an answer ends at the next one.
+
+        That saves tokens, and a small model keeps the format. A model that thinks inside its text must be left to do so
+        first; such models have a token of their own for it.
+        """
+        return len(self._server.tokenize("<think>")) > 1
 
     @property
     def async_engine(self) -> AsyncEmbeddedEngine:
