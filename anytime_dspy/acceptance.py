@@ -38,6 +38,11 @@ class Acceptance:
         self._said: set[Thing] = set()
         self._lock = threading.Lock()
 
+    @property
+    def has_refused(self) -> bool:
+        """Whether it has refused anything yet."""
+        return bool(self._said)
+
     def takes_temperature(self, temperature: float) -> bool:
         """Whether it takes this temperature, as far as is known: some take one value alone, some none."""
         return temperature not in self._temperatures

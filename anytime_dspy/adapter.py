@@ -24,6 +24,7 @@ from anytime_dspy.limits import Allowance
 from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
 from anytime_dspy.reading import unread
 from anytime_dspy.refusals import Sent
+from anytime_dspy.remembered import remembering
 from anytime_dspy.room import check_room
 from anytime_dspy.settle import Settled, parsed, settle
 from anytime_dspy.spending import Spending
@@ -349,6 +350,8 @@ class BudgetAdapter(dspy.Adapter):
         """What came of a call, cut to the cap that was meant where the LM takes none so low."""
         counter = counter_for(ask.question.lm)
         completion = ledger.completion(ask.question.lm, values, seconds)
+        if taken is ask:
+            return completion
         meant, sent = _sent(ask).cap, _sent(taken).cap
         if meant is None or meant == sent:
             return completion
@@ -382,6 +385,7 @@ def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
         raise ProgramError(
             "dspy.TwoStepAdapter asks a second LM that no budget reaches: use ChatAdapter, JSONAdapter or XMLAdapter."
         )
+    adapter = remembering(adapter)
     if not getattr(adapter, "use_json_adapter_fallback", False):
         return adapter
     adapter = copy.copy(adapter)
@@ -397,6 +401,8 @@ def _arguments(question: Question) -> dict[str, Any]:
 def _taken(ask: Ask) -> Ask | None:
     """Returns what is asked without what the LM refuses, None where it refuses such a request."""
     lm = ask.question.lm
+    if not acceptance(lm).has_refused:
+        return ask
     if ask.request is None:
         return replace(ask, question=replace(ask.question, lm_kwargs=options_taken(lm, ask.question.lm_kwargs)))
     request = request_taken(lm, ask.request)

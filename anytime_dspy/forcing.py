@@ -19,6 +19,7 @@ from anytime_dspy import formats
 from anytime_dspy.acceptance import acceptance, cap_key
 from anytime_dspy.lm_calls import Completion
 from anytime_dspy.thinking import least_effort
+from anytime_dspy.tokens import counter_for
 
 __all__ = [
     "PARTIAL_REASONING",
@@ -29,6 +30,8 @@ __all__ = [
     "capped",
     "continued",
     "forced",
+    "opened",
+    "opening_of",
     "restated",
     "resumed",
 ]
@@ -128,7 +131,7 @@ def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
     names = formats.reasoning_fields(signature)
     prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else str(answer)
     request = resumed(adapter, question, prefix)
-    stop = (*request.config.stop, *formats.CHAT_STOPS)
+    stop = (*request.config.stop, *formats.answer_stops(signature, at_any_header=_opens_messages(question.lm)))
     return replace(request, config=replace(request.config, stop=stop))
 
 
@@ -145,6 +148,30 @@ def resumed(adapter: dspy.Adapter, question: Question, prefix: str) -> Request:
     return replace(request, config=replace(request.config, extensions=extensions)) if extensions else request
 
 
+def opening_of(adapter: dspy.Adapter, question: Question) -> str:
+    """Returns the header with which a message is opened for an LM that is better off so, "" for any other."""
+    names = formats.reasoning_fields(question.signature)
+    if not names or not _opens_messages(question.lm):
+        return ""
+    return (formats.opening(adapter, names[0]) or "") if can_continue(adapter, question, None) else ""
+
+
+def opened(adapter: dspy.Adapter, question: Question, header: str) -> Request:
+    """Returns the request that has the LM write its message after the header, up to the end mark.
+
+    Args:
+        adapter: The inner adapter.
+        question: What is asked; its cap counts the header too, which is a part of the message.
+        header: As `opening_of` has it.
+    """
+    request = resumed(adapter, question, header)
+    cap = request.config.max_tokens
+    if cap is not None:
+        cap = max(cap - counter_for(question.lm).count(header), 1)
+    stop = (*request.config.stop, formats.MESSAGE_STOP)
+    return replace(request, config=replace(request.config, stop=stop, max_tokens=cap))
+
+
 def restated(question: Question, reasoning: str) -> Question:
     """Returns the question that shows the LM its cut reasoning and asks for the answer alone."""
     names = formats.reasoning_fields(question.signature)
@@ -158,8 +185,13 @@ def restated(question: Question, reasoning: str) -> Question:
 
 
 def _calls_tools(adapter: dspy.Adapter, signature: type[dspy.Signature]) -> bool:
-    fields = signature.output_fields.values()
-    return bool(adapter.use_native_function_calling) and any(field.annotation is dspy.ToolCalls for field in fields)
+    if not adapter.use_native_function_calling:
+        return False
+    return any(field.annotation is dspy.ToolCalls for field in signature.output_fields.values())
+
+
+def _opens_messages(lm: Any) -> bool:
+    return bool(getattr(getattr(lm, "engine", None), "opens_messages", False))
 
 
 def _is_vllm(lm: Any) -> bool:

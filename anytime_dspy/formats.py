@@ -21,9 +21,11 @@ from anytime_dspy.typed import text_as
 __all__ = [
     "CHAT_END",
     "CHAT_STOPS",
+    "MESSAGE_STOP",
     "Passage",
     "Split",
     "answer_fields",
+    "answer_stops",
     "begins_field",
     "completion_end",
     "is_complete",
@@ -38,6 +40,9 @@ REASONING_NAMES = frozenset({"reasoning", "rationale", "thought", "thoughts", "n
 CHAT_END = "[[ ## completed ## ]]"
 CHAT_STOPS = (f"\n{CHAT_END}", f"{CHAT_END}\n")
 """The mark where it opens a line or closes one. In the middle of a line it is quoted."""
+
+MESSAGE_STOP = "\n[[ ## completed"
+"""What a message of ours to go on with ends at: the rest of the mark is not worth its tokens."""
 
 _CHAT_HEADER = re.compile(r"\[\[ ## (\w+) ## \]\]")
 _CLOSING_MARK = re.compile(rf"{re.escape(CHAT_END)}[ \t\r]*$", re.MULTILINE)
@@ -97,6 +102,11 @@ def answer_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
     return _fields(cast(Any, signature))[1]
 
 
+def _names(signature: type[dspy.Signature]) -> tuple[str, ...]:
+    reasoning, answers = _fields(cast(Any, signature))
+    return reasoning + answers
+
+
 @lru_cache(maxsize=256)  # DSPy puts a signature's fields together anew whenever it is asked for them
 def _fields(signature: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     fields = signature.output_fields
@@ -112,6 +122,19 @@ def opening(adapter: dspy.Adapter, field: str) -> str | None:
     or element.
     """
     return f"[[ ## {field} ## ]]\n" if _is_chat(adapter) else None
+
+
+def answer_stops(signature: type[dspy.Signature], *, at_any_header: bool) -> tuple[str, ...]:
+    r"""Returns where a forced answer in the chat format is known to have ended, whatever comes after.
+
+    Args:
+        signature: The signature that the message answers.
+        at_any_header: Whether the LM writes headers for fields alone, and never thinks of them in between. With one
+            answer field left the first characters of any header then are enough.
+    """
+    opened, closed = CHAT_STOPS
+    alone = at_any_header and len(answer_fields(signature)) == 1
+    return (f"\n{CHAT_END[:5]}" if alone else opened), closed
 
 
 def completion_end(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> int:
@@ -133,7 +156,7 @@ def completion_end(adapter: dspy.Adapter, signature: type[dspy.Signature], text:
     if not _is_chat(adapter):
         return len(text)
     headers = list(_chat_headers(text))
-    fields = _first(headers, signature.output_fields)
+    fields = _first(headers, _names(signature))
     begun = max((header.at for header in fields), default=-1)
     ends = (header.at for header in headers if header.field == "completed" and header.at > begun)
     end = next(ends, None)
@@ -219,8 +242,8 @@ def _headers(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) 
     elif isinstance(adapter, dspy.XMLAdapter):
         pattern = r"<{}\b[^>]*>"
     else:
-        return _first(_chat_headers(text), signature.output_fields)
-    found = ((name, re.search(pattern.format(name), text)) for name in signature.output_fields)
+        return _first(_chat_headers(text), _names(signature))
+    found = ((name, re.search(pattern.format(name), text)) for name in _names(signature))
     headers = (_Header(name, match.start(), match.end()) for name, match in found if match)
     return sorted(headers, key=lambda header: header.at)
 
@@ -251,7 +274,7 @@ def _without_half_a_header(adapter: dspy.Adapter, signature: type[dspy.Signature
     at = text.rfind(CHAT_END[:2]) if _is_chat(adapter) else -1
     if at < 0 or not _opens_a_line(text, at):
         return len(text)
-    headers = (f"[[ ## {name} ## ]]" for name in (*signature.output_fields, "completed"))
+    headers = (f"[[ ## {name} ## ]]" for name in (*_names(signature), "completed"))
     return at if any(header.startswith(text[at:]) for header in headers) else len(text)
 
 

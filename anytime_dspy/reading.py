@@ -36,14 +36,14 @@ def unread(
         cut: Whether the reply was cut off.
     """
     names = formats.answer_fields(signature)
-    plain = {name for name in names if signature.output_fields[name].annotation is str}
 
     def is_read(name: str) -> bool:
         value = values.get(name)
         if value is None:
             return name in values and formats.begins_field(adapter, signature, name, text)
         if isinstance(value, str) and not value:
-            return name not in plain or formats.is_empty_field(adapter, signature, name, text)
+            is_plain = signature.output_fields[name].annotation is str
+            return not is_plain or formats.is_empty_field(adapter, signature, name, text)
         return True
 
     missing = tuple(name for name in names if not is_read(name))

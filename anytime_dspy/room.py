@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any, cast
+
 import dspy
 
 from anytime_dspy import formats
@@ -10,6 +13,8 @@ from anytime_dspy.forcing import Question, answer_signature, can_continue
 from anytime_dspy.tokens import TokenCounter, counter_for
 
 __all__ = ["check_room", "check_room_in"]
+
+_KNOWN = (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
 
 
 def check_room_in(program: dspy.Module, adapter: dspy.Adapter, answer_tokens: int) -> None:
@@ -31,18 +36,41 @@ def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter,
     Raises:
         BudgetError: The headers of the answer's fields and the shortest value in each take more tokens.
     """
+    # The first header stands in the message that is continued.
+    continues = can_continue(adapter, question, None)
     signature = answer_signature(question.signature)
-    try:
-        text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
-    except NotImplementedError:  # an adapter of the user's own that has its own way to show an answer, or none
-        return
-    text = text[: formats.completion_end(adapter, signature, text)].strip()
-    if can_continue(adapter, question, None):  # the first header stands in the message that is continued
-        text = text.removeprefix(formats.opening(adapter, next(iter(signature.output_fields))) or "")
-    least = counter.count(text)
+    known = type(adapter) in _KNOWN
+    least = (_least if known else _least.__wrapped__)(_Format(adapter), cast(Any, signature), counter, continues)
     if answer_tokens < least:
         fields = ", ".join(signature.output_fields)
         raise BudgetError(
             f"answer_tokens={answer_tokens} leaves no room for an answer with {fields}: its shortest form takes "
             f"{least} tokens, so give answer_tokens={least} or more."
         )
+
+
+class _Format:
+    """An adapter, equal to every other of its class: for the known ones the form of an answer follows from that."""
+
+    def __init__(self, adapter: dspy.Adapter) -> None:
+        self.adapter = adapter
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Format) and type(other.adapter) is type(self.adapter)
+
+    def __hash__(self) -> int:
+        return hash(type(self.adapter))
+
+
+@lru_cache(maxsize=256)  # asked for every call, and the same for all of a program's
+def _least(form: _Format, signature: Any, counter: TokenCounter, continues: bool) -> int:
+    """Returns the tokens of the shortest answer, 0 where the adapter does not show what one looks like."""
+    adapter = form.adapter
+    try:
+        text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
+    except NotImplementedError:  # an adapter of the user's own that has its own way to show an answer, or none
+        return 0
+    text = text[: formats.completion_end(adapter, signature, text)].strip()
+    if continues:
+        text = text.removeprefix(formats.opening(adapter, next(iter(signature.output_fields))) or "")
+    return counter.count(text)

@@ -12,7 +12,17 @@ from dspy.lm15 import Request
 from anytime_dspy import formats
 from anytime_dspy.acceptance import acceptance
 from anytime_dspy.call_log import enclosing_log, lasting_key
-from anytime_dspy.forcing import PARTIAL_REASONING, Question, can_continue, cap_of, capped, restated, resumed
+from anytime_dspy.forcing import (
+    PARTIAL_REASONING,
+    Question,
+    can_continue,
+    cap_of,
+    capped,
+    opened,
+    opening_of,
+    restated,
+    resumed,
+)
 from anytime_dspy.limits import Allowance, Rates, allowance
 from anytime_dspy.lm_calls import Completion, tell_of_replay
 from anytime_dspy.media import PART_TOKENS, parts
@@ -160,9 +170,16 @@ class Writer:
 
     def _begin(self, allowed: Allowance) -> Generator[Ask, Completion | None, Message]:
         question = replace(self._question, lm_kwargs=capped(self._question, allowed.cap))
-        made = yield from self.ask(Ask(question, allowed=allowed))
-        assert made is not None  # only a request to go on with a message is refused as a whole
-        return Message(made, allowed)
+        header = opening_of(self._adapter, question)
+        made = None
+        if header:
+            made = yield from self.ask(Ask(question, opened(self._adapter, question, header), allowed, header))
+        if made is None:
+            made = yield from self.ask(Ask(question, allowed=allowed))
+            assert made is not None  # only a request to go on with a message is refused as a whole
+            return Message(made, allowed)
+        text = f"{header}{made.text}"
+        return Message(replace(made, text=text, values=parsed(self._adapter, question.signature, text)), allowed)
 
     def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion | None, Message | None]:
         more = cap_of(self._question, allowed.cap) - cap_of(self._question, begun.allowed.cap)

@@ -31,6 +31,7 @@ from anytime_dspy.optimizers.search import Meter, Validation, best_trial, measur
 from anytime_dspy.optimizers.space import Prompt, Space
 from anytime_dspy.optimizers.study import Trial, TrialBook
 from anytime_dspy.optimizers.synthesis import OnTrace, Sampling
+from anytime_dspy.phases import phase
 
 __all__ = ["Compiling"]
 
@@ -136,7 +137,7 @@ class Compiling:
         if best is None:
             raise AnytimeError(_nothing_measured(rounds, steps[-1].stopped))
         compiled = best.prompt.applied(self.student)
-        with self._keeping_calls():
+        with self._keeping_calls(), phase("searching"):
             scores = measured_again(compiled, self.validation) or best.trial.scores
         searched = Searched(
             student=_student_score(rounds[0].trials),
@@ -172,7 +173,7 @@ class Compiling:
         writing += proposing
         prepared = gathered.synthesis + gathered.judge.usage + writing
         meter = Meter(self.limits, sum((step.report.usage for step in steps), prepared), self.begun)
-        with self._keeping_calls():
+        with self._keeping_calls(), phase("searching"):
             trials = search(
                 book, self.validation, trials=self.trials, meter=meter, round=number, on_trial=self.on_trial
             )
@@ -185,7 +186,7 @@ class Compiling:
         wanted = min(PROPOSALS, sampling.samples - len(sampling.styles))
         if wanted < 1:  # no sample would be left for them
             return sampling, Usage()
-        with self._asking():
+        with self._asking(), phase("writing styles and instructions"):
             proposed = proposed_styles(self.student, wanted)
         return replace(sampling, styles=(*sampling.styles, *proposed.styles)), proposed.usage
 
@@ -208,7 +209,7 @@ class Compiling:
         usable = pairs_for(gathered.pairs, excluding=self.validation.examples)
         if gathered.pairs and not usable:
             raise DataError("every pair is of an example that the valset holds too: validate on other examples")
-        with self._asking():
+        with self._asking(), phase("writing styles and instructions"):
             return search_space(
                 self.student,
                 usable,

@@ -31,6 +31,7 @@ from anytime_dspy.optimizers.synthesis import (
     sample_traces,
 )
 from anytime_dspy.optimizers.trace_log import TraceLog
+from anytime_dspy.phases import phase
 
 __all__ = ["Gathered", "Round", "gather", "search_space"]
 
@@ -132,10 +133,13 @@ def gather(
 
     name = f"traces-{sampling.round}.jsonl" if sampling.round else "traces.jsonl"
     log = TraceLog(folder / name) if folder else None
-    traces = sample_traces(program, trainset, sampling, log=log, on_trace=checked)
+    with phase("sampling traces"):
+        traces = sample_traces(program, trainset, sampling, log=log, on_trace=checked)
     groups = group_traces(program, trainset, traces)
-    choice = choose_judge(panel.judges(judge), groups)
-    judgement = choice.judge.scores(groups)
+    with phase("choosing a judge"):
+        choice = choose_judge(panel.judges(judge), groups)
+    with phase("judging"):
+        judgement = choice.judge.scores(groups)
     judgement.failures.refuse(f"questions of the judge {judgement.judge}", ", or name another judge")
     return Gathered(
         traces=len(traces),

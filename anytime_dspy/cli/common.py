@@ -23,6 +23,7 @@ from rich.progress import (
 
 from anytime_dspy.errors import DataError, ModelError, RunError
 from anytime_dspy.files import read_json, write_json
+from anytime_dspy.phases import phase
 from anytime_dspy.saved import BUDGETS_KEY
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Threads",
     "open_lm",
     "progress",
+    "threads_for",
 ]
 
 DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct"
@@ -79,11 +81,30 @@ ShowGpqa = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take this many examples, spread over the data.")]
 Budgets = Annotated[str | None, typer.Option("--budgets", help="Reasoning tokens, with commas between: 64,128,256.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of data, samples and intervals.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Examples run at the same time.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=64, help="Examples run at the same time; by default what suits the model."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 # Whatever is for the eye while a command runs goes to stderr, so that stdout holds the result alone.
 stderr = Console(stderr=True)
+
+
+PROVIDER_THREADS = 16
+
+
+def threads_for(model: str) -> int:
+    """Returns how many examples are run at the same time on a model where nobody says it.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be fetched.
+    """
+    if not _is_embedded(model):
+        return PROVIDER_THREADS
+    from anytime_dspy.local.lm import engine_for
+
+    return engine_for(_embedded_file(model)).best_slots
 
 
 def open_lm(
@@ -100,14 +121,15 @@ def open_lm(
     Raises:
         ModelError: There is no such model, it cannot be fetched, or it takes none of these options.
     """
-    from anytime_dspy.local import MODELS, local_lm, model_path
+    from anytime_dspy.local import MODELS, local_lm
 
-    if model in MODELS or model.endswith(".gguf"):
+    if _is_embedded(model):
         if reasoning_effort is not None:
             raise ModelError(f"{model} is an embedded model, which has no reasoning effort: leave it out.")
-        if model in MODELS:
-            pull_with_progress(model)
-        return local_lm(model_path(model), slots=threads, temperature=temperature or 0.0)
+        lm = local_lm(_embedded_file(model), slots=threads, temperature=temperature or 0.0)
+        with phase("loading the model"):
+            lm.engine.counter.count("a")
+        return lm
     if "/" not in model:
         raise ModelError(
             f"There is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
@@ -123,6 +145,20 @@ def open_lm(
         raise ModelError(
             f"{model} takes no temperature but 1, DSPy says: leave --temperature={temperature} out."
         ) from error
+
+
+def _is_embedded(model: str) -> bool:
+    from anytime_dspy.local import MODELS
+
+    return model in MODELS or model.endswith(".gguf")
+
+
+def _embedded_file(model: str) -> Path:
+    from anytime_dspy.local import MODELS, model_path
+
+    if model in MODELS:
+        pull_with_progress(model)
+    return model_path(model)
 
 
 def pull_with_progress(name: str) -> Path:

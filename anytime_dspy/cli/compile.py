@@ -78,12 +78,12 @@ def compile_task(
     budgets: Budgets = None,
     out: Out = None,
     seed: Seed = 0,
-    threads: Threads = 4,
+    threads: Threads = None,
     show_gpqa: ShowGpqa = False,
     as_json: Json = False,
 ) -> None:
     """Compiles a task's program with self-judged preference pairs, and measures it before and after on test data."""
-    from anytime_dspy.cli.common import open_lm, spread
+    from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.measure import Measurement
     from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples, training_examples
 
@@ -92,6 +92,7 @@ def compile_task(
     test = spread(test_examples(chosen, data, split, seed), limit)
     trainset = training_examples(chosen, train_data, train, seed, test, data)
     folder = out or default_folder("compile", chosen.name)
+    threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(chosen, test, lm, threads, seed)
     compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive, trials), folder, as_json=as_json)

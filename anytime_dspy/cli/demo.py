@@ -1,6 +1,10 @@
-"""`anytime-dspy demo`: the whole way, on a real model, in some twelve minutes on two cores."""
+"""`anytime-dspy demo`: the whole way, on a real model, in some minutes on two cores."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+import typer
 
 from anytime_dspy.cli.common import DEFAULT_MODEL, Effort, Json, ModelName, Out, Seed, Temperature, Threads
 
@@ -18,21 +22,28 @@ def demo(
     reasoning_effort: Effort = None,
     out: Out = None,
     seed: Seed = 0,
-    threads: Threads = 4,
+    threads: Threads = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Show afterwards where the seconds went.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measures a plain program on held-out word problems, compiles it with a short search, and measures it again."""
-    from anytime_dspy.cli.common import open_lm, spread
+    from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.compile import Recipe, compile_and_measure
     from anytime_dspy.cli.measure import Measurement
+    from anytime_dspy.cli.profile import show_profile
     from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples, training_examples
+    from anytime_dspy.phases import phase, profiled
     from anytime_dspy.programs import get_task
 
     task = get_task(TASK)
     test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
     trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
-    lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
-    measurement = Measurement(task, test, lm, threads, seed)
+    threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)
     student, recipe = anytime_program(task, None, None), Recipe(trials=TRIALS)
-    compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
+    with profiled() as spent, phase("everything else"):
+        lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
+        measurement = Measurement(task, test, lm, threads, seed)
+        compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
+    if profile:
+        show_profile(spent)

@@ -16,6 +16,7 @@ from anytime_dspy.cli.common import progress
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import as_line, write_json, write_text
 from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.phases import phase
 from anytime_dspy.plots import Series, plot_curves
 from anytime_dspy.redaction import without_texts
 from anytime_dspy.saving import Saving, saving
@@ -59,7 +60,8 @@ class Measurement:
         known = len(store.done() & {example_id(example, place) for place, example in enumerate(self.examples)})
         metric = AnytimeIndex(self.task.quality)
         redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
-        with progress(f"Sweeping {label}", len(self.examples) - known) as advance, dspy.context(lm=self.lm):
+        sweeping = progress(f"Sweeping {label}", len(self.examples) - known)
+        with phase(f"sweeping {label}"), sweeping as advance, dspy.context(lm=self.lm):
             results = sweep(
                 program,
                 self.examples,

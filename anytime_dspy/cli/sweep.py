@@ -42,12 +42,12 @@ def sweep(
     budgets: Budgets = None,
     out: Out = None,
     seed: Seed = 0,
-    threads: Threads = 4,
+    threads: Threads = None,
     show_gpqa: ShowGpqa = False,
     as_json: Json = False,
 ) -> None:
     """Runs a task's program on its test data and scores the answer at every budget."""
-    from anytime_dspy.cli.common import open_lm, spread
+    from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.measure import Measurement, show
     from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples
 
@@ -55,6 +55,7 @@ def sweep(
     subject = anytime_program(chosen, budgets, program)
     examples = spread(test_examples(chosen, data, split, seed), limit)
     folder = out or default_folder("sweep", chosen.name)
+    threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(chosen, examples, lm, threads, seed)
     measured = measurement.of("compiled" if program else "plain", subject, folder)

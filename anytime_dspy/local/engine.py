@@ -1,32 +1,33 @@
-"""The embedded model as a DSPy engine."""
+"""The embedded models as DSPy engines."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from dspy.lm15 import ConfigurationError, InvalidRequestError, Request, Response
+from dspy.lm15 import ConfigurationError, Request, Response
+from typing_extensions import Self
 
 from anytime_dspy.errors import ModelError
-from anytime_dspy.local.models import file_digest, model_name, model_path
-from anytime_dspy.local.server import LlamaServer, ServerSettings, usable_cpus
-from anytime_dspy.local.wire import SUPPORTED_PARAMS, body_of, chat_of, response_of
+from anytime_dspy.local import openvino_server
+from anytime_dspy.local.models import model_name, model_path
+from anytime_dspy.local.openvino_server import OpenVinoServer
+from anytime_dspy.local.server import LlamaServer, ModelServer, ServerSettings, usable_cpus
+from anytime_dspy.local.wire import SUPPORTED_PARAMS, chat_of
 from anytime_dspy.tokens import cut_by_codec
 
-__all__ = ["AsyncLlamaEngine", "LlamaCounter", "LlamaEngine"]
+__all__ = ["AsyncEmbeddedEngine", "EmbeddedCounter", "EmbeddedEngine", "LlamaEngine", "OpenVinoEngine"]
 
 
-class LlamaEngine:
+class EmbeddedEngine:
     """Runs a GGUF model inside this process: `dspy.LM(name, engine=LlamaEngine(path))`.
 
     Engines of the same file, slots and context share one server, loaded by the first call; so do copies and deep
     copies of an LM. Calls may come from several threads: up to `slots` of them are decoded together. A request that
-    ends in an assistant message is continued, and the reply holds only the new text. Each slot keeps what it read
-    last, so a prompt that begins alike is not read again.
-
-    Greedy replies and seeded ones repeat with one slot; with several slots they need not, since what is decoded
-    together changes the rounding.
+    ends in an assistant message is continued, and the reply holds only the new text.
 
     Args:
         path: A .gguf file, or the name of a model that was pulled.
@@ -39,20 +40,31 @@ class LlamaEngine:
     """
 
     can_continue = True
-    supports_response_schema = True
-    supported_params = SUPPORTED_PARAMS
+    supported_params: ClassVar[frozenset[str]]
+    best_slots: ClassVar[int]
+    """Requests at a time beyond which more of them bring little."""
+    _shared: ClassVar[Callable[[ServerSettings], ModelServer]]
 
     def __init__(self, path: str | Path, *, slots: int = 1, context: int = 8192, threads: int | None = None) -> None:
         if min(slots, context) < 1:
             raise ModelError(f"slots and context must be at least 1, not {slots} and {context}")
         self._settings = ServerSettings(model_path(path), slots, context, threads or usable_cpus())
-        self._server = LlamaServer.shared(self._settings)
-        self.counter = LlamaCounter(self._server)
+        self._server = type(self)._shared(self._settings)
+        self.counter = EmbeddedCounter(self._server)
+
+    @cached_property
+    def opens_messages(self) -> bool:
+        """Whether its messages are opened with the first field's header, and an answer ends at the next one.
+
+        That saves tokens, and a small model keeps the format. A model that thinks inside its text must be left to do so
+        first; such models have a token of their own for it.
+        """
+        return len(self._server.tokenize("<think>")) > 1
 
     @property
-    def async_engine(self) -> AsyncLlamaEngine:
+    def async_engine(self) -> AsyncEmbeddedEngine:
         """The same engine for `await lm.acall(...)`."""
-        return AsyncLlamaEngine(self)
+        return AsyncEmbeddedEngine(self)
 
     def complete(self, request: Request) -> Response:
         """Returns the model's reply to one request.
@@ -63,15 +75,12 @@ class LlamaEngine:
             UnsupportedFeatureError: The request asks for something that the embedded models cannot do.
             ConfigurationError: The model cannot be loaded.
         """
-        chat, body = chat_of(request), body_of(request.config)
-        if body.get("id_slot", 0) not in range(self._settings.slots):
-            raise InvalidRequestError(f"id_slot is {body['id_slot']}, and the engine has {self._settings.slots} slots")
+        chat = chat_of(request)
         try:
-            body["prompt"] = self._server.render(chat.messages) + chat.prefill
-            reply = self._server.complete(body)
+            prompt = self._server.render(chat.messages) + chat.prefill
+            return self._server.complete(request.model, prompt, request.config)
         except ModelError as error:
             raise ConfigurationError(str(error)) from error
-        return response_of(request.model, reply)
 
     def close(self) -> None:
         """Does nothing: the server is shared, and freed with the last engine that holds it."""
@@ -82,7 +91,7 @@ class LlamaEngine:
         return {"model": model_name(path) or str(path), "slots": slots, "context": context}
 
     @classmethod
-    def load_state(cls, state: dict[str, Any]) -> LlamaEngine:
+    def load_state(cls, state: dict[str, Any]) -> Self:
         """Returns the engine that `dump_state` described.
 
         Raises:
@@ -90,49 +99,74 @@ class LlamaEngine:
         """
         return cls(state["model"], slots=state["slots"], context=state["context"])
 
-    def __copy__(self) -> LlamaEngine:
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> LlamaEngine:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).load_state, (self.dump_state(),)
 
 
-class AsyncLlamaEngine:
-    """A `LlamaEngine` that is awaited: each request is run in a thread."""
+class LlamaEngine(EmbeddedEngine):
+    """Runs a GGUF model by llama.cpp, on every platform.
 
-    def __init__(self, engine: LlamaEngine) -> None:
+    Each slot keeps what it read last, so a prompt that begins alike is not read again. Greedy replies and seeded ones
+    repeat with one slot; with several slots they need not, since what is decoded together changes the rounding.
+    """
+
+    supports_response_schema = True
+    supported_params = SUPPORTED_PARAMS
+    best_slots = 8
+    _shared = LlamaServer.shared
+
+
+class OpenVinoEngine(EmbeddedEngine):
+    """Runs a GGUF model by OpenVINO, some times as fast where the CPU has AVX-512.
+
+    A prompt is read once for all slots. Greedy replies repeat, with several slots too.
+    """
+
+    supported_params = openvino_server.SUPPORTED_PARAMS
+    best_slots = 16
+    _shared = OpenVinoServer.shared
+
+
+class AsyncEmbeddedEngine:
+    """An embedded engine that is awaited: each request is run in a thread."""
+
+    def __init__(self, engine: EmbeddedEngine) -> None:
         self._engine = engine
 
     async def complete(self, request: Request) -> Response:
-        """Returns the model's reply to one request; see `LlamaEngine.complete`."""
+        """Returns the model's reply to one request; see `EmbeddedEngine.complete`."""
         return await asyncio.to_thread(self._engine.complete, request)
 
     async def aclose(self) -> None:
-        """Does nothing; see `LlamaEngine.close`."""
+        """Does nothing; see `EmbeddedEngine.close`."""
 
     def dump_state(self) -> dict[str, Any]:
         """Returns what `load_state` needs."""
-        return self._engine.dump_state()
+        return {**self._engine.dump_state(), "engine": type(self._engine).__name__}
 
     @classmethod
-    def load_state(cls, state: dict[str, Any]) -> AsyncLlamaEngine:
+    def load_state(cls, state: dict[str, Any]) -> AsyncEmbeddedEngine:
         """Returns the engine that `dump_state` described."""
-        return cls(LlamaEngine.load_state(state))
+        kind = OpenVinoEngine if state.get("engine") == OpenVinoEngine.__name__ else LlamaEngine
+        return cls(kind.load_state(state))
 
 
-class LlamaCounter:
+class EmbeddedCounter:
     """Counts tokens with the model's own tokenizer; an `anytime_dspy.tokens.TokenCounter`."""
 
-    def __init__(self, server: LlamaServer) -> None:
+    def __init__(self, server: ModelServer) -> None:
         self._server = server
 
     @property
     def name(self) -> str:
-        """What the counts are stored under: `llama:` and the beginning of the file's hash."""
-        return f"llama:{file_digest(self._server.settings.path)[:8]}"
+        """What the counts are stored under: the engine and the beginning of the file's hash."""
+        return self._server.counter_name
 
     def count(self, text: str) -> int:
         """Returns the number of tokens in `text`."""

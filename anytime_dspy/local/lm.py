@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 
-from anytime_dspy.local.engine import LlamaEngine
+from anytime_dspy.errors import ModelError
+from anytime_dspy.local import openvino_server
+from anytime_dspy.local.engine import EmbeddedEngine, LlamaEngine, OpenVinoEngine
 from anytime_dspy.local.models import file_digest, model_name, model_path
 
-__all__ = ["local_lm"]
+__all__ = ["EngineName", "engine_for", "local_lm"]
+
+EngineName = Literal["auto", "llama.cpp", "openvino"]
 
 
-def local_lm(name_or_path: str | Path, *, slots: int = 1, context: int = 8192, **kwargs: Any) -> dspy.LM:
+def local_lm(
+    name_or_path: str | Path, *, slots: int = 1, context: int = 8192, engine: EngineName = "auto", **kwargs: Any
+) -> dspy.LM:
     """Returns a `dspy.LM` that runs inside this process, without a network and without a key.
 
     It is loaded by its first call, and shared by every LM of the same file, slots and context. Its name carries the
-    file's hash, since DSPy's cache tells LMs apart by their names alone.
+    file's hash and the engine where that is not llama.cpp, since DSPy's cache tells LMs apart by their names alone.
 
     Args:
         name_or_path: A name in `MODELS` that was pulled, or the path of a .gguf file.
-        slots: Requests that are decoded together; with one, greedy and seeded replies repeat.
+        slots: Requests that are decoded together.
         context: Tokens of prompt and reply that one slot holds.
+        engine: "auto" takes OpenVINO for the models that it was tried with, where `anytime-dspy[openvino]` is
+            installed, and llama.cpp else.
         **kwargs: As for `dspy.LM`. Without a temperature decoding is greedy; without max_tokens a reply may go on to
             the end of the context.
 
     Raises:
-        ModelError: The model was not pulled, or there is no such file.
+        ModelError: The model was not pulled, there is no such file, or the engine is not installed.
     """
     path = model_path(name_or_path)
-    engine = LlamaEngine(path, slots=slots, context=context)
-    name = f"local/{model_name(path) or path.stem}@{file_digest(path)[:8]}"
-    return dspy.LM(name, engine=engine, async_engine=engine.async_engine, **kwargs)
+    kind = engine_for(path, engine)
+    made = kind(path, slots=slots, context=context)
+    suffix = "+openvino" if kind is OpenVinoEngine else ""
+    name = f"local/{model_name(path) or path.stem}@{file_digest(path)[:8]}{suffix}"
+    return dspy.LM(name, engine=made, async_engine=made.async_engine, **kwargs)
+
+
+def engine_for(path: Path, engine: EngineName = "auto") -> type[EmbeddedEngine]:
+    """Returns the class of the engine that `local_lm` takes for a model's file.
+
+    Raises:
+        ModelError: There is no such engine, or it is not installed.
+    """
+    if engine not in ("auto", "llama.cpp", "openvino"):
+        raise ModelError(f"there is no engine {engine!r}: choose auto, llama.cpp or openvino")
+    available = openvino_server.is_available()
+    if engine == "openvino" and not available:
+        raise ModelError("OpenVINO is not installed: pip install 'anytime-dspy[openvino]'")
+    tried = available and (model_name(path) or "").startswith("qwen2.5")
+    return OpenVinoEngine if engine == "openvino" or (engine == "auto" and tried) else LlamaEngine

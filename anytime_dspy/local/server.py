@@ -10,13 +10,17 @@ import threading
 from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from anytime_dspy.errors import ModelError
+from dspy.lm15 import Config, InvalidRequestError, Response
 
-__all__ = ["LlamaServer", "ServerSettings"]
+from anytime_dspy.errors import ModelError
+from anytime_dspy.local.models import file_digest
+from anytime_dspy.local.wire import body_of, response_of
+
+__all__ = ["LlamaServer", "ModelServer", "ServerSettings"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +42,28 @@ class ServerSettings(NamedTuple):
     slots: int
     context: int
     threads: int
+
+
+class ModelServer(Protocol):
+    """A loaded model, whatever computes it; every method may be called from several threads."""
+
+    settings: ServerSettings
+
+    @property
+    def counter_name(self) -> str:
+        """What token counts are stored under."""
+
+    def complete(self, model: str, prompt: str, config: Config) -> Response:
+        """Runs one completion."""
+
+    def render(self, messages: Sequence[dict[str, str]]) -> str:
+        """Returns the prompt that the model's chat template makes of the messages, open for the model's turn."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """Returns the token ids of a text, special tokens read as such and none added."""
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Returns the text of token ids."""
 
 
 class LlamaServer:
@@ -65,17 +91,23 @@ class LlamaServer:
                 server = cls._servers[settings] = cls(settings)
             return server
 
-    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def counter_name(self) -> str:
+        """What token counts are stored under."""
+        return f"llama:{file_digest(self.settings.path)[:8]}"
+
+    def complete(self, model: str, prompt: str, config: Config) -> Response:
         """Runs one completion, or waits for a free slot and then runs it.
 
-        Args:
-            body: The fields of llama.cpp's completion request.
-
-        Returns:
-            The reply, which is `{"error": ...}` where the request was refused.
+        Raises:
+            ContextLengthError: The prompt is longer than a slot's context.
+            InvalidRequestError: The request cannot be read, such as a grammar with a mistake.
+            UnsupportedFeatureError: The request asks for something that the embedded models cannot do.
         """
-        reply: dict[str, Any] = self._server().handle_completions(body)
-        return reply
+        body = {**body_of(config), "prompt": prompt}
+        if body.get("id_slot", 0) not in range(self.settings.slots):
+            raise InvalidRequestError(f"id_slot is {body['id_slot']}, and the engine has {self.settings.slots} slots")
+        return response_of(model, self._server().handle_completions(body))
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """Returns the prompt that the model's own chat template makes of the messages, open for the model's turn.

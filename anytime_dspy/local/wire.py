@@ -18,7 +18,16 @@ from dspy.lm15 import (
     Usage,
 )
 
-__all__ = ["EXTENSIONS", "SUPPORTED_PARAMS", "Chat", "chat_of", "body_of", "response_of"]
+__all__ = [
+    "EXTENSIONS",
+    "SUPPORTED_PARAMS",
+    "Chat",
+    "body_of",
+    "chat_of",
+    "refuse",
+    "refuse_not_carried",
+    "response_of",
+]
 
 EXTENSIONS = frozenset({"grammar", "id_slot", "min_p", "repeat_penalty"})
 """What `Config.extensions` of an explicit request may hold, in llama.cpp's words; `grammar` is GBNF."""
@@ -51,7 +60,7 @@ def chat_of(request: Request) -> Chat:
         UnsupportedFeatureError: The request has tools, or parts that are not text.
     """
     if request.tools:
-        _refuse("tools", "calling tools")
+        refuse("tools", "calling tools")
     messages = [{"role": "system", "content": _system_text(request)}] if request.system is not None else []
     messages += [{"role": _role(message), "content": _text(message)} for message in request.messages]
     prefill = messages.pop()["content"] if request.messages[-1].role == "assistant" else ""
@@ -70,12 +79,10 @@ def body_of(config: Config) -> dict[str, Any]:
     >>> body_of(Config(max_tokens=8, seed=1, temperature=0.7))
     {'temperature': 0.7, 'cache_prompt': True, 'n_predict': 8, 'seed': 1}
     """
-    for name in _NOT_CARRIED:
-        if getattr(config, name) is not None:
-            _refuse(f"config.{name}", name)
+    refuse_not_carried(config)
     extensions = dict(config.extensions or {})
     for name in extensions.keys() - EXTENSIONS:
-        _refuse(f"config.extensions.{name}", name)
+        refuse(f"config.extensions.{name}", name)
     fields = {
         "n_predict": config.max_tokens,
         "top_p": config.top_p,
@@ -91,6 +98,17 @@ def body_of(config: Config) -> dict[str, Any]:
     }
     asked = {name: value for name, value in fields.items() if value is not None}
     return {"temperature": config.temperature or 0.0, "cache_prompt": True, **asked}
+
+
+def refuse_not_carried(config: Config) -> None:
+    """Refuses what no embedded engine can do.
+
+    Raises:
+        UnsupportedFeatureError: The call asks for it.
+    """
+    for name in _NOT_CARRIED:
+        if getattr(config, name) is not None:
+            refuse(f"config.{name}", name)
 
 
 def response_of(model: str, reply: dict[str, Any]) -> Response:
@@ -143,7 +161,7 @@ def _role(message: Message) -> str:
 
 def _text(message: Message) -> str:
     if message.text is None or message.role == "tool":
-        _refuse("messages", "message parts other than text")
+        refuse("messages", "message parts other than text")
     return str(message.text)
 
 
@@ -161,7 +179,13 @@ def _scored(token: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _refuse(feature: str, what: str) -> NoReturn:
+def refuse(feature: str, what: str) -> NoReturn:
+    """Raises the error that says that a feature is not there.
+
+    Args:
+        feature: Its place in the request.
+        what: What to leave out, in words.
+    """
     raise UnsupportedFeatureError(f"the embedded models do not support {what}; leave it out", feature=feature)
 
 

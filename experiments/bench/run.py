@@ -12,6 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import concurrency
+import engines
+import growth
 import injection
 import judges
 import overhead
@@ -24,7 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Runs what was asked for and prints it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    others = ("judges", "injection", *sweep_equals_live.PROGRAMS)
+    others = ("judges", "injection", "engines", "concurrency", "growth", *sweep_equals_live.PROGRAMS)
     parser.add_argument("--only", choices=("overhead", "sweep", *others), help="run this one")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model, by name or path")
     parser.add_argument("--examples", type=int, default=6, help="word problems to measure on")
@@ -39,6 +42,12 @@ def main() -> None:
         keep(f"judges_{model}", judges.measure(options.model, options.examples))
     if options.only == "injection":
         keep(f"injection_{model}", injection.measure(options.model))
+    if options.only == "engines":
+        keep(f"engines_{model}", engines.measure(options.model))
+    if options.only == "concurrency":
+        keep("concurrency", concurrency.measure())
+    if options.only == "growth":
+        keep("growth", growth.measure())
     if options.only in sweep_equals_live.PROGRAMS:
         result = sweep_equals_live.measure(options.model, options.only, options.examples, options.seconds)
         keep(f"sweep_equals_live_{options.only}_{model}", result)

@@ -1,0 +1,270 @@
+"""One OpenVINO pipeline for each model file, shared by everything in the process that asks for it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
+
+import numpy as np
+from dspy.lm15 import Config, ContextLengthError, InvalidRequestError, Message, Response, Usage
+
+from anytime_dspy.errors import ModelError
+from anytime_dspy.local.models import file_digest
+from anytime_dspy.local.server import ServerSettings
+from anytime_dspy.local.transcode import readable_by_openvino
+from anytime_dspy.local.wire import refuse, refuse_not_carried
+
+__all__ = ["SUPPORTED_PARAMS", "OpenVinoServer", "is_available"]
+
+logger = logging.getLogger(__name__)
+
+SUPPORTED_PARAMS = frozenset(
+    {
+        *("max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "response_format"),
+        *("frequency_penalty", "presence_penalty"),
+    }
+)
+"""The keyword arguments of a call that reach the model; it gives no log-probabilities of alternatives."""
+
+# Everything in 32-bit floats, and activations as they are: then what is decoded together changes no rounding, and
+# greedy text is the same alone and in a batch, read from the cache or anew.
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+# What llama.cpp takes where a call does not say it, so that both engines sample alike.
+_TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05
+_BATCH_TOKENS = 512
+_BYTES_A_VALUE = 4
+# Slots whose whole context has room in the cache at once: most requests are short, and the others take turns.
+_FULL_SLOTS = 4
+
+
+def is_available() -> bool:
+    """Whether OpenVINO's packages are installed; they are not imported."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) for name in ("openvino_genai", "gguf"))
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What the pipeline generated."""
+
+    tokens: list[int]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A request that waits for the pipeline, or is in it."""
+
+    tokens: Sequence[int]
+    config: Any
+    done: Future[Completed] = field(default_factory=Future)
+
+
+class OpenVinoServer:
+    """An OpenVINO pipeline inside this process, loaded when it is first used.
+
+    Get one by `OpenVinoServer.shared`: the same settings give the same server for as long as somebody holds it, and
+    its memory is freed when nobody does. Every method may be called from several threads: requests are decoded
+    together, and what one of them has read of a prompt none of the others reads again.
+    """
+
+    _servers: ClassVar[WeakValueDictionary[ServerSettings, OpenVinoServer]] = WeakValueDictionary()
+    _servers_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self._loading = threading.Lock()
+        self._lock = threading.Lock()
+        self._waiting: list[_Job] = []
+        self._is_working = False
+        self._numbers = itertools.count()
+        self._loaded: Any = None
+
+    @classmethod
+    def shared(cls, settings: ServerSettings) -> OpenVinoServer:
+        """Returns the server of these settings that the whole process shares."""
+        with cls._servers_lock:
+            server = cls._servers.get(settings)
+            if server is None:
+                server = cls._servers[settings] = cls(settings)
+            return server
+
+    @property
+    def counter_name(self) -> str:
+        """What token counts are stored under."""
+        return f"openvino:{file_digest(self.settings.path)[:8]}"
+
+    def complete(self, model: str, prompt: str, config: Config) -> Response:
+        """Runs one completion, together with the others that are running.
+
+        Raises:
+            ContextLengthError: The prompt is longer than the context.
+            UnsupportedFeatureError: The call asks for something that this engine cannot do.
+        """
+        tokens, context = self.tokenize(prompt), self.settings.context
+        if len(tokens) >= context:
+            raise ContextLengthError(
+                f"the prompt has {len(tokens)} tokens and the embedded model holds {context}: give local_lm a larger "
+                "context, or shorten the prompt"
+            )
+        job = _Job(tokens, self._generation_config(config, context - len(tokens)))
+        with self._lock:
+            self._waiting.append(job)
+            if not self._is_working:
+                self._is_working = True
+                threading.Thread(target=self._work, name="openvino", daemon=True).start()
+        completed = job.done.result()
+        written = str(self._tokenizer.decode(completed.tokens)) if completed.tokens else ""
+        text, is_stopped = _cut_at_stop(written, config.stop)
+        return Response(
+            id=None,
+            model=model,
+            message=Message.assistant(text),
+            finish_reason="length" if completed.truncated and not is_stopped else "stop",
+            usage=Usage(input_tokens=len(tokens), output_tokens=len(completed.tokens)),
+        )
+
+    def render(self, messages: Sequence[dict[str, str]]) -> str:
+        """Returns the prompt that the model's own chat template makes of the messages, open for the model's turn.
+
+        Raises:
+            ModelError: The template refuses these messages.
+        """
+        try:
+            return str(self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
+        except RuntimeError as error:
+            raise ModelError(f"the chat template of {self.settings.path} refused the messages: {error}") from error
+
+    def tokenize(self, text: str) -> list[int]:
+        """Returns the token ids of a text, special tokens read as such and none added."""
+        if not text:
+            return []
+        ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids
+        return [int(token) for token in ids.data[0]]
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Returns the text of token ids."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False)) if tokens else ""
+
+    @property
+    def _tokenizer(self) -> Any:
+        return self._pipeline().get_tokenizer()
+
+    def _generation_config(self, config: Config, room: int) -> Any:
+        import openvino_genai
+
+        refuse_not_carried(config)
+        if config.logprobs is not None:
+            refuse("config.logprobs", "log-probabilities under OpenVINO")
+        for name in config.extensions or {}:
+            refuse(f"config.extensions.{name}", f"{name} under OpenVINO")
+        made = openvino_genai.GenerationConfig()
+        made.max_new_tokens = room if config.max_tokens is None else min(config.max_tokens, room)
+        made.stop_strings = set(config.stop)
+        made.presence_penalty = config.presence_penalty or 0.0
+        made.frequency_penalty = config.frequency_penalty or 0.0
+        if config.response_format is not None:
+            schema = json.dumps(config.response_format.get("schema", {"type": "object"}))
+            made.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=schema)
+        made.do_sample = bool(config.temperature)
+        if config.temperature:
+            made.temperature = config.temperature
+            made.top_k = _TOP_K if config.top_k is None else config.top_k
+            made.top_p = _TOP_P if config.top_p is None else config.top_p
+            made.min_p = _MIN_P
+            made.rng_seed = next(self._numbers) if config.seed is None else config.seed
+        return made
+
+    def _work(self) -> None:
+        """Steps the pipeline until nothing is left to do; the next request starts another such thread."""
+        pipeline, running = self._pipeline(), list[tuple[_Job, Any]]()
+        while True:
+            with self._lock:
+                new, self._waiting = self._waiting, []
+                if not new and not running:
+                    self._is_working = False
+                    return
+            for job in new:
+                self._add(pipeline, job, running)
+            try:
+                pipeline.step()
+            except RuntimeError as error:
+                for job, _ in running:
+                    job.done.set_exception(InvalidRequestError(f"OpenVINO failed: {error}"))
+                running.clear()
+            running = [(job, handle) for job, handle in running if not _finish(job, handle)]
+
+    def _add(self, pipeline: Any, job: _Job, running: list[tuple[_Job, Any]]) -> None:
+        import openvino
+
+        ids = openvino.Tensor(np.array([job.tokens], dtype=np.int64))
+        try:
+            running.append((job, pipeline.add_request(next(self._numbers), ids, job.config)))
+        except RuntimeError as error:
+            job.done.set_exception(InvalidRequestError(f"OpenVINO refused the request: {error}"))
+
+    def _pipeline(self) -> Any:
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+    def _load(self) -> Any:
+        import openvino_genai
+
+        path, slots, context, threads = self.settings
+        readable = readable_by_openvino(path, file_digest(path))
+        scheduling = openvino_genai.SchedulerConfig()
+        scheduling.max_num_seqs = slots
+        scheduling.max_num_batched_tokens = _BATCH_TOKENS
+        scheduling.enable_prefix_caching = True
+        scheduling.cache_size = _cache_gigabytes(readable, min(slots, _FULL_SLOTS) * context)
+        properties = {**_EXACT, "INFERENCE_NUM_THREADS": threads}
+        try:
+            pipeline = openvino_genai.ContinuousBatchingPipeline(readable, scheduling, "CPU", properties)
+        except RuntimeError as error:
+            raise ModelError(
+                f"OpenVINO cannot load {path} ({' '.join(str(error).split())[:200]}): fetch it again, use less "
+                'context, or take the other engine with local_lm(..., engine="llama.cpp")'
+            ) from error
+        logger.debug("loaded %s: %d slots of %d tokens, %d threads", path, slots, context, threads)
+        return pipeline
+
+
+def _finish(job: _Job, handle: Any) -> bool:
+    from openvino_genai import GenerationFinishReason, GenerationStatus
+
+    if handle.get_status() == GenerationStatus.RUNNING:
+        return False
+    [output] = handle.read_all()
+    truncated = output.finish_reason == GenerationFinishReason.LENGTH
+    job.done.set_result(Completed([int(token) for token in output.generated_ids], truncated))
+    return True
+
+
+def _cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    ends = [at for at in (text.find(stop) for stop in stops) if at >= 0]
+    return (text[: min(ends)], True) if ends else (text, False)
+
+
+def _cache_gigabytes(path: Path, tokens: int) -> int:
+    """Returns the gigabytes, rounded up, that hold the keys and values of so many tokens."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(path).fields
+    kind = fields["general.architecture"].contents()
+    layers, width, heads, kept = (
+        int(fields[f"{kind}.{name}"].contents())
+        for name in ("block_count", "embedding_length", "attention.head_count", "attention.head_count_kv")
+    )
+    values = 2 * layers * kept * (width // heads)
+    return max(1, -(-tokens * values * _BYTES_A_VALUE // 2**30))

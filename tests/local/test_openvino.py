@@ -1,0 +1,173 @@
+"""OpenVINO as the embedded engine: what DSPy and budgets ask of an engine, and the same greedy text in a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import dspy
+import numpy as np
+import pytest
+from dspy.lm15 import Config, Message, Request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import anytime_dspy as ad
+from anytime_dspy.errors import ModelError
+from anytime_dspy.local import local_lm, openvino_server
+from anytime_dspy.local.transcode import as_q8_0
+from anytime_dspy.programs import get_task
+
+pytestmark = pytest.mark.local_lm
+
+STORY = Message.user("Tell a story about a fox.")
+
+
+@pytest.fixture(scope="module")
+def lm() -> dspy.LM:
+    if not openvino_server.is_available():
+        pytest.skip("anytime-dspy[openvino] is not installed")
+    try:
+        return local_lm("smollm2-135m-instruct", engine="openvino", slots=4, context=2048, cache=False, max_tokens=24)
+    except ModelError as error:
+        pytest.skip(str(error))
+
+
+def ask(lm: dspy.LM, *messages: Message, **config: object) -> dspy.lm15.Response:
+    request = Request(model=lm.model, messages=messages or (STORY,), config=Config(**{"max_tokens": 12, **config}))
+    return lm.engine.complete(request)
+
+
+def test_usage_counts_what_was_read_and_written(lm):
+    response = ask(lm, max_tokens=17)
+    prompt = lm.engine._server.render([{"role": "user", "content": STORY.text}])
+    assert response.finish_reason == "length"
+    assert response.usage.input_tokens == lm.engine.counter.count(prompt)
+    assert response.usage.output_tokens == lm.engine.counter.count(response.text) == 17
+    ended = ask(lm, Message.user("Say hello."), max_tokens=60)
+    assert ended.finish_reason == "stop"
+    assert ended.usage.output_tokens == lm.engine.counter.count(ended.text) + 1
+
+
+def test_both_engines_read_a_chat_alike(lm):
+    other = local_lm("smollm2-135m-instruct", engine="llama.cpp", cache=False)
+    chat = [
+        {"role": "system", "content": "Be brief. 🦊"},
+        {"role": "user", "content": "Hi [[ ## x ## ]]\n\n  a  b"},
+        {"role": "assistant", "content": "ok"},
+        {"role": "user", "content": "go"},
+    ]
+    for messages in (chat, chat[1:]):
+        prompt = lm.engine._server.render(messages)
+        assert prompt == other.engine._server.render(messages)
+        assert lm.engine._server.tokenize(prompt) == other.engine._server.tokenize(prompt)
+    assert lm.model != other.model  # DSPy's cache keeps what they write apart
+
+
+def test_a_last_assistant_message_is_continued_with_new_text_only(lm):
+    whole = ask(lm, max_tokens=16).text
+    begun = lm.engine.counter.cut(whole, 8)
+    rest = ask(lm, STORY, Message.assistant(begun), max_tokens=8).text
+    assert 0 < len(begun) < len(whole)
+    assert begun + rest == whole
+
+
+def test_greedy_text_is_the_same_alone_and_in_a_batch(lm):
+    asked = [Message.user(f"Tell a story about {n} foxes and a {thing}.") for n in range(4) for thing in ("hen", "dog")]
+    alone = [ask(lm, message, max_tokens=24).text for message in asked]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        together = list(pool.map(lambda message: ask(lm, message, max_tokens=24).text, asked))
+    assert together == alone
+
+
+def test_seeds_repeat_and_no_seed_draws_anew(lm):
+    seeded = [ask(lm, temperature=1.0, seed=seed).text for seed in (7, 7, 8, 9)]
+    assert seeded[0] == seeded[1]
+    assert len(set(seeded)) > 1
+    assert len({ask(lm, temperature=1.5).text for _ in range(4)}) > 1
+
+
+def test_stop_ends_the_reply_before_the_word(lm):
+    whole = ask(lm, max_tokens=16).text
+    word = whole.split()[4]
+    response = ask(lm, max_tokens=16, stop=(word,))
+    assert response.text.rstrip() == whole[: whole.index(word)].rstrip()
+    assert response.finish_reason == "stop"
+
+
+def test_json_schema_binds_the_reply(lm):
+    schema = {
+        "type": "object",
+        "properties": {"city": {"enum": ["Paris", "Rome"]}, "nights": {"type": "integer"}},
+        "required": ["city", "nights"],
+        "additionalProperties": False,
+    }
+    response = ask(lm, max_tokens=60, response_format={"type": "json_schema", "schema": schema})
+    assert json.loads(response.text)["city"] in {"Paris", "Rome"}
+
+
+@pytest.mark.parametrize("config", [{"logprobs": 3}, {"extensions": {"grammar": "root ::= x"}}])
+def test_what_it_cannot_do_is_refused_by_name(lm, config):
+    with pytest.raises(dspy.lm15.UnsupportedFeatureError, match=r"log-probabilities|grammar"):
+        ask(lm, **config)
+
+
+def test_too_long_a_prompt_names_both_lengths(lm):
+    with pytest.raises(dspy.ContextWindowExceededError, match=r"the prompt has 3\d+ tokens .* holds 2048"):
+        lm("fox " * 3000)
+
+
+def test_copies_and_saved_programs_find_the_engine_again(lm, tmp_path):
+    assert copy.deepcopy(lm).engine is lm.engine
+    assert pickle.loads(pickle.dumps(lm.engine))._server is lm.engine._server
+    program = dspy.ChainOfThought("question -> answer")
+    program.set_lm(lm)
+    program.save(tmp_path / "program.json")
+    loaded = dspy.ChainOfThought("question -> answer")
+    loaded.load(tmp_path / "program.json", allow_unsafe_lm_state=True)
+    assert loaded.predict.lm.engine._server is lm.engine._server
+
+
+def test_await_gives_the_same_text(lm):
+    assert asyncio.run(lm.acall("Say hello.")) == lm("Say hello.")
+
+
+def test_a_sweep_answers_as_live_runs_do_with_four_at_a_time(lm):
+    task = get_task("word_problems")
+    program = ad.Anytime(task.program(), (16, 32, 64), answer_tokens=32)
+    examples = task.generate(8, seed=3)
+
+    def both(example):
+        checkpoints = program(problem=example.problem).checkpoints
+        live = [program.at(checkpoint.budget)(problem=example.problem) for checkpoint in checkpoints]
+        return [one.toDict() == two.prediction.toDict() for one, two in zip(live, checkpoints, strict=True)]
+
+    with dspy.context(lm=lm):
+        same = [
+            equal
+            for found in dspy.Parallel(num_threads=4, disable_progress_bar=True)(
+                [(both, (example,)) for example in examples]
+            )
+            for equal in found
+        ]
+    assert np.mean(same) >= 0.95, f"only {np.mean(same):.1%} of the checkpoints equal a live run"
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 31), min_size=32, max_size=32), st.floats(-100, 100, width=16))
+def test_a_q5_0_block_is_held_exactly(values, scale):
+    numbers = np.array(values, np.uint8)
+    fifth = np.packbits(numbers >> 4, bitorder="little")
+    nibbles = (numbers[:16] & 15) | ((numbers[16:] & 15) << 4)
+    block = np.concatenate([np.array([scale], np.float16).view(np.uint8), fifth, nibbles])
+    held = as_q8_0(block.reshape(1, -1))[0]
+    assert held[:2].view(np.float16)[0] == np.float16(scale)
+    assert held[2:].view(np.int8).tolist() == [value - 16 for value in values]
+
+
+def test_an_unknown_engine_is_named(lm):
+    with pytest.raises(ModelError, match=r"choose auto, llama\.cpp or openvino"):
+        local_lm("smollm2-135m-instruct", engine="onnx")
