@@ -9,7 +9,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -40,7 +39,7 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAM
 # What llama.cpp takes where a call does not say it, so that both engines sample alike.
 _TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05
 _BATCH_TOKENS = 512
-_BYTES_A_VALUE = 4
+_BLOCK_TOKENS = 32  # in which OpenVINO keeps keys and values on CPUs
 # Slots whose whole context has room in the cache at once: most requests are short, and the others take turns.
 _FULL_SLOTS = 4
 
@@ -227,7 +226,7 @@ class OpenVinoServer:
         scheduling.max_num_seqs = slots
         scheduling.max_num_batched_tokens = _BATCH_TOKENS
         scheduling.enable_prefix_caching = True
-        scheduling.cache_size = _cache_gigabytes(readable, min(slots, _FULL_SLOTS) * context)
+        scheduling.num_kv_blocks = -(-min(slots, _FULL_SLOTS) * context // _BLOCK_TOKENS)
         properties = {**_EXACT, "INFERENCE_NUM_THREADS": threads}
         try:
             pipeline = openvino_genai.ContinuousBatchingPipeline(readable, scheduling, "CPU", properties)
@@ -254,17 +253,3 @@ def _finish(job: _Job, handle: Any) -> bool:
 def _cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     ends = [at for at in (text.find(stop) for stop in stops) if at >= 0]
     return (text[: min(ends)], True) if ends else (text, False)
-
-
-def _cache_gigabytes(path: Path, tokens: int) -> int:
-    """Returns the gigabytes, rounded up, that hold the keys and values of so many tokens."""
-    from gguf import GGUFReader
-
-    fields = GGUFReader(path).fields
-    kind = fields["general.architecture"].contents()
-    layers, width, heads, kept = (
-        int(fields[f"{kind}.{name}"].contents())
-        for name in ("block_count", "embedding_length", "attention.head_count", "attention.head_count_kv")
-    )
-    values = 2 * layers * kept * (width // heads)
-    return max(1, -(-tokens * values * _BYTES_A_VALUE // 2**30))

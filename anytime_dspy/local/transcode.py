@@ -38,7 +38,10 @@ def readable_by_openvino(path: Path, digest: str) -> Path:
     Raises:
         ModelError: The file holds tensors of another format that OpenVINO does not read, or the copy cannot be written.
     """
-    from gguf import GGUFReader
+    copy = models_folder() / "openvino" / f"{path.stem}-{digest[:12]}.gguf"
+    if copy.is_file():
+        return copy
+    from gguf import GGUFReader  # which takes seconds for a whole vocabulary
 
     names = {tensor.tensor_type.name for tensor in GGUFReader(path).tensors}
     if names <= _READABLE:
@@ -49,7 +52,6 @@ def readable_by_openvino(path: Path, digest: str) -> Path:
             f"OpenVINO does not read the tensors of {path} ({', '.join(sorted(unknown))}): use the llama.cpp engine "
             'with local_lm(..., engine="llama.cpp")'
         )
-    copy = models_folder() / "openvino" / f"{path.stem}-{digest[:12]}.gguf"
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(copy.with_name(copy.name + ".lock")):
