@@ -218,8 +218,11 @@ class Anytime(_Wrapper):
     def forward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:
         """Answers at every budget; DSPy calls this."""
         walk = self._walk(positional, inputs)
-        for tokens in self._order(walk):
-            walk.step(tokens)
+        if self.state.stop is None:
+            walk.run_downwards()
+        else:
+            for tokens in self._order(walk):
+                walk.step(tokens)
         return _prediction(walk)
 
     async def aforward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:

@@ -77,6 +77,9 @@ class _Track(Generic[T]):
         self._lock = threading.Lock()
         self._length = 0
 
+    def __len__(self) -> int:
+        return self._length
+
     def get(self, key: Hashable, at: int) -> Recorded[T] | None:
         with self._lock:
             recorded = self._found[key]
@@ -134,6 +137,11 @@ class Tape:
     calls: _Track[Message] = field(default_factory=_Track)
     forced: _Track[Completion] = field(default_factory=_Track)
     tools: _Track[Outcome] = field(default_factory=_Track)
+
+    @property
+    def is_one_call(self) -> bool:
+        """Whether the run made one call in all, and used no tool."""
+        return len(self.calls) == 1 and not len(self.tools)
 
     def replay(self) -> Replay:
         """Returns a fresh reader, for one run of the program."""

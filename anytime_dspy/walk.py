@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,13 +64,22 @@ class Walk:
             if late or (stop is not None and stop.is_met_by(self.checkpoints)):
                 return
 
+    def run_downwards(self) -> None:
+        """Answers at every budget, from the largest down; the forced answers at once where the LM gains by that."""
+        largest, *smaller = self.downwards()
+        self.step(largest)
+        if len(smaller) < 2 or not self._forces_together():
+            for tokens in smaller:
+                self.step(tokens)
+            return
+        with ThreadPoolExecutor(len(smaller)) as pool:
+            # Each reads the one call that is on the tape, and none of them changes it.
+            answers = [pool.submit(copy_context().run, self._answer, tokens) for tokens in smaller]
+            self.checkpoints += [answer.result() for answer in answers]
+
     def step(self, tokens: int) -> Checkpoint:
         """Answers at one budget."""
-        checkpoint = self._carried(tokens)
-        if checkpoint is None:
-            with self._running(tokens) as spending:
-                prediction = self.program(*self.positional, **self.inputs)
-            checkpoint = _checkpoint(tokens, prediction, spending)
+        checkpoint = self._answer(tokens)
         self.checkpoints.append(checkpoint)
         return checkpoint
 
@@ -87,6 +98,26 @@ class Walk:
         reached = sorted(self.checkpoints, key=lambda checkpoint: checkpoint.budget)
         beyond = self.state.budgets[len(reached) :]
         return (*reached, *(replace(reached[-1], budget=tokens) for tokens in beyond))
+
+    def _answer(self, tokens: int) -> Checkpoint:
+        checkpoint = self._carried(tokens)
+        if checkpoint is not None:
+            return checkpoint
+        with self._running(tokens) as spending:
+            prediction = self.program(*self.positional, **self.inputs)
+        return _checkpoint(tokens, prediction, spending)
+
+    def _forces_together(self) -> bool:
+        """Whether all cuts of the trace can be answered at once, and whether that is quicker.
+
+        They can where the program made one call in all: then no answer decides what is asked next. It is quicker where
+        the engine decodes requests together and reads what they share once.
+        """
+        if self.state.mode == "contract" or self.clock is not None or enclosing() is not None:
+            return False
+        predictors = self.program.predictors()
+        engine = getattr(getattr(predictors[0], "lm", None) or dspy.settings.lm, "engine", None)
+        return len(predictors) == 1 and self._tape.is_one_call and bool(getattr(engine, "shares_prefixes", False))
 
     def _carried(self, tokens: int) -> Checkpoint | None:
         """A trace that ended within a budget has its answer already.

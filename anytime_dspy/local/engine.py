@@ -31,7 +31,7 @@ class EmbeddedEngine:
 
     Args:
         path: A .gguf file, or the name of a model that was pulled.
-        slots: Requests that are decoded together.
+        slots: Requests that are decoded together; by default as many as leave greedy replies the same.
         context: Tokens of prompt and reply that one slot holds.
         threads: Threads that compute; by default the CPUs that this process may run on.
 
@@ -41,11 +41,15 @@ class EmbeddedEngine:
 
     can_continue = True
     supported_params: ClassVar[frozenset[str]]
+    default_slots: ClassVar[int] = 1
     best_slots: ClassVar[int]
     """Requests at a time beyond which more of them bring little."""
     _shared: ClassVar[Callable[[ServerSettings], ModelServer]]
 
-    def __init__(self, path: str | Path, *, slots: int = 1, context: int = 8192, threads: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, slots: int | None = None, context: int = 8192, threads: int | None = None
+    ) -> None:
+        slots = self.default_slots if slots is None else slots
         if min(slots, context) < 1:
             raise ModelError(f"slots and context must be at least 1, not {slots} and {context}")
         self._settings = ServerSettings(model_path(path), slots, context, threads or usable_cpus())
@@ -129,8 +133,13 @@ class OpenVinoEngine(EmbeddedEngine):
     """
 
     supported_params = openvino_server.SUPPORTED_PARAMS
-    best_slots = 16
+    default_slots = best_slots = 16
     _shared = OpenVinoServer.shared
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether several requests with one beginning are answered in little more than the time of one."""
+        return self._settings.slots > 1
 
 
 class AsyncEmbeddedEngine:

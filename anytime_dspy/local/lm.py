@@ -18,7 +18,12 @@ EngineName = Literal["auto", "llama.cpp", "openvino"]
 
 
 def local_lm(
-    name_or_path: str | Path, *, slots: int = 1, context: int = 8192, engine: EngineName = "auto", **kwargs: Any
+    name_or_path: str | Path,
+    *,
+    slots: int | None = None,
+    context: int = 8192,
+    engine: EngineName = "auto",
+    **kwargs: Any,
 ) -> dspy.LM:
     """Returns a `dspy.LM` that runs inside this process, without a network and without a key.
 
@@ -27,7 +32,8 @@ def local_lm(
 
     Args:
         name_or_path: A name in `MODELS` that was pulled, or the path of a .gguf file.
-        slots: Requests that are decoded together.
+        slots: Requests that are decoded together; by default 1 with llama.cpp, where more of them change the rounding,
+            and 16 with OpenVINO, where they do not.
         context: Tokens of prompt and reply that one slot holds.
         engine: "auto" takes OpenVINO for the models that it was tried with, where `anytime-dspy[openvino]` is
             installed, and llama.cpp else.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -15,7 +18,9 @@ from dspy.lm15 import Message, Request, Response, Usage
 import anytime_dspy as ad
 
 REPLY = "[[ ## reasoning ## ]]\nTwo and two are four.\n\n[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]"
+QUESTION = "What are two and two?"
 WARM_UP = 200
+BATCHES, AT_ONCE = 21, 64
 WINDOW = 500
 GOAL = 1.05
 
@@ -39,12 +44,19 @@ class InstantEngine:
     """Answers at once, always the same."""
 
     counter = WordCounter()
-    can_continue = True
 
     def complete(self, request: Request) -> Response:
         """Returns the one reply."""
         usage = Usage(input_tokens=100, output_tokens=15)
         return Response(None, request.model, Message.assistant(REPLY), "stop", usage)
+
+
+class AsyncInstantEngine(InstantEngine):
+    """The same for `await`."""
+
+    async def complete(self, request: Request) -> Response:  # type: ignore[override]
+        """Returns the one reply."""
+        return InstantEngine.complete(self, request)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,8 @@ class Overhead:
         ratio_at_first: The same ratio under one budget around many calls, at the first of them.
         ratio_at_last: And at the last of them, when the record of the others has grown.
         long_calls: How many calls those are.
+        ratio_in_threads: The first ratio where 8 threads call at once, over all calls of a batch; median over batches.
+        ratio_async: The same for 64 calls that are awaited together.
     """
 
     pairs: int
@@ -72,6 +86,8 @@ class Overhead:
     ratio_at_first: float
     ratio_at_last: float
     long_calls: int
+    ratio_in_threads: float
+    ratio_async: float
 
 
 def measure(pairs: int = 3000, long_calls: int = 5000) -> Overhead:
@@ -82,8 +98,14 @@ def measure(pairs: int = 3000, long_calls: int = 5000) -> Overhead:
         with ad.budget(64):
             return program(**inputs)
 
-    lm = dspy.LM("bench/instant", engine=InstantEngine(), cache=False)
+    async def abudgeted(**inputs: str) -> dspy.Prediction:
+        with ad.budget(64):
+            return await program.acall(**inputs)
+
+    lm = dspy.LM("bench/instant", engine=InstantEngine(), async_engine=AsyncInstantEngine(), cache=False)
     with dspy.context(lm=lm):
+        threads = [(_threads(program), _threads(budgeted)) for _ in range(BATCHES)][1:]
+        tasks = [(_tasks(program.acall), _tasks(abudgeted)) for _ in range(BATCHES)][1:]
         taken = [(_time(program), _time(budgeted)) for _ in range(WARM_UP + pairs)][WARM_UP:]
     with dspy.context(lm=lm), ad.budget(10**9):
         long = [(_time_outside(program), _time(program)) for _ in range(WARM_UP + long_calls)][WARM_UP:]
@@ -97,11 +119,30 @@ def measure(pairs: int = 3000, long_calls: int = 5000) -> Overhead:
         ratio_at_first=_ratio(long[:WINDOW]),
         ratio_at_last=_ratio(long[-WINDOW:]),
         long_calls=long_calls,
+        ratio_in_threads=_ratio(threads),
+        ratio_async=_ratio(tasks),
     )
 
 
 def _ratio(pairs: list[tuple[float, float]]) -> float:
     return median(with_budget / bare for bare, with_budget in pairs)
+
+
+def _threads(program: Callable[..., Any]) -> float:
+    begun = time.process_time()
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(copy_context().run, program, question=QUESTION) for _ in range(AT_ONCE)]:
+            future.result()
+    return time.process_time() - begun
+
+
+def _tasks(program: Callable[..., Any]) -> float:
+    async def all_of_them() -> None:
+        await asyncio.gather(*(program(question=QUESTION) for _ in range(AT_ONCE)))
+
+    begun = time.process_time()
+    asyncio.run(all_of_them())
+    return time.process_time() - begun
 
 
 def _time_outside(program: Callable[..., Any]) -> float:
@@ -111,5 +152,5 @@ def _time_outside(program: Callable[..., Any]) -> float:
 
 def _time(program: Callable[..., Any]) -> float:
     begun = time.process_time()
-    program(question="What are two and two?")
+    program(question=QUESTION)
     return time.process_time() - begun

@@ -171,3 +171,16 @@ def test_a_q5_0_block_is_held_exactly(values, scale):
 def test_an_unknown_engine_is_named(lm):
     with pytest.raises(ModelError, match=r"choose auto, llama\.cpp or openvino"):
         local_lm("smollm2-135m-instruct", engine="onnx")
+
+
+def test_cuts_that_are_answered_at_once_are_answered_alike(lm):
+    task = get_task("word_problems")
+    program = ad.Anytime(task.program(), (8, 16, 24, 32), answer_tokens=32)
+    problem = task.generate(1, seed=3)[0].problem
+    with dspy.context(lm=lm):
+        together = program(problem=problem).checkpoints
+    with dspy.context(lm=lm), ad.budget(10**6):  # calls that share a budget take turns
+        in_turn = program(problem=problem).checkpoints
+    assert len(lm.history) >= 2
+    assert [one.prediction.toDict() for one in together] == [one.prediction.toDict() for one in in_turn]
+    assert [one.usage.answer_tokens for one in together] == [one.usage.answer_tokens for one in in_turn]
