@@ -63,6 +63,8 @@ class LiteLLMCounter:
 
     def __init__(self, model: str) -> None:
         self._model = model
+        # A sweep looks at one text at every budget.
+        self._encode = lru_cache(maxsize=512)(self._encoded)
 
     @property
     def name(self) -> str:
@@ -84,11 +86,11 @@ class LiteLLMCounter:
         # Where a tokenizer has to be fetched and cannot, litellm would try again for each text.
         return _select_tokenizer(model=self._model)
 
-    def _encode(self, text: str) -> Sequence[int]:
+    def _encoded(self, text: str) -> tuple[int, ...]:
         import litellm  # slow to import: only where an LM has no tokenizer of its own
 
         ids: Any = litellm.encode(text=text, custom_tokenizer=self._tokenizer)
-        return list(getattr(ids, "ids", ids))  # Hugging Face tokenizers return an Encoding
+        return tuple(getattr(ids, "ids", ids))  # Hugging Face tokenizers return an Encoding
 
     def _decode(self, ids: Sequence[int]) -> str:
         import litellm
