@@ -246,8 +246,9 @@ class Anytime(_Wrapper):
         return takes_input(self.program, self.predictors(), name)
 
     def _walk(self, positional: Sequence[Any], inputs: Mapping[str, Any], deadline: float | None = None) -> Walk:
-        check_room_in(self.program, inner_adapter(), self.answer_tokens)
-        names = {id(predictor): name for name, predictor in self.named_predictors()}
+        predictors = self.named_predictors()
+        check_room_in((predictor for _, predictor in predictors), inner_adapter(), self.answer_tokens)
+        names = {id(predictor): name for name, predictor in predictors}
         clock = None
         if deadline is not None:
             clock = Spending(Budget(seconds=deadline), self.answer_tokens, parent=enclosing())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, cast
 
@@ -17,15 +18,15 @@ __all__ = ["check_room", "check_room_in"]
 _KNOWN = (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
 
 
-def check_room_in(program: dspy.Module, adapter: dspy.Adapter, answer_tokens: int) -> None:
+def check_room_in(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter, answer_tokens: int) -> None:
     """Refuses an answer allowance that is too small for one of a program's predictors, before any of them is called.
 
     Raises:
         BudgetError: See `check_room`.
     """
-    for _, predictor in program.named_parameters():
-        lm = getattr(predictor, "lm", None) or dspy.settings.lm
-        if isinstance(predictor, dspy.Predict) and lm is not None:
+    for predictor in predictors:
+        lm = predictor.lm or dspy.settings.lm
+        if lm is not None:
             question = Question(lm, {}, predictor.signature, [], {})
             check_room(adapter, question, counter_for(lm), answer_tokens)
 
@@ -40,7 +41,9 @@ def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter,
     continues = can_continue(adapter, question, None)
     signature = answer_signature(question.signature)
     known = type(adapter) in _KNOWN
-    least = (_least if known else _least.__wrapped__)(_Format(adapter), cast(Any, signature), counter, continues)
+    least = (_least if known else _least.__wrapped__)(
+        _Format(adapter), cast(Any, signature), cast(Any, counter), continues
+    )
     if answer_tokens < least:
         fields = ", ".join(signature.output_fields)
         raise BudgetError(

@@ -115,9 +115,11 @@ class Walk:
         """
         if self.state.mode == "contract" or self.clock is not None or enclosing() is not None:
             return False
-        predictors = self.program.predictors()
-        engine = getattr(getattr(predictors[0], "lm", None) or dspy.settings.lm, "engine", None)
-        return len(predictors) == 1 and self._tape.is_one_call and bool(getattr(engine, "shares_prefixes", False))
+        if len(self.names) > 1 or not self._tape.is_one_call:
+            return False
+        [predictor] = self.program.predictors()
+        engine = getattr(predictor.lm or dspy.settings.lm, "engine", None)
+        return bool(getattr(engine, "shares_prefixes", False))
 
     def _carried(self, tokens: int) -> Checkpoint | None:
         """A trace that ended within a budget has its answer already.

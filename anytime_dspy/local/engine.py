@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from anytime_dspy.tokens import cut_by_codec
 __all__ = ["AsyncEmbeddedEngine", "EmbeddedCounter", "EmbeddedEngine", "LlamaEngine", "OpenVinoEngine"]
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(ABC):
     """Runs a GGUF model inside this process: `dspy.LM(name, engine=LlamaEngine(path))`.
 
     Engines of the same file, slots and context share one server, loaded by the first call; so do copies and deep
@@ -44,7 +44,6 @@ class EmbeddedEngine:
     default_slots: ClassVar[int] = 1
     best_slots: ClassVar[int]
     """Requests at a time beyond which more of them bring little."""
-    _shared: ClassVar[Callable[[ServerSettings], ModelServer]]
 
     def __init__(
         self, path: str | Path, *, slots: int | None = None, context: int = 8192, threads: int | None = None
@@ -53,8 +52,12 @@ class EmbeddedEngine:
         if min(slots, context) < 1:
             raise ModelError(f"slots and context must be at least 1, not {slots} and {context}")
         self._settings = ServerSettings(model_path(path), slots, context, threads or usable_cpus())
-        self._server = type(self)._shared(self._settings)
+        self._server = self._shared(self._settings)
         self.counter = EmbeddedCounter(self._server)
+
+    @abstractmethod
+    def _shared(self, settings: ServerSettings) -> ModelServer:
+        """Returns the server of these settings that the whole process shares."""
 
     @cached_property
     def opens_messages(self) -> bool:
@@ -123,7 +126,9 @@ class LlamaEngine(EmbeddedEngine):
     supports_response_schema = True
     supported_params = SUPPORTED_PARAMS
     best_slots = 8
-    _shared = LlamaServer.shared
+
+    def _shared(self, settings: ServerSettings) -> ModelServer:
+        return LlamaServer.shared(settings)
 
 
 class OpenVinoEngine(EmbeddedEngine):
@@ -134,7 +139,9 @@ class OpenVinoEngine(EmbeddedEngine):
 
     supported_params = openvino_server.SUPPORTED_PARAMS
     default_slots = best_slots = 16
-    _shared = OpenVinoServer.shared
+
+    def _shared(self, settings: ServerSettings) -> ModelServer:
+        return OpenVinoServer.shared(settings)
 
     @property
     def shares_prefixes(self) -> bool:
