@@ -89,7 +89,7 @@ class EmbeddedEngine(ABC):
         except ModelError as error:
             raise ConfigurationError(str(error)) from error
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - DSPy closes engines, and there is nothing to close
         """Does nothing: the server is shared, and freed with the last engine that holds it."""
 
     def dump_state(self) -> dict[str, Any]:
