@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
 from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError, LMError
+from dspy.utils.exceptions import AdapterParseError
 
 from anytime_dspy import formats
-from anytime_dspy.acceptance import acceptance, options_taken, request_taken, sent_in, sent_with
 from anytime_dspy.agents import last_step
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.forcing import Question, answer_signature, can_continue, cap_of, continued, forced, restated
 from anytime_dspy.limits import Allowance
-from anytime_dspy.lm_calls import Completion, Ledger, check_shown, recording
+from anytime_dspy.lm_calls import Completion, check_shown
 from anytime_dspy.reading import unread
-from anytime_dspy.refusals import Sent
 from anytime_dspy.remembered import remembering
 from anytime_dspy.room import check_room
-from anytime_dspy.settle import Settled, parsed, settle
+from anytime_dspy.sending import asend, beyond_cap, send
+from anytime_dspy.settle import Settled, settle
 from anytime_dspy.spending import Spending
 from anytime_dspy.streaming import Gate
 from anytime_dspy.tape import Recorded, Replay, call_key
@@ -132,7 +130,7 @@ class BudgetAdapter(dspy.Adapter):
                     gate.send_now(gate.accepted())
                     return [end.value]
                 with gate.passing(ask):
-                    completion = self._make(ask)
+                    completion = send(self.inner, ask)
                 gate.send_now(gate.ended())
 
     async def acall(
@@ -157,7 +155,7 @@ class BudgetAdapter(dspy.Adapter):
                     await gate.asend(gate.accepted())
                     return [end.value]
                 with gate.passing(ask):
-                    completion = await self._amake(ask)
+                    completion = await asend(self.inner, ask)
                 await gate.asend(gate.ended())
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
@@ -271,7 +269,7 @@ class BudgetAdapter(dspy.Adapter):
         allowed = Allowance(reasoning, self.spending.answer_tokens)
         written, counter = message.written, counter_for(question.lm)
         settled = settle(self.inner, question.signature, written, allowed, counter)
-        billed = settled.answer_tokens + _beyond(question, written, allowed.cap, counter)
+        billed = settled.answer_tokens + beyond_cap(question, written, allowed.cap, counter)
         return settled, _usage(written, settled.reasoning_tokens, billed, calls=message.calls)
 
     def _is_capped_by_user(self, question: Question, message: Message, reasoning: int) -> bool:
@@ -309,57 +307,6 @@ class BudgetAdapter(dspy.Adapter):
             censored=cut,
         )
 
-    def _make(self, ask: Ask) -> Completion | None:
-        """Makes a call without what its LM refuses; None where it refuses the call whatever is left out."""
-        while (taken := _taken(ask)) is not None:
-            ledger, begun, values = Ledger(), time.perf_counter(), None
-            try:
-                with recording(ledger):
-                    if taken.request is not None:
-                        taken.question.lm(taken.request, **_execution_options(taken.question))
-                    else:
-                        values = self.inner(**_arguments(taken.question))[0]
-            except AdapterParseError:
-                pass  # cut off or malformed: what was written is in the ledger
-            except LMError as error:
-                if not _learns(taken, error):
-                    raise
-                continue
-            return self._made(ask, taken, ledger, values, time.perf_counter() - begun)
-        return None
-
-    async def _amake(self, ask: Ask) -> Completion | None:
-        while (taken := _taken(ask)) is not None:
-            ledger, begun, values = Ledger(), time.perf_counter(), None
-            try:
-                with recording(ledger):
-                    if taken.request is not None:
-                        await taken.question.lm.acall(taken.request, **_execution_options(taken.question))
-                    else:
-                        values = (await self.inner.acall(**_arguments(taken.question)))[0]
-            except AdapterParseError:
-                pass
-            except LMError as error:
-                if not _learns(taken, error):
-                    raise
-                continue
-            return self._made(ask, taken, ledger, values, time.perf_counter() - begun)
-        return None
-
-    def _made(self, ask: Ask, taken: Ask, ledger: Ledger, values: dict[str, Any] | None, seconds: float) -> Completion:
-        """What came of a call, cut to the cap that was meant where the LM takes none so low."""
-        counter = counter_for(ask.question.lm)
-        completion = ledger.completion(ask.question.lm, values, seconds)
-        if taken is ask:
-            return completion
-        meant, sent = _sent(ask).cap, _sent(taken).cap
-        if meant is None or meant == sent:
-            return completion
-        within = completion.within(meant, counter)
-        if within is completion or ask.request is not None:
-            return within
-        return replace(within, values=parsed(self.inner, ask.question.signature, within.text, within.thinking))
-
 
 @lru_cache(maxsize=64)
 def _class_for(kind: Any) -> type[BudgetAdapter]:
@@ -391,43 +338,6 @@ def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
     adapter = copy.copy(adapter)
     adapter.use_json_adapter_fallback = False
     return adapter
-
-
-def _arguments(question: Question) -> dict[str, Any]:
-    # The base adapter changes the options that it is given.
-    return {**vars(question), "lm_kwargs": dict(question.lm_kwargs), "demos": list(question.demos)}
-
-
-def _taken(ask: Ask) -> Ask | None:
-    """Returns what is asked without what the LM refuses, None where it refuses such a request."""
-    lm = ask.question.lm
-    if not acceptance(lm).has_refused:
-        return ask
-    if ask.request is None:
-        return replace(ask, question=replace(ask.question, lm_kwargs=options_taken(lm, ask.question.lm_kwargs)))
-    request = request_taken(lm, ask.request)
-    return None if request is None else replace(ask, request=request)
-
-
-def _sent(ask: Ask) -> Sent:
-    return sent_in(ask.request) if ask.request is not None else sent_with(ask.question.lm, ask.question.lm_kwargs)
-
-
-def _learns(taken: Ask, error: LMError) -> bool:
-    return acceptance(taken.question.lm).learns_from(error, _sent(taken))
-
-
-def _beyond(question: Question, written: Completion, cap: int, counter: TokenCounter) -> int:
-    """Tokens of a message beyond its cap that are billed all the same, where the LM takes no cap so low."""
-    cap, floor = cap_of(question, cap), acceptance(question.lm).least_cap
-    if floor <= cap:
-        return 0
-    return max(0, min(written.hidden_tokens + counter.count(written.text) + written.beyond, floor) - cap)
-
-
-def _execution_options(question: Question) -> dict[str, Any]:
-    options = {**question.lm.kwargs, **question.lm_kwargs}
-    return {name: options[name] for name in ("rollout_id", "cache") if options.get(name) is not None}
 
 
 def _usage(

@@ -9,15 +9,14 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-from weakref import WeakValueDictionary
+from typing import Any
 
 import numpy as np
 from dspy.lm15 import Config, ContextLengthError, InvalidRequestError, Message, Response, Usage
 
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
-from anytime_dspy.local.server import ServerSettings
+from anytime_dspy.local.server import ServerSettings, SharedServer
 from anytime_dspy.local.transcode import readable_by_openvino
 from anytime_dspy.local.wire import refuse, refuse_not_carried
 
@@ -68,7 +67,7 @@ class _Job:
     done: Future[Completed] = field(default_factory=Future)
 
 
-class OpenVinoServer:
+class OpenVinoServer(SharedServer):
     """An OpenVINO pipeline inside this process, loaded when it is first used.
 
     Get one by `OpenVinoServer.shared`: the same settings give the same server for as long as somebody holds it, and
@@ -76,26 +75,14 @@ class OpenVinoServer:
     together, and what one of them has read of a prompt none of the others reads again.
     """
 
-    _servers: ClassVar[WeakValueDictionary[ServerSettings, OpenVinoServer]] = WeakValueDictionary()
-    _servers_lock: ClassVar[threading.Lock] = threading.Lock()
-
     def __init__(self, settings: ServerSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._loading = threading.Lock()
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
         self._is_working = False
         self._numbers = itertools.count()
         self._loaded: Any = None
-
-    @classmethod
-    def shared(cls, settings: ServerSettings) -> OpenVinoServer:
-        """Returns the server of these settings that the whole process shares."""
-        with cls._servers_lock:
-            server = cls._servers.get(settings)
-            if server is None:
-                server = cls._servers[settings] = cls(settings)
-            return server
 
     @property
     def counter_name(self) -> str:

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from dspy.lm15 import Config, InvalidRequestError, Response
+from typing_extensions import Self
 
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.wire import body_of, response_of
 
-__all__ = ["LlamaServer", "ModelServer", "ServerSettings"]
+__all__ = ["LlamaServer", "ModelServer", "ServerSettings", "SharedServer"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,30 +67,40 @@ class ModelServer(Protocol):
         """Returns the text of token ids."""
 
 
-class LlamaServer:
+class SharedServer:
+    """One server of each kind for the same settings, for as long as somebody holds it."""
+
+    _servers: ClassVar[WeakValueDictionary[ServerSettings, Any]]
+    _servers_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+
+    def __init_subclass__(cls) -> None:
+        cls._servers = WeakValueDictionary()
+
+    @classmethod
+    def shared(cls, settings: ServerSettings) -> Self:
+        """Returns the server of these settings that the whole process shares."""
+        with cls._servers_lock:
+            server: Self | None = cls._servers.get(settings)
+            if server is None:
+                server = cls._servers[settings] = cls(settings)
+            return server
+
+
+class LlamaServer(SharedServer):
     """A llama.cpp server inside this process, loaded when it is first used.
 
     Get one by `LlamaServer.shared`: the same settings give the same server for as long as somebody holds it, and its
     memory is freed when nobody does. Every method may be called from several threads.
     """
 
-    _servers: ClassVar[WeakValueDictionary[ServerSettings, LlamaServer]] = WeakValueDictionary()
-    _servers_lock: ClassVar[threading.Lock] = threading.Lock()
-
     def __init__(self, settings: ServerSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._lock = threading.Lock()
         self._key = secrets.token_hex()
         self._loaded: Any = None
-
-    @classmethod
-    def shared(cls, settings: ServerSettings) -> LlamaServer:
-        """Returns the server of these settings that the whole process shares."""
-        with cls._servers_lock:
-            server = cls._servers.get(settings)
-            if server is None:
-                server = cls._servers[settings] = cls(settings)
-            return server
 
     @property
     def counter_name(self) -> str:
