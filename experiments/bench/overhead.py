@@ -51,6 +51,25 @@ class InstantEngine:
         return Response(None, request.model, Message.assistant(REPLY), "stop", usage)
 
 
+class LongEngine(InstantEngine):
+    """Reasons for 100 words, of which every budget of the sweep takes some, and keeps what it was asked."""
+
+    can_continue = True
+    supported_params = frozenset({"max_tokens", "temperature", "stop"})
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+
+    def complete(self, request: Request) -> Response:
+        """Returns the reply, cut off at the cap; "4" where an answer is asked for."""
+        self.asked.append(request)
+        is_forced = request.messages[-1].role == "assistant"
+        whole = "4" if is_forced else f"[[ ## reasoning ## ]]\n{' '.join(f'step{n}' for n in range(100))}"
+        text = self.counter.cut(whole, request.config.max_tokens or 1000)
+        usage = Usage(input_tokens=100, output_tokens=self.counter.count(text))
+        return Response(None, request.model, Message.assistant(text), "stop" if is_forced else "length", usage)
+
+
 class AsyncInstantEngine(InstantEngine):
     """The same for `await`."""
 
@@ -75,6 +94,7 @@ class Overhead:
         long_calls: How many calls those are.
         ratio_in_threads: The first ratio where 8 threads call at once, over all calls of a batch; median over batches.
         ratio_async: The same for 64 calls that are awaited together.
+        sweep_ratio: CPU time of a sweep of eight checkpoints over that of its own nine LM calls made by hand.
     """
 
     pairs: int
@@ -88,6 +108,7 @@ class Overhead:
     long_calls: int
     ratio_in_threads: float
     ratio_async: float
+    sweep_ratio: float
 
 
 def measure(pairs: int = 3000, long_calls: int = 5000) -> Overhead:
@@ -121,11 +142,29 @@ def measure(pairs: int = 3000, long_calls: int = 5000) -> Overhead:
         long_calls=long_calls,
         ratio_in_threads=_ratio(threads),
         ratio_async=_ratio(tasks),
+        sweep_ratio=_ratio(_sweeps(program)),
     )
 
 
 def _ratio(pairs: list[tuple[float, float]]) -> float:
     return median(with_budget / bare for bare, with_budget in pairs)
+
+
+def _sweeps(program: dspy.Module) -> list[tuple[float, float]]:
+    engine = LongEngine()
+    lm = dspy.LM("bench/long", engine=engine, cache=False)
+    anytime = ad.Anytime(program, (8, 16, 24, 32, 40, 48, 56, 64), answer_tokens=16)
+    pairs = []
+    with dspy.context(lm=lm):
+        for _ in range(WARM_UP):
+            engine.asked.clear()
+            swept = _time(anytime)
+            requests = list(engine.asked)
+            begun = time.process_time()
+            for request in requests:
+                lm(request)
+            pairs.append((time.process_time() - begun, swept))
+    return pairs[WARM_UP // 2 :]
 
 
 def _threads(program: Callable[..., Any]) -> float:
