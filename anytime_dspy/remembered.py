@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import dspy
 
-__all__ = ["remembering"]
+__all__ = ["KNOWN", "remembering"]
 
-# Their system messages follow from the signature alone. Another adapter may put anything there.
-_KNOWN = (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
+# What these say of a signature follows from it alone. Another adapter may say anything.
+KNOWN = (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
 
 
 def remembering(adapter: dspy.Adapter) -> dspy.Adapter:
     """Returns a copy of an adapter that writes a signature's system message once; another kind of adapter as it is."""
-    if type(adapter) not in _KNOWN:
+    if type(adapter) not in KNOWN:
         return adapter
     made: Any = copy.copy(adapter)
     made.format_system_message = partial(_of, type(adapter))

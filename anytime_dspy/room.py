@@ -11,11 +11,10 @@ import dspy
 from anytime_dspy import formats
 from anytime_dspy.errors import BudgetError
 from anytime_dspy.forcing import Question, answer_signature, can_continue
+from anytime_dspy.remembered import KNOWN
 from anytime_dspy.tokens import TokenCounter, counter_for
 
 __all__ = ["check_room", "check_room_in"]
-
-_KNOWN = (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
 
 
 def check_room_in(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter, answer_tokens: int) -> None:
@@ -40,10 +39,10 @@ def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter,
     # The first header stands in the message that is continued.
     continues = can_continue(adapter, question, None)
     signature = answer_signature(question.signature)
-    known = type(adapter) in _KNOWN
-    least = (_least if known else _least.__wrapped__)(
-        _Format(adapter), cast(Any, signature), cast(Any, counter), continues
-    )
+    if type(adapter) in KNOWN:
+        least = _least_in(cast(Any, type(adapter)), cast(Any, signature), cast(Any, counter), continues)
+    else:
+        least = _least(adapter, signature, counter, continues)
     if answer_tokens < least:
         fields = ", ".join(signature.output_fields)
         raise BudgetError(
@@ -52,23 +51,13 @@ def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter,
         )
 
 
-class _Format:
-    """An adapter, equal to every other of its class: for the known ones the form of an answer follows from that."""
-
-    def __init__(self, adapter: dspy.Adapter) -> None:
-        self.adapter = adapter
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Format) and type(other.adapter) is type(self.adapter)
-
-    def __hash__(self) -> int:
-        return hash(type(self.adapter))
-
-
 @lru_cache(maxsize=256)  # asked for every call, and the same for all of a program's
-def _least(form: _Format, signature: Any, counter: TokenCounter, continues: bool) -> int:
+def _least_in(kind: Any, signature: Any, counter: Any, continues: bool) -> int:
+    return _least(kind(), signature, counter, continues)
+
+
+def _least(adapter: dspy.Adapter, signature: type[dspy.Signature], counter: TokenCounter, continues: bool) -> int:
     """Returns the tokens of the shortest answer, 0 where the adapter does not show what one looks like."""
-    adapter = form.adapter
     try:
         text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
     except NotImplementedError:  # an adapter of the user's own that has its own way to show an answer, or none

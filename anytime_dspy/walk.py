@@ -115,10 +115,10 @@ class Walk:
         """
         if self.state.mode == "contract" or self.clock is not None or enclosing() is not None:
             return False
-        if len(self.names) > 1 or not self._tape.is_one_call:
+        predictors = self.program.predictors() if self._tape.is_one_call else []
+        if len(predictors) != 1:
             return False
-        [predictor] = self.program.predictors()
-        engine = getattr(predictor.lm or dspy.settings.lm, "engine", None)
+        engine = getattr(predictors[0].lm or dspy.settings.lm, "engine", None)
         return bool(getattr(engine, "shares_prefixes", False))
 
     def _carried(self, tokens: int) -> Checkpoint | None:
