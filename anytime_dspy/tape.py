@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import dspy
 
@@ -23,6 +24,11 @@ __all__ = ["Outcome", "Recorded", "Replay", "Tape", "call_key"]
 T = TypeVar("T")
 
 
+@lru_cache(maxsize=256)  # asked for at every budget; some optimisers write new instructions into a signature
+def _text_of(signature: Any, instructions: str) -> str:
+    return repr(signature)
+
+
 def call_key(
     lm: Any,
     lm_kwargs: Mapping[str, Any],
@@ -35,7 +41,7 @@ def call_key(
     return (
         str(lm.model),
         content_key({name: value for name, value in options.items() if not name.startswith("max_")}),
-        repr(signature),
+        _text_of(cast(Any, signature), signature.instructions),
         content_key([dict(demo) for demo in demos]),
         content_key(dict(inputs)),
     )
