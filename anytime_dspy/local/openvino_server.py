@@ -39,6 +39,7 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAM
 _TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05
 _BATCH_TOKENS = 512
 _BLOCK_TOKENS = 32  # in which OpenVINO keeps keys and values on CPUs
+_STOP_TOKENS = 24  # the last ones, among which a stop string is looked for
 # Slots whose whole context has room in the cache at once: most requests are short, and the others take turns.
 _FULL_SLOTS = 4
 
@@ -64,7 +65,10 @@ class _Job:
 
     tokens: Sequence[int]
     config: Any
+    stops: tuple[str, ...] = ()
     done: Future[Completed] = field(default_factory=Future)
+    written: list[int] = field(default_factory=list)
+    reasons: list[Any] = field(default_factory=list)
 
 
 class OpenVinoServer(SharedServer):
@@ -102,7 +106,7 @@ class OpenVinoServer(SharedServer):
                 f"the prompt has {len(tokens)} tokens and the embedded model holds {context}: give local_lm a larger "
                 "context, or shorten the prompt"
             )
-        job = _Job(tokens, self._generation_config(config, context - len(tokens)))
+        job = _Job(tokens, self._generation_config(config, context - len(tokens)), tuple(config.stop))
         with self._lock:
             self._waiting.append(job)
             if not self._is_working:
@@ -155,7 +159,6 @@ class OpenVinoServer(SharedServer):
             refuse(f"config.extensions.{name}", f"{name} under OpenVINO")
         made = openvino_genai.GenerationConfig()
         made.max_new_tokens = room if config.max_tokens is None else min(config.max_tokens, room)
-        made.stop_strings = set(config.stop)
         made.presence_penalty = config.presence_penalty or 0.0
         made.frequency_penalty = config.frequency_penalty or 0.0
         if config.response_format is not None:
@@ -187,7 +190,7 @@ class OpenVinoServer(SharedServer):
                 for job, _ in running:
                     job.done.set_exception(InvalidRequestError(f"OpenVINO failed: {error}"))
                 running.clear()
-            running = [(job, handle) for job, handle in running if not _finish(job, handle)]
+            running = [(job, handle) for job, handle in running if not self._finish(job, handle)]
 
     def _add(self, pipeline: Any, job: _Job, running: list[tuple[_Job, Any]]) -> None:
         import openvino
@@ -197,6 +200,27 @@ class OpenVinoServer(SharedServer):
             running.append((job, pipeline.add_request(next(self._numbers), ids, job.config)))
         except RuntimeError as error:
             job.done.set_exception(InvalidRequestError(f"OpenVINO refused the request: {error}"))
+
+    def _finish(self, job: _Job, handle: Any) -> bool:
+        """Takes what a request has written so far; True once it has ended.
+
+        Stop strings are looked for here: OpenVINO's own search for them decodes in its sampler's threads, beside which
+        a call of the tokenizer from another thread was seen to hang for ever.
+        """
+        from openvino_genai import GenerationFinishReason, GenerationStatus
+
+        while handle.can_read():
+            for output in handle.read().values():
+                job.written.extend(int(token) for token in output.generated_ids)
+                job.reasons.append(output.finish_reason)
+        is_running = handle.get_status() == GenerationStatus.RUNNING
+        if is_running and not (job.stops and _holds(self.detokenize(job.written[-_STOP_TOKENS:]), job.stops)):
+            return False
+        if is_running:
+            handle.stop()
+        truncated = not is_running and job.reasons[-1:] == [GenerationFinishReason.LENGTH]
+        job.done.set_result(Completed(job.written, truncated))
+        return True
 
     def _pipeline(self) -> Any:
         with self._loading:
@@ -226,15 +250,8 @@ class OpenVinoServer(SharedServer):
         return pipeline
 
 
-def _finish(job: _Job, handle: Any) -> bool:
-    from openvino_genai import GenerationFinishReason, GenerationStatus
-
-    if handle.get_status() == GenerationStatus.RUNNING:
-        return False
-    [output] = handle.read_all()
-    truncated = output.finish_reason == GenerationFinishReason.LENGTH
-    job.done.set_result(Completed([int(token) for token in output.generated_ids], truncated))
-    return True
+def _holds(text: str, stops: Sequence[str]) -> bool:
+    return any(stop in text for stop in stops)
 
 
 def _cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
