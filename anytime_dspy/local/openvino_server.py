@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +41,7 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAM
 _TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05
 _BATCH_TOKENS = 512
 _BLOCK_TOKENS = 32  # in which OpenVINO keeps keys and values on CPUs
+_LOOK_SECONDS, _STALL_SECONDS = 5.0, 120.0  # a step takes a second or two
 _STOP_TOKENS = 24  # the last ones, among which a stop string is looked for
 # Slots whose whole context has room in the cache at once: most requests are short, and the others take turns.
 _FULL_SLOTS = 4
@@ -87,6 +90,7 @@ class OpenVinoServer(SharedServer):
         self._is_working = False
         self._numbers = itertools.count()
         self._loaded: Any = None
+        self._stepped = math.inf  # when the last step was begun
 
     @property
     def counter_name(self) -> str:
@@ -112,7 +116,7 @@ class OpenVinoServer(SharedServer):
             if not self._is_working:
                 self._is_working = True
                 threading.Thread(target=self._work, name="openvino", daemon=True).start()
-        completed = job.done.result()
+        completed = self._wait_for(job)
         written = str(self._tokenizer.decode(completed.tokens)) if completed.tokens else ""
         text, is_stopped = _cut_at_stop(written, config.stop)
         return Response(
@@ -122,6 +126,22 @@ class OpenVinoServer(SharedServer):
             finish_reason="length" if completed.truncated and not is_stopped else "stop",
             usage=Usage(input_tokens=len(tokens), output_tokens=len(completed.tokens)),
         )
+
+    def _wait_for(self, job: _Job) -> Completed:
+        """Waits as long as the pipeline goes on.
+
+        Raises:
+            ModelError: It has stalled.
+        """
+        while True:
+            try:
+                return job.done.result(timeout=_LOOK_SECONDS)
+            except TimeoutError:
+                if not job.done.done() and time.monotonic() - self._stepped > _STALL_SECONDS:
+                    raise ModelError(
+                        f"OpenVINO has not gone on for {_STALL_SECONDS:.0f} seconds: start again (what was done is "
+                        'kept), or take the other engine with local_lm(..., engine="llama.cpp")'
+                    ) from None
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """Returns the prompt that the model's own chat template makes of the messages, open for the model's turn.
@@ -184,6 +204,7 @@ class OpenVinoServer(SharedServer):
                     return
             for job in new:
                 self._add(pipeline, job, running)
+            self._stepped = time.monotonic()
             try:
                 pipeline.step()
             except RuntimeError as error:
