@@ -15,6 +15,7 @@ from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.inputs import takes_input
+from anytime_dspy.predictors import named_predictors
 from anytime_dspy.room import check_room_in
 from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.spending import Spending
@@ -246,13 +247,12 @@ class Anytime(_Wrapper):
         return takes_input(self.program, self.predictors(), name)
 
     def _walk(self, positional: Sequence[Any], inputs: Mapping[str, Any], deadline: float | None = None) -> Walk:
-        predictors = self.named_predictors()
+        predictors = named_predictors(self.program)
         check_room_in((predictor for _, predictor in predictors), inner_adapter(), self.answer_tokens)
-        names = {id(predictor): name for name, predictor in predictors}
         clock = None
         if deadline is not None:
             clock = Spending(Budget(seconds=deadline), self.answer_tokens, parent=enclosing())
-        return Walk(self.program, positional, inputs, self.state, names, clock)
+        return Walk(self.program, positional, inputs, self.state, predictors, clock)
 
     def _order(self, walk: Walk) -> Iterator[int]:
         """A rule that may stop the run has to see the answers at smaller budgets before larger ones are paid for."""

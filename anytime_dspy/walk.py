@@ -36,7 +36,7 @@ class Walk:
         positional: What it is asked without a name.
         inputs: What it is asked by name.
         state: The budgets, the allowance for answers, the mode.
-        names: The predictors' names by their identity.
+        predictors: The program's predictors, by name.
         clock: A budget in seconds around all steps, if there is a deadline.
         checkpoints: Those reached so far, in the order of the steps.
         trace: DSPy's trace of the run at the largest budget so far.
@@ -46,11 +46,14 @@ class Walk:
     positional: Sequence[Any]
     inputs: Mapping[str, Any]
     state: BudgetState
-    names: Mapping[int, str]
+    predictors: Sequence[tuple[str, dspy.Predict]]
     clock: Spending | None = None
     checkpoints: list[Checkpoint] = field(default_factory=list)
     trace: list[Any] = field(default_factory=list)
     _tape: Tape = field(default_factory=Tape)
+
+    def __post_init__(self) -> None:
+        self._names = {id(predictor): name for name, predictor in self.predictors}
 
     def downwards(self) -> Iterator[int]:
         """Yields the budgets from the largest down, in which order forced answers find their prefix in a cache."""
@@ -115,10 +118,9 @@ class Walk:
         """
         if self.state.mode == "contract" or self.clock is not None or enclosing() is not None:
             return False
-        predictors = self.program.predictors() if self._tape.is_one_call else []
-        if len(predictors) != 1:
+        if len(self.predictors) != 1 or not self._tape.is_one_call:
             return False
-        engine = getattr(predictors[0].lm or dspy.settings.lm, "engine", None)
+        engine = getattr(self.predictors[0][1].lm or dspy.settings.lm, "engine", None)
         return bool(getattr(engine, "shares_prefixes", False))
 
     def _carried(self, tokens: int) -> Checkpoint | None:
@@ -140,7 +142,7 @@ class Walk:
         with enforced(self.clock) if self.clock else nullcontext(), dspy.context(trace=trace, **heard):
             tape = None if self.state.mode == "contract" else replace(self._tape, limit=self._limit(is_largest))
             answer_tokens = self.state.answer_tokens
-            with budget(tokens, answer_tokens=answer_tokens, tape=tape, names=self.names) as spending:
+            with budget(tokens, answer_tokens=answer_tokens, tape=tape, names=self._names) as spending:
                 yield spending
         if is_largest:
             self.trace = trace
