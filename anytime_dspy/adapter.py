@@ -190,10 +190,10 @@ class BudgetAdapter(dspy.Adapter):
     @asynccontextmanager
     async def _turn_async(self, claim: _Claim) -> AsyncIterator[None]:
         if self.replay is None:
-            async with self.spending.turns.take_async():
+            async with self.spending.turns.take():
                 yield
         else:
-            async with self.replay.turns.take_async(claim.place), self.spending.turns.take_async():
+            async with self.replay.turns.take(claim.place), self.spending.turns.take_async():
                 with self.replay.refusing():
                     yield
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, InvalidStateError, TimeoutError
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import suppress
 
 __all__ = ["Turns"]
 
@@ -15,12 +14,52 @@ PATIENCE_SECONDS = 2.0
 it did when it was recorded."""
 
 
-class _Ticket:
-    """A turn that was asked for; its future is done once the turn has come."""
+class _Turn:
+    """A turn, asked for and held by `with` or, without blocking the event loop, by `async with`."""
 
-    def __init__(self, place: int | None) -> None:
+    def __init__(self, turns: Turns, place: int | None) -> None:
         self.place = place
-        self.come: Future[None] = Future()
+        self.come: Future[None] | None = None
+        """Done once the turn has come; None where nobody had to wait for it."""
+        self._turns = turns
+
+    def __enter__(self) -> None:
+        come = self._turns.ask(self)
+        if come is None:
+            return
+        try:
+            try:
+                come.result(self._patience)
+            except TimeoutError:
+                self._turns.disorder()
+                come.result()
+        except BaseException:
+            self._turns.leave(self)
+            raise
+
+    async def __aenter__(self) -> None:
+        asked = self._turns.ask(self)
+        if asked is None:
+            return
+        try:
+            come = asyncio.wrap_future(asked)
+            done, _ = await asyncio.wait([come], timeout=self._patience)
+            if not done:
+                self._turns.disorder()
+                await come
+        except BaseException:
+            self._turns.leave(self)
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._turns.leave(self)
+
+    async def __aexit__(self, *error: object) -> None:
+        self._turns.leave(self)
+
+    @property
+    def _patience(self) -> float | None:
+        return None if self.place is None else PATIENCE_SECONDS
 
 
 class Turns:
@@ -33,43 +72,18 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[_Ticket] = []
-        self._holder: _Ticket | None = None
+        self._waiting: list[_Turn] = []
+        self._holder: _Turn | None = None
         self._next = 0
         self._ordered = True
 
-    @contextmanager
-    def take(self, place: int | None = None) -> Iterator[None]:
-        """Waits for a turn and holds it inside the `with` block.
+    def take(self, place: int | None = None) -> _Turn:
+        """Returns a turn that is waited for, and held, by a `with` or an `async with` block.
 
         Args:
             place: Its place in the recorded order, counted from 0; None where it has none.
         """
-        ticket = self._ask(place)
-        try:
-            try:
-                ticket.come.result(_patience(ticket))
-            except TimeoutError:
-                self.disorder()
-                ticket.come.result()
-            yield
-        finally:
-            self._leave(ticket)
-
-    @asynccontextmanager
-    async def take_async(self, place: int | None = None) -> AsyncIterator[None]:
-        """Waits for a turn without blocking the event loop, and holds it inside the `async with` block."""
-        ticket = self._ask(place)
-        try:
-            if not ticket.come.done():
-                come = asyncio.wrap_future(ticket.come)
-                done, _ = await asyncio.wait([come], timeout=_patience(ticket))
-                if not done:
-                    self.disorder()
-                    await come
-            yield
-        finally:
-            self._leave(ticket)
+        return _Turn(self, place)
 
     def disorder(self) -> None:
         """Gives up the recorded order: from here on turns come as they are asked for."""
@@ -77,36 +91,40 @@ class Turns:
             self._ordered = False
             self._grant()
 
-    def _ask(self, place: int | None) -> _Ticket:
-        ticket = _Ticket(place)
-        with self._lock:
-            self._waiting.append(ticket)
-            self._grant()
-        return ticket
+    def ask(self, turn: _Turn) -> Future[None] | None:
+        """Asks for a turn.
 
-    def _leave(self, ticket: _Ticket) -> None:
+        Returns:
+            What is done once it has come; None where it has come already.
+        """
         with self._lock:
-            if ticket is self._holder:
+            self._waiting.append(turn)
+            self._grant()
+            if self._holder is not turn:
+                turn.come = Future()
+            return turn.come
+
+    def leave(self, turn: _Turn) -> None:
+        """Gives a turn back, or gives up waiting for it."""
+        with self._lock:
+            if turn is self._holder:
                 self._holder = None
-                self._next = max(self._next, -1 if ticket.place is None else ticket.place + 1)
+                self._next = max(self._next, -1 if turn.place is None else turn.place + 1)
             else:
-                self._waiting.remove(ticket)
+                self._waiting.remove(turn)
             self._grant()
 
     def _grant(self) -> None:
         while self._holder is None:
-            ticket = next((ticket for ticket in self._waiting if self._may_come(ticket)), None)
-            if ticket is None:
+            turn = next((turn for turn in self._waiting if self._may_come(turn)), None)
+            if turn is None:
                 return
-            self._waiting.remove(ticket)
-            self._holder = ticket
-            # A task that was cancelled while it waited holds the turn for the moment until it leaves.
-            with suppress(InvalidStateError):
-                ticket.come.set_result(None)
+            self._waiting.remove(turn)
+            self._holder = turn
+            if turn.come is not None:
+                # A task that was cancelled while it waited holds the turn for the moment until it leaves.
+                with suppress(InvalidStateError):
+                    turn.come.set_result(None)
 
-    def _may_come(self, ticket: _Ticket) -> bool:
-        return not self._ordered or ticket.place is None or ticket.place <= self._next
-
-
-def _patience(ticket: _Ticket) -> float | None:
-    return None if ticket.place is None else PATIENCE_SECONDS
+    def _may_come(self, turn: _Turn) -> bool:
+        return not self._ordered or turn.place is None or turn.place <= self._next

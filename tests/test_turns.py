@@ -96,7 +96,7 @@ def test_tasks_and_threads_share_their_turns():
     queue, met = Turns(), []
 
     async def ask(place: int) -> None:
-        async with queue.take_async(place):
+        async with queue.take(place):
             await asyncio.sleep(0)
             met.append(place)
 
@@ -136,7 +136,7 @@ def test_an_order_is_given_up_where_the_one_before_never_comes(monkeypatch):
     monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
 
     async def run() -> None:
-        async with Turns().take_async(5):
+        async with Turns().take(5):
             pass
 
     asyncio.run(run())
@@ -147,14 +147,14 @@ def test_a_turn_is_given_back_by_an_error_and_by_a_task_that_is_cancelled():
     queue = Turns()
 
     async def ask() -> str:
-        async with queue.take_async():
+        async with queue.take():
             return "came"
 
     async def run() -> str:
         with pytest.raises(ZeroDivisionError):
-            async with queue.take_async():
+            async with queue.take():
                 raise ZeroDivisionError
-        async with queue.take_async():
+        async with queue.take():
             first, second = asyncio.ensure_future(ask()), asyncio.ensure_future(ask())
             await asyncio.sleep(0)
             first.cancel()
