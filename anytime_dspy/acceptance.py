@@ -107,12 +107,15 @@ class _Book(dict[Any, Acceptance]):
 
 def acceptance(lm: Any) -> Acceptance:
     """Returns what is known of an LM; a copy that names another model or address is another LM."""
-    book = vars(lm).setdefault(_KEPT_AS, _Book())
+    book = vars(lm).get(_KEPT_AS)
+    if book is None:
+        book = vars(lm).setdefault(_KEPT_AS, _Book())
     if not isinstance(book, _Book):
         book = vars(lm)[_KEPT_AS] = _Book()
     model = str(lm.model)
     address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
-    return book.setdefault((model, getattr(lm, "model_type", None), address), Acceptance(model))
+    key = model, getattr(lm, "model_type", None), address
+    return book.get(key) or book.setdefault(key, Acceptance(model))  # asked for several times in every call
 
 
 def cap_key(options: Mapping[str, Any]) -> str:
