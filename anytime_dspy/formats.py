@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple, cast
@@ -103,16 +103,16 @@ def answer_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
 
 
 def _names(signature: type[dspy.Signature]) -> tuple[str, ...]:
-    reasoning, answers = _fields(cast(Any, signature))
-    return reasoning + answers
+    return _fields(cast(Any, signature))[2]
 
 
 @lru_cache(maxsize=256)  # DSPy puts a signature's fields together anew whenever it is asked for them
-def _fields(signature: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _fields(signature: Any) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of the fields of reasoning, of those of the answer, and of both."""
     fields = signature.output_fields
     leading = takewhile(lambda name: name in REASONING_NAMES or fields[name].annotation is dspy.Reasoning, fields)
     reasoning = tuple(leading)[: len(fields) - 1]
-    return reasoning, tuple(fields)[len(reasoning) :]
+    return reasoning, tuple(fields)[len(reasoning) :], tuple(fields)
 
 
 def opening(adapter: dspy.Adapter, field: str) -> str | None:
@@ -155,7 +155,7 @@ def completion_end(adapter: dspy.Adapter, signature: type[dspy.Signature], text:
     """
     if not _is_chat(adapter):
         return len(text)
-    headers = list(_chat_headers(text))
+    headers = _chat_headers(text)
     fields = _first(headers, _names(signature))
     begun = max((header.at for header in fields), default=-1)
     ends = (header.at for header in headers if header.field == "completed" and header.at > begun)
@@ -248,11 +248,11 @@ def _headers(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) 
     return sorted(headers, key=lambda header: header.at)
 
 
-def _chat_headers(text: str) -> Iterator[_Header]:
-    """Yields the headers that open a line, as DSPy finds them; one inside a line is quoted."""
-    for match in _CHAT_HEADER.finditer(text):
-        if _opens_a_line(text, match.start()):
-            yield _Header(match[1], match.start(), match.end())
+@lru_cache(maxsize=256)  # looked for several times in each text
+def _chat_headers(text: str) -> tuple[_Header, ...]:
+    """Returns the headers that open a line, as DSPy finds them; one inside a line is quoted."""
+    found = (match for match in _CHAT_HEADER.finditer(text) if _opens_a_line(text, match.start()))
+    return tuple(_Header(match[1], match.start(), match.end()) for match in found)
 
 
 def _opens_a_line(text: str, at: int) -> bool:
@@ -261,7 +261,7 @@ def _opens_a_line(text: str, at: int) -> bool:
     return len(gap) == at or not _LINE_BREAKS.isdisjoint(gap)
 
 
-def _first(headers: Iterator[_Header] | Sequence[_Header], names: Any) -> list[_Header]:
+def _first(headers: Sequence[_Header], names: Sequence[str]) -> list[_Header]:
     first: dict[str, _Header] = {}
     for header in headers:
         if header.field in names:
