@@ -36,8 +36,10 @@ class WordCounter:
 
     def cut(self, text: str, tokens: int) -> str:
         """Returns the first `tokens` words."""
-        words = list(re.finditer(r"\s*\S+", text))
-        return text if len(words) <= tokens else "".join(word.group() for word in words[:tokens])
+        if self.count(text) <= tokens:
+            return text
+        first = re.match(rf"(?:\s*\S+){{{tokens}}}", text)
+        return first.group() if first else text
 
 
 class InstantEngine:
