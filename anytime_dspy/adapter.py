@@ -193,7 +193,7 @@ class BudgetAdapter(dspy.Adapter):
             async with self.spending.turns.take():
                 yield
         else:
-            async with self.replay.turns.take(claim.place), self.spending.turns.take_async():
+            async with self.replay.turns.take(claim.place), self.spending.turns.take():
                 with self.replay.refusing():
                     yield
 
@@ -215,7 +215,9 @@ class BudgetAdapter(dspy.Adapter):
                 settled.cut and not self._is_capped_by_user(question, message, reasoning)
             )
             if recorded is not None and message.goes_on_from(recorded):
-                replayed = self._settled(question, recorded, min(reasoning, recorded.allowed.reasoning))[1]
+                paid = int(min(reasoning, recorded.allowed.reasoning))
+                is_all_paid = message.written is recorded.written and paid == reasoning
+                replayed = usage if is_all_paid else self._settled(question, recorded, paid)[1]
         values, answer_tokens = settled.values, settled.answer_tokens
         if values is None and not reasoning:
             values = last_step(question.signature)
@@ -230,7 +232,7 @@ class BudgetAdapter(dspy.Adapter):
             answer = known.value if known else None
             while answer is None:  # an LM that turns out not to go on with a message is asked in the other way
                 continues = can_continue(self.inner, question, written)
-                answer = yield from writer.ask(self._forced(question, settled, written, continues=continues))
+                answer = yield from writer.ask(self._forced(question, claim, settled, written, continues=continues))
             if self.replay and not known:
                 self.replay.forced.add(key, answer)
             given = self._given(question, settled.reasoning, answer, continues=continues)
@@ -277,11 +279,19 @@ class BudgetAdapter(dspy.Adapter):
         allowed = min(message.allowed.cap, reasoning + self.spending.answer_tokens)
         return cap_of(question, allowed) < allowed
 
-    def _forced(self, question: Question, settled: Settled, written: Completion | None, *, continues: bool) -> Ask:
+    def _forced(
+        self, question: Question, claim: _Claim, settled: Settled, written: Completion | None, *, continues: bool
+    ) -> Ask:
         asked = forced(question, self.spending.answer_tokens, written)
-        if continues:
+        if not continues:
+            return Ask(restated(asked, settled.reasoning))
+        if self.replay is None:
             return Ask(asked, continued(self.inner, asked, settled.begun))
-        return Ask(restated(asked, settled.reasoning))
+        first = self.replay.asked.get(claim.key)
+        like = first.request if first and first.question.lm_kwargs == asked.lm_kwargs else None
+        ask = Ask(asked, continued(self.inner, asked, settled.begun, like))
+        self.replay.asked.setdefault(claim.key, ask)
+        return ask
 
     def _given(self, question: Question, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:
         """What could be read of a forced answer."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 import dspy
-from dspy.lm15 import Request, request_from_openai_chat
+from dspy.lm15 import Message, Request, request_from_openai_chat
 
 from anytime_dspy import formats
 from anytime_dspy.acceptance import acceptance, cap_key
@@ -118,18 +118,21 @@ def can_continue(adapter: dspy.Adapter, question: Question, completion: Completi
     return able and formats.opening(adapter, formats.answer_fields(question.signature)[0]) is not None
 
 
-def continued(adapter: dspy.Adapter, question: Question, begun: str) -> Request:
+def continued(adapter: dspy.Adapter, question: Question, begun: str, like: Request | None = None) -> Request:
     """Returns the request that has the LM go on from its cut reasoning with the answer's header.
 
     Args:
         adapter: The inner adapter; its format can be continued.
         question: What was asked, with the options of a forced answer.
         begun: The reasoning that fits the budget, as the LM wrote it: word for word, since a server holds just that.
+        like: Such a request of the same question after another cut, from which all but the reasoning is taken.
     """
     signature = question.signature
     answer = formats.opening(adapter, formats.answer_fields(signature)[0])
     names = formats.reasoning_fields(signature)
     prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else str(answer)
+    if like is not None:
+        return replace(like, messages=(*like.messages[:-1], Message.assistant(prefix)))
     request = resumed(adapter, question, prefix)
     stop = (*request.config.stop, *formats.answer_stops(signature, at_any_header=_opens_messages(question.lm)))
     return replace(request, config=replace(request.config, stop=stop))

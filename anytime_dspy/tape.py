@@ -17,7 +17,7 @@ from anytime_dspy.content import content_key
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.lm_calls import Completion
 from anytime_dspy.turns import Turns
-from anytime_dspy.writing import Message
+from anytime_dspy.writing import Ask, Message
 
 __all__ = ["Outcome", "Recorded", "Replay", "Tape", "call_key"]
 
@@ -137,12 +137,14 @@ class Tape:
         calls: What was written in the predictors' calls.
         forced: The completions of forced answers.
         tools: What the tools did.
+        asked: By a call, how its answer was first asked for: at another cut all but the reasoning is the same.
     """
 
     limit: int | None = None
     calls: _Track[Message] = field(default_factory=_Track)
     forced: _Track[Completion] = field(default_factory=_Track)
     tools: _Track[Outcome] = field(default_factory=_Track)
+    asked: dict[Hashable, Ask] = field(default_factory=dict)
 
     @property
     def is_one_call(self) -> bool:
@@ -151,7 +153,7 @@ class Tape:
 
     def replay(self) -> Replay:
         """Returns a fresh reader, for one run of the program."""
-        return Replay(_Reader(self.calls), _Reader(self.forced), _Reader(self.tools), Turns())
+        return Replay(_Reader(self.calls), _Reader(self.forced), _Reader(self.tools), self.asked, Turns())
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Replay:
         calls: The predictors' calls.
         forced: Their forced answers.
         tools: The calls of tools.
+        asked: How answers were asked for, as on the tape.
         turns: Has the calls of this run take turns as they did when they were recorded.
         refusals: Why calls of this run were refused; one is enough to end it.
     """
@@ -172,6 +175,7 @@ class Replay:
     calls: _Reader[Message]
     forced: _Reader[Completion]
     tools: _Reader[Outcome]
+    asked: dict[Hashable, Ask]
     turns: Turns
     refusals: list[AnytimeError] = field(default_factory=list)
 
