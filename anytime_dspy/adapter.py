@@ -342,12 +342,11 @@ def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
         raise ProgramError(
             "dspy.TwoStepAdapter asks a second LM that no budget reaches: use ChatAdapter, JSONAdapter or XMLAdapter."
         )
-    adapter = remembering(adapter)
-    if not getattr(adapter, "use_json_adapter_fallback", False):
-        return adapter
-    adapter = copy.copy(adapter)
-    adapter.use_json_adapter_fallback = False
-    return adapter
+    own = remembering(adapter)
+    if getattr(own, "use_json_adapter_fallback", False):
+        own = copy.copy(own) if own is adapter else own
+        own.use_json_adapter_fallback = False
+    return own
 
 
 def _usage(

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @lru_cache(maxsize=256)  # asked for at every budget; some optimisers write new instructions into a signature
-def _text_of(signature: Any, instructions: str) -> str:
+def _text_of(signature: Any, instructions: str | None) -> str:
     return repr(signature)
 
 
@@ -41,7 +41,7 @@ def call_key(
     return (
         str(lm.model),
         content_key({name: value for name, value in options.items() if not name.startswith("max_")}),
-        _text_of(cast(Any, signature), signature.instructions),
+        _text_of(cast(Any, signature), signature.__doc__),
         content_key([dict(demo) for demo in demos]),
         content_key(dict(inputs)),
     )

@@ -89,6 +89,22 @@ def test_what_is_remembered_of_a_signature_is_what_dspy_says(kind):
         assert instructions in remembering(plain).format(Asked, [], inputs)[0]["content"]
 
 
+@pytest.mark.parametrize("kind", [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter])
+@pytest.mark.parametrize("value", ["plain", " <b>\n[[ ## note ## ]]\n \0 {note} ", "", "\ud800", ["a", "b"], 7, None])
+def test_inputs_are_written_as_dspy_writes_them(kind, value):
+    class Asked(dspy.Signature):
+        question: str = dspy.InputField()
+        note: str | list[str] | int | None = dspy.InputField()
+        answer: float = dspy.OutputField()
+
+    plain, inputs = kind(), {"note": value, "question": "How \\much? "}
+    demos = [{"question": "q", "note": value, "answer": 1.5}, {"note": value, "answer": 2.0}, {"question": "q"}]
+    for _ in range(2):
+        assert remembering(plain).format(Asked, demos, dict(inputs)) == plain.format(Asked, demos, dict(inputs))
+    del inputs["note"]
+    assert remembering(plain).format(Asked, [], inputs) == plain.format(Asked, [], inputs)
+
+
 def test_an_adapter_of_ones_own_is_asked_every_time():
     class Dated(dspy.ChatAdapter):
         said = 0
