@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dspy
 
 from anytime_dspy.adapter import BudgetAdapter
-from anytime_dspy.budgets import Budget, check_budgets, whole_number
+from anytime_dspy.budgets import Budget, whole_number
 from anytime_dspy.errors import BudgetError
 from anytime_dspy.spending import Spending
 from anytime_dspy.tape import Tape
@@ -44,7 +44,7 @@ def budget(
         BudgetError: `limit` or `answer_tokens` is no positive integer.
         ModelError: From the first call: the budget is in dollars, and the LM has no price.
     """
-    whole = limit if isinstance(limit, Budget) else Budget(tokens=check_budgets((limit,))[0])
+    whole = limit if isinstance(limit, Budget) else Budget(tokens=limit)
     ceiling = tape.limit if tape else None
     spending = Spending(whole, check_answer_tokens(answer_tokens), parent=enclosing(), names=names, ceiling=ceiling)
     with enforced(spending, tape):

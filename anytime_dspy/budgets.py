@@ -46,7 +46,7 @@ class Budget:
         if self.tokens is None and self.seconds is None and self.dollars is None:
             raise BudgetError("a budget needs a limit: give tokens, seconds or dollars")
         if self.tokens is not None:
-            check_budgets((self.tokens,))
+            object.__setattr__(self, "tokens", check_budgets((self.tokens,))[0])
         for kind in ("seconds", "dollars"):
             amount = getattr(self, kind)
             if amount is not None and not is_positive(amount):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,14 +70,14 @@ class Pace:
     """How fast each LM writes: the tokens of its measured calls over their wall time, waiting and reading included."""
 
     def __init__(self) -> None:
-        self._tokens: Counter[str] = Counter()
+        self._tokens: dict[str, int] = {}
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def add(self, model: str, tokens: int, seconds: float) -> None:
         """Adds a call that was really made."""
         with self._lock:
-            self._tokens[model] += tokens
+            self._tokens[model] = self._tokens.get(model, 0) + tokens
             self._seconds[model] = self._seconds.get(model, 0.0) + seconds
 
     def of(self, model: str) -> float | None:
