@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -70,6 +70,9 @@ class _Answer:
     values: dict[str, Any]
     unread: tuple[str, ...] = ()
     censored: bool = False
+
+
+_NOTHING = Settled(None, "", "", 0, 0, cut=True)
 
 
 class BudgetAdapter(dspy.Adapter):
@@ -178,24 +181,13 @@ class BudgetAdapter(dspy.Adapter):
         key = call_key(**vars(question))
         return _Claim(key, self.replay.calls.next(key))
 
-    @contextmanager
-    def _turn(self, claim: _Claim) -> Iterator[None]:
-        if self.replay is None:
-            with self.spending.turns.take():
-                yield
-        else:
-            with self.replay.turns.take(claim.place), self.spending.turns.take(), self.replay.refusing():
-                yield
+    def _turn(self, claim: _Claim) -> AbstractContextManager[None]:
+        turn = self.spending.turns.take()
+        return turn if self.replay is None else _replaying(self.replay, claim, turn)
 
-    @asynccontextmanager
-    async def _turn_async(self, claim: _Claim) -> AsyncIterator[None]:
-        if self.replay is None:
-            async with self.spending.turns.take():
-                yield
-        else:
-            async with self.replay.turns.take(claim.place), self.spending.turns.take():
-                with self.replay.refusing():
-                    yield
+    def _turn_async(self, claim: _Claim) -> AbstractAsyncContextManager[None]:
+        turn = self.spending.turns.take()
+        return turn if self.replay is None else _replaying_async(self.replay, claim, turn)
 
     def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion | None, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
@@ -205,7 +197,7 @@ class BudgetAdapter(dspy.Adapter):
         recorded = claim.recorded.value if claim.recorded else None
         writer = Writer(self.inner, question, self.spending, counter)
         message = yield from writer.write(recorded)
-        settled, usage, replayed, reasoning = Settled(None, "", "", 0, 0, cut=True), Usage(), None, 0
+        settled, usage, replayed, reasoning = _NOTHING, Usage(), None, 0
         exhausting = True
         if message is not None:
             self._keep(question, claim, message)
@@ -316,6 +308,21 @@ class BudgetAdapter(dspy.Adapter):
             unread=unread(self.inner, question.signature, answers or {}, text, cut=cut),
             censored=cut,
         )
+
+
+@contextmanager
+def _replaying(replay: Replay, claim: _Claim, turn: AbstractContextManager[None]) -> Iterator[None]:
+    with replay.turns.take(claim.place), turn, replay.refusing():
+        yield
+
+
+@asynccontextmanager
+async def _replaying_async(
+    replay: Replay, claim: _Claim, turn: AbstractAsyncContextManager[None]
+) -> AsyncIterator[None]:
+    async with replay.turns.take(claim.place), turn:
+        with replay.refusing():
+            yield
 
 
 @lru_cache(maxsize=64)

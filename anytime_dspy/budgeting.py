@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import dspy
 
@@ -11,7 +11,7 @@ from anytime_dspy.adapter import BudgetAdapter
 from anytime_dspy.budgets import Budget, whole_number
 from anytime_dspy.errors import BudgetError
 from anytime_dspy.spending import Spending
-from anytime_dspy.tape import Tape
+from anytime_dspy.tape import Replay, Tape
 
 __all__ = ["ANSWER_TOKENS", "budget", "check_answer_tokens", "enclosing", "enforced", "inner_adapter"]
 
@@ -51,15 +51,21 @@ def budget(
         yield spending
 
 
+def enforced(spending: Spending, tape: Tape | None = None) -> AbstractContextManager[None]:
+    """Returns a context that puts every DSPy call inside it under a budget that was begun before."""
+    if tape is not None:
+        return _replayed(spending, tape.replay())
+    scene: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), spending))
+    return scene
+
+
 @contextmanager
-def enforced(spending: Spending, tape: Tape | None = None) -> Iterator[None]:
-    """Puts every DSPy call made inside the `with` block under a budget that was begun before."""
-    replay = tape.replay() if tape else None
+def _replayed(spending: Spending, replay: Replay) -> Iterator[None]:
     try:
         with dspy.context(adapter=BudgetAdapter(inner_adapter(), spending, replay)):
             yield
     finally:
-        if replay and replay.refusals:
+        if replay.refusals:
             raise replay.refusals[0]  # dspy.Parallel, for one, makes a None of it, and the program goes on
 
 

@@ -61,7 +61,8 @@ class Question:
 
 def capped(question: Question, tokens: int) -> dict[str, Any]:
     """Returns the question's LM options with its completion capped; a lower cap of the user's own stays."""
-    return {**question.lm_kwargs, _own_cap(question)[0]: cap_of(question, tokens)}
+    key, own = _own_cap(question)
+    return {**question.lm_kwargs, key: tokens if own is None else min(own, tokens)}
 
 
 def cap_of(question: Question, tokens: int) -> int:

@@ -216,13 +216,14 @@ def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> 
     """
     answers = answer_fields(signature)
     headers = _headers(adapter, signature, text)
-    answer_at = min((header.at for header in headers if header.field in answers), default=None)
+    answer_at = next((header.at for header in headers if header.field in answers), None)
     end = _without_half_a_header(adapter, signature, text) if answer_at is None else answer_at
-    before = [header for header in headers if header.end <= end and header.field not in answers]
-    starts = [0, *(header.end for header in before)]
-    ends = [*(header.at for header in before), end]
-    names = [None, *(header.field for header in before)]
-    found = [_passage(adapter, name, text[at:to], at) for name, at, to in zip(names, starts, ends, strict=True)]
+    found, field, begun = [], None, 0
+    for header in headers:
+        if header.end <= end:
+            found.append(_passage(adapter, field, text[begun : header.at], begun))
+            field, begun = header.field, header.end
+    found.append(_passage(adapter, field, text[begun:end], begun))
     return Split(tuple(passage for passage in found if passage.text), answer_at)
 
 

@@ -90,8 +90,8 @@ class Writer:
         self._spending = spending
         self._counter = counter
         self._is_timed = left.seconds < math.inf
-        continues = can_continue(adapter, question, None) and bool(formats.reasoning_fields(question.signature))
-        self._rates = Rates(in_segments=self._is_timed and continues)
+        has_reasoning = bool(formats.reasoning_fields(question.signature))
+        self._rates = Rates(in_segments=self._is_timed and has_reasoning and can_continue(adapter, question, None))
         if left.dollars < math.inf:
             self._rates = replace(
                 self._rates,
@@ -112,13 +112,13 @@ class Writer:
         Returns:
             The message; `recorded` where nothing changed, None where there is nothing left to reason with.
         """
-        message = recorded
-        tokens = self._spending.left(paid=True).tokens if recorded else self._allowed().reasoning
+        message, allowed = recorded, self._allowed()
+        tokens = self._spending.left(paid=True).tokens if recorded else allowed.reasoning
         # With nothing left to reason with, only an answer is asked for.
         if tokens <= 0 and formats.reasoning_fields(self._question.signature):
             return None
         if message is None:
-            message = yield from self._begin(self._allowed())
+            message = yield from self._begin(allowed)
         else:
             tell_of_replay()
         while message.written.truncated and (message is recorded or self._rates.in_segments):
