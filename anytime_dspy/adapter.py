@@ -279,10 +279,11 @@ class BudgetAdapter(dspy.Adapter):
             return Ask(restated(asked, settled.reasoning))
         if self.replay is None:
             return Ask(asked, continued(self.inner, asked, settled.begun))
-        first = self.replay.asked.get(claim.key)
-        like = first.request if first and first.question.lm_kwargs == asked.lm_kwargs else None
+        last = self.replay.asked.get(claim.key)
+        is_like = last and last.question.lm is asked.lm and last.question.lm_kwargs == asked.lm_kwargs
+        like = last.request if last and is_like else None
         ask = Ask(asked, continued(self.inner, asked, settled.begun, like))
-        self.replay.asked.setdefault(claim.key, ask)
+        self.replay.asked[claim.key] = ask
         return ask
 
     def _given(self, question: Question, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:

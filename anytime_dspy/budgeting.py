@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import dspy
 
@@ -45,24 +46,29 @@ def budget(
         ModelError: From the first call: the budget is in dollars, and the LM has no price.
     """
     whole = limit if isinstance(limit, Budget) else Budget(tokens=limit)
-    ceiling = tape.limit if tape else None
-    spending = Spending(whole, check_answer_tokens(answer_tokens), parent=enclosing(), names=names, ceiling=ceiling)
+    spending = Spending(whole, check_answer_tokens(answer_tokens), parent=enclosing(), names=names)
     with enforced(spending, tape):
         yield spending
 
 
-def enforced(spending: Spending, tape: Tape | None = None) -> AbstractContextManager[None]:
-    """Returns a context that puts every DSPy call inside it under a budget that was begun before."""
+def enforced(spending: Spending, tape: Tape | None = None, **settings: Any) -> AbstractContextManager[None]:
+    """Returns a context that puts every DSPy call inside it under a budget that was begun before.
+
+    Args:
+        spending: The budget.
+        tape: As for `budget`.
+        **settings: More settings of DSPy that are to hold there.
+    """
     if tape is not None:
-        return _replayed(spending, tape.replay())
-    scene: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), spending))
+        return _replayed(spending, tape.replay(), settings)
+    scene: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), spending), **settings)
     return scene
 
 
 @contextmanager
-def _replayed(spending: Spending, replay: Replay) -> Iterator[None]:
+def _replayed(spending: Spending, replay: Replay, settings: Mapping[str, Any]) -> Iterator[None]:
     try:
-        with dspy.context(adapter=BudgetAdapter(inner_adapter(), spending, replay)):
+        with dspy.context(adapter=BudgetAdapter(inner_adapter(), spending, replay), **settings):
             yield
     finally:
         if replay.refusals:

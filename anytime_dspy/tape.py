@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,7 +107,7 @@ class _Reader(Generic[T]):
 
     def __init__(self, track: _Track[T]) -> None:
         self._track = track
-        self._met: Counter[Hashable] = Counter()
+        self._met: dict[Hashable, int] = defaultdict(int)
         self._lock = threading.Lock()
 
     def next(self, key: Hashable) -> Recorded[T] | None:
@@ -133,14 +133,12 @@ class Tape:
     """What one run of a program did.
 
     Attributes:
-        limit: Reasoning tokens that the budget around the recording has left, if there is one: no replay uses more.
         calls: What was written in the predictors' calls.
         forced: The completions of forced answers.
         tools: What the tools did.
-        asked: By a call, how its answer was first asked for: at another cut all but the reasoning is the same.
+        asked: By a call, how its answer was last asked for: at another cut all but the reasoning is the same.
     """
 
-    limit: int | None = None
     calls: _Track[Message] = field(default_factory=_Track)
     forced: _Track[Completion] = field(default_factory=_Track)
     tools: _Track[Outcome] = field(default_factory=_Track)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import dspy
 
 from anytime_dspy.answers import is_answered
-from anytime_dspy.budgeting import budget, enclosing, enforced
+from anytime_dspy.budgeting import enclosing, enforced
+from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.saved import BudgetState
@@ -139,20 +140,24 @@ class Walk:
         is_largest = all(checkpoint.budget < tokens for checkpoint in self.checkpoints)
         trace: list[Any] = []
         heard: dict[str, Any] = {} if is_largest else {"send_stream": None}  # a listener hears one answer, the best
-        with enforced(self.clock) if self.clock else nullcontext(), dspy.context(trace=trace, **heard):
-            tape = None if self.state.mode == "contract" else replace(self._tape, limit=self._limit(is_largest))
-            answer_tokens = self.state.answer_tokens
-            with budget(tokens, answer_tokens=answer_tokens, tape=tape, names=self._names) as spending:
-                yield spending
+        around = self.clock or enclosing()
+        limit = self._limit(around, is_largest)
+        spending = Spending(
+            Budget(tokens=tokens), self.state.answer_tokens, parent=around, names=self._names, ceiling=limit
+        )
+        tape = None if self.state.mode == "contract" else self._tape
+        with enforced(spending, tape, trace=trace, **heard):
+            yield spending
         if is_largest:
             self.trace = trace
 
-    def _limit(self, is_largest: bool) -> int | None:
-        """What a step may reason with by the budget around the walk, which has paid for what is on the tape."""
-        around = enclosing()
+    def _limit(self, around: Spending | None, is_largest: bool) -> int | None:
+        """What a step may reason with by the budget around it, which has paid for what is on the tape."""
+        if around is None or self.state.mode == "contract":
+            return None
         paid = max((checkpoint.reasoning_tokens for checkpoint in self.checkpoints), default=0)
-        if around is None or not is_largest:
-            return None if around is None else paid
+        if not is_largest:
+            return paid
         return None if around.remaining is None else paid + around.remaining
 
 
