@@ -1,0 +1,204 @@
+"""The compilers and their settings.
+
+Each has its own defaults, except where a line below says otherwise. Whatever takes a number of demonstrations gets
+`DEMOS`; whatever takes a seed gets the cell's.
+
+What is taken of a compiler that the limit stops:
+
+- BootstrapFewShotWithRandomSearch, MIPROv2, GEPA: the best program by then of those measured on the whole validation
+  set, which is what they themselves choose by.
+- SIMBA: the program with the best score on a mini-batch, which is approximate; see `MiniBatchWatcher`.
+- LEAP, PDP and PDP(+) by the paper's recipe: nothing, so the student; they have one program, at their end.
+- PDP raced: its own best. It stops itself, between two batches of examples, and then measures its winner again; it is
+  told to stop at `SHARE` of the limit to have tokens left for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+
+import dspy
+
+from anytime_dspy.answers import AnswerKey
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.optimizers import LEAP, PDP
+from anytime_dspy.optimizers.limits import Limits
+from experiments.compilers.watching import MiniBatchWatcher, ValidationWatcher, Watcher
+
+__all__ = ["BASE", "COMPILERS", "Job", "Method"]
+
+BASE = "Base"
+
+DEMOS = 4
+SHARE = 0.9
+
+# `trials` of a raced PDP. Once PDP races by default this is None.
+RACE = 8
+
+# By default SIMBA takes mini-batches of 32 and 6 candidates, 416 runs a step: more than a whole compile may use here.
+SIMBA_BATCH, SIMBA_CANDIDATES = 8, 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a compiler is given.
+
+    Attributes:
+        student: The plain program.
+        train: What it learns from.
+        validation: What it chooses by.
+        metric: The committed Anytime Index.
+        answer_key: Makes answers comparable.
+        lm: Runs the student, and writes whatever the compiler has written.
+        seed: Of what it draws.
+        threads: Examples run at the same time.
+        tokens: What it may use.
+    """
+
+    student: Anytime
+    train: Sequence[dspy.Example]
+    validation: Sequence[dspy.Example]
+    metric: AnytimeIndex
+    answer_key: AnswerKey
+    lm: dspy.LM
+    seed: int
+    threads: int
+    tokens: int
+
+
+def _nobody(job: Job) -> Watcher:
+    return Watcher()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A compiler.
+
+    Attributes:
+        compile: Returns the compiled program.
+        _: What follows is given by keyword.
+        watcher: Sees which programs it has scored.
+        peer: Whether it is DSPy's own.
+        stops_itself: Whether it ends at its limit by itself, and so is counted but not stopped.
+    """
+
+    compile: Callable[[Job], Anytime]
+    _: KW_ONLY
+    watcher: Callable[[Job], Watcher] = _nobody
+    peer: bool = False
+    stops_itself: bool = False
+
+
+def _random_search(job: Job) -> Anytime:
+    optimiser = dspy.BootstrapFewShotWithRandomSearch(
+        job.metric, max_bootstrapped_demos=DEMOS, max_labeled_demos=DEMOS, num_threads=job.threads
+    )
+    return _anytime(optimiser.compile(job.student, trainset=list(job.train), valset=list(job.validation)))
+
+
+def _mipro(job: Job) -> Anytime:
+    optimiser = dspy.MIPROv2(
+        job.metric,
+        auto="light",
+        max_bootstrapped_demos=DEMOS,
+        max_labeled_demos=DEMOS,
+        num_threads=job.threads,
+        seed=job.seed,
+    )
+    return _anytime(optimiser.compile(job.student, trainset=list(job.train), valset=list(job.validation)))
+
+
+def _simba(job: Job) -> Anytime:
+    """SIMBA takes no validation set: it learns from both sets, and chooses by both."""
+    optimiser = dspy.SIMBA(
+        metric=job.metric,
+        bsize=_simba_batch(job),
+        num_candidates=SIMBA_CANDIDATES,
+        max_demos=DEMOS,
+        num_threads=job.threads,
+    )
+    return _anytime(optimiser.compile(job.student, trainset=_both(job), seed=job.seed))
+
+
+def _gepa(job: Job) -> Anytime:
+    """GEPA reflects with the same LM, at the temperature that DSPy's documentation recommends for it."""
+    optimiser = dspy.GEPA(
+        job.metric,
+        auto="light",
+        reflection_lm=job.lm.copy(temperature=1.0),
+        num_threads=job.threads,
+        seed=job.seed,
+    )
+    return _anytime(optimiser.compile(job.student, trainset=list(job.train), valset=list(job.validation)))
+
+
+def _leap(job: Job) -> Anytime:
+    return LEAP(job.metric, threads=job.threads, seed=job.seed).compile(job.student, trainset=job.train)
+
+
+def _recipe(*, contrastive: bool) -> Callable[[Job], Anytime]:
+    def compiled(job: Job) -> Anytime:
+        pdp = PDP(
+            job.metric,
+            contrastive=contrastive,
+            trials=0,
+            answer_key=job.answer_key,
+            threads=job.threads,
+            seed=job.seed,
+        )
+        return pdp.compile(job.student, trainset=job.train)
+
+    return compiled
+
+
+def _raced(judge: str) -> Callable[[Job], Anytime]:
+    def compiled(job: Job) -> Anytime:
+        pdp = PDP(
+            job.metric,
+            judge=judge,
+            trials=RACE,
+            limits=Limits(tokens=int(SHARE * job.tokens)),
+            answer_key=job.answer_key,
+            threads=job.threads,
+            seed=job.seed,
+        )
+        return pdp.compile(job.student, trainset=job.train, valset=job.validation)
+
+    return compiled
+
+
+def _by_validation(job: Job) -> Watcher:
+    return ValidationWatcher(job.validation)
+
+
+def _by_mini_batches(job: Job) -> Watcher:
+    return MiniBatchWatcher(_both(job), job.metric, _simba_batch(job))
+
+
+def _both(job: Job) -> list[dspy.Example]:
+    return [*job.train, *job.validation]
+
+
+def _simba_batch(job: Job) -> int:
+    return min(SIMBA_BATCH, len(_both(job)))
+
+
+def _anytime(program: object) -> Anytime:
+    """DSPy is not typed; each of its optimisers returns a program of the student's class."""
+    assert isinstance(program, Anytime)
+    return program
+
+
+COMPILERS = {
+    "BootstrapFewShotWithRandomSearch": Method(_random_search, watcher=_by_validation, peer=True),
+    "MIPROv2": Method(_mipro, watcher=_by_validation, peer=True),
+    "SIMBA": Method(_simba, watcher=_by_mini_batches, peer=True),
+    "GEPA": Method(_gepa, watcher=_by_validation, peer=True),
+    "LEAP": Method(_leap),
+    "PDP": Method(_recipe(contrastive=True)),
+    "PDP(+)": Method(_recipe(contrastive=False)),
+    "PDP raced": Method(_raced("auto"), stops_itself=True),
+    "PDP raced with gold": Method(_raced("metric"), stops_itself=True),
+}
