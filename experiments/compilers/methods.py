@@ -1,7 +1,7 @@
-"""The compilers and their settings.
+"""The compilers.
 
-Each has its own defaults, except where a line below says otherwise. Whatever takes a number of demonstrations gets
-`DEMOS`; whatever takes a seed gets the cell's.
+Each has its own defaults, except where a line below says otherwise; `Settings` says why. Whatever takes a seed gets the
+cell's.
 
 What is taken of a compiler that the limit stops:
 
@@ -9,8 +9,10 @@ What is taken of a compiler that the limit stops:
   set, which is what they themselves choose by.
 - SIMBA: the program with the best score on a mini-batch, which is approximate; see `MiniBatchWatcher`.
 - LEAP, PDP and PDP(+) by the paper's recipe: nothing, so the student; they have one program, at their end.
-- PDP raced: its own best. It stops itself, between two batches of examples, and then measures its winner again; it is
-  told to stop at `SHARE` of the limit to have tokens left for that.
+- PDP raced: its own best. It stops itself, but between two batches of examples, and then measures its winner again: so
+  it is told to stop at the first of `Settings.shares` with which all of it ends within the limit. Tries that went
+  beyond it are thrown away. Where there is no such share, or its tokens are gone before it has measured anything, the
+  student.
 """
 
 from __future__ import annotations
@@ -25,20 +27,12 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.optimizers.limits import Limits
+from experiments.compilers.settings import Settings
 from experiments.compilers.watching import MiniBatchWatcher, ValidationWatcher, Watcher
 
 __all__ = ["BASE", "COMPILERS", "Job", "Method"]
 
 BASE = "Base"
-
-DEMOS = 4
-SHARE = 0.9
-
-# `trials` of a raced PDP. Once PDP races by default this is None.
-RACE = 8
-
-# By default SIMBA takes mini-batches of 32 and 6 candidates, 416 runs a step: more than a whole compile may use here.
-SIMBA_BATCH, SIMBA_CANDIDATES = 8, 4
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,8 @@ class Job:
         lm: Runs the student, and writes whatever the compiler has written.
         seed: Of what it draws.
         threads: Examples run at the same time.
-        tokens: What it may use.
+        settings: The plan's.
+        tokens: What it is told that it may use, where it can be told.
     """
 
     student: Anytime
@@ -65,6 +60,7 @@ class Job:
     lm: dspy.LM
     seed: int
     threads: int
+    settings: Settings
     tokens: int
 
 
@@ -79,13 +75,15 @@ class Method:
     Attributes:
         compile: Returns the compiled program.
         _: What follows is given by keyword.
+        uses: The settings that decide what comes of it.
         watcher: Sees which programs it has scored.
         peer: Whether it is DSPy's own.
-        stops_itself: Whether it ends at its limit by itself, and so is counted but not stopped.
+        stops_itself: Whether it can be told how many tokens it may use.
     """
 
     compile: Callable[[Job], Anytime]
     _: KW_ONLY
+    uses: tuple[str, ...] = ()
     watcher: Callable[[Job], Watcher] = _nobody
     peer: bool = False
     stops_itself: bool = False
@@ -93,7 +91,10 @@ class Method:
 
 def _random_search(job: Job) -> Anytime:
     optimiser = dspy.BootstrapFewShotWithRandomSearch(
-        job.metric, max_bootstrapped_demos=DEMOS, max_labeled_demos=DEMOS, num_threads=job.threads
+        job.metric,
+        max_bootstrapped_demos=job.settings.demos,
+        max_labeled_demos=job.settings.demos,
+        num_threads=job.threads,
     )
     return _anytime(optimiser.compile(job.student, trainset=list(job.train), valset=list(job.validation)))
 
@@ -102,8 +103,8 @@ def _mipro(job: Job) -> Anytime:
     optimiser = dspy.MIPROv2(
         job.metric,
         auto="light",
-        max_bootstrapped_demos=DEMOS,
-        max_labeled_demos=DEMOS,
+        max_bootstrapped_demos=job.settings.demos,
+        max_labeled_demos=job.settings.demos,
         num_threads=job.threads,
         seed=job.seed,
     )
@@ -115,8 +116,9 @@ def _simba(job: Job) -> Anytime:
     optimiser = dspy.SIMBA(
         metric=job.metric,
         bsize=_simba_batch(job),
-        num_candidates=SIMBA_CANDIDATES,
-        max_demos=DEMOS,
+        num_candidates=job.settings.simba_candidates,
+        max_steps=job.settings.simba_steps,
+        max_demos=job.settings.demos,
         num_threads=job.threads,
     )
     return _anytime(optimiser.compile(job.student, trainset=_both(job), seed=job.seed))
@@ -158,8 +160,8 @@ def _raced(judge: str) -> Callable[[Job], Anytime]:
         pdp = PDP(
             job.metric,
             judge=judge,
-            trials=RACE,
-            limits=Limits(tokens=int(SHARE * job.tokens)),
+            trials=job.settings.race,
+            limits=Limits(tokens=job.tokens),
             answer_key=job.answer_key,
             threads=job.threads,
             seed=job.seed,
@@ -182,7 +184,7 @@ def _both(job: Job) -> list[dspy.Example]:
 
 
 def _simba_batch(job: Job) -> int:
-    return min(SIMBA_BATCH, len(_both(job)))
+    return min(job.settings.simba_batch, len(_both(job)))
 
 
 def _anytime(program: object) -> Anytime:
@@ -192,13 +194,18 @@ def _anytime(program: object) -> Anytime:
 
 
 COMPILERS = {
-    "BootstrapFewShotWithRandomSearch": Method(_random_search, watcher=_by_validation, peer=True),
-    "MIPROv2": Method(_mipro, watcher=_by_validation, peer=True),
-    "SIMBA": Method(_simba, watcher=_by_mini_batches, peer=True),
+    "BootstrapFewShotWithRandomSearch": Method(_random_search, uses=("demos",), watcher=_by_validation, peer=True),
+    "MIPROv2": Method(_mipro, uses=("demos",), watcher=_by_validation, peer=True),
+    "SIMBA": Method(
+        _simba,
+        uses=("demos", "simba_steps", "simba_candidates", "simba_batch"),
+        watcher=_by_mini_batches,
+        peer=True,
+    ),
     "GEPA": Method(_gepa, watcher=_by_validation, peer=True),
     "LEAP": Method(_leap),
     "PDP": Method(_recipe(contrastive=True)),
     "PDP(+)": Method(_recipe(contrastive=False)),
-    "PDP raced": Method(_raced("auto"), stops_itself=True),
-    "PDP raced with gold": Method(_raced("metric"), stops_itself=True),
+    "PDP raced": Method(_raced("auto"), uses=("race", "shares"), stops_itself=True),
+    "PDP raced with gold": Method(_raced("metric"), uses=("race", "shares"), stops_itself=True),
 }

@@ -22,9 +22,9 @@ PLACES = (0, -1)
 
 
 def draw(bench: Bench, found: Results, path: Path) -> None:
-    """Draws a line a compiler, from what it had at half of its tokens to what it had at all; the plain program is level.
+    """Draws a line a compiler, from what it had at half of its tokens to what it had at all of them.
 
-    A compiler that was over before both limits is one point.
+    A compiler that was over before both limits is one point; the plain program is a level line.
 
     Args:
         bench: The bench.
@@ -62,8 +62,8 @@ def draw(bench: Bench, found: Results, path: Path) -> None:
 
 
 def _dress(axes: Axes, bench: Bench) -> None:
-    simulated = ", on a SIMULATED engine" if bench.model.simulated else ""
-    axes.set_title(f"{bench.model.name} on {bench.task}{simulated}", loc="left", fontweight="bold")
+    simulated = ", a SIMULATED engine" if bench.model.simulated else ""
+    axes.set_title(f"{bench.name}: {bench.model.name}{simulated}", loc="left", fontweight="bold")
     axes.set_xlabel("LM tokens of the compile, mean over seeds")
     axes.set_ylabel("held-out committed Anytime Index")
     axes.set_xlim(left=0)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from anytime_dspy.budgets import check_budgets
 from anytime_dspy.errors import DataError
+from anytime_dspy.files import content_hash
 from experiments.compilers.methods import BASE, COMPILERS
+from experiments.compilers.settings import Settings, Strict
 from experiments.paper.grid import Model
 
 if sys.version_info >= (3, 11):
@@ -25,13 +27,7 @@ __all__ = ["Bench", "Cell", "Plan", "read_plan"]
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Strict(BaseModel):
-    """A table in which a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Bench(_Strict):
+class Bench(Strict):
     """One model on one task.
 
     Attributes:
@@ -91,7 +87,7 @@ class Cell:
         return f"{self.bench.name}, {self.compiler}, seed {self.seed}"
 
 
-class Plan(_Strict):
+class Plan(Strict):
     """All that is run.
 
     Attributes:
@@ -100,6 +96,7 @@ class Plan(_Strict):
         seeds: Of the data and of the compilers.
         compilers: All of them by default.
         threads: Examples run at the same time.
+        settings: Of the compilers.
     """
 
     title: str
@@ -107,6 +104,14 @@ class Plan(_Strict):
     seeds: tuple[int, ...] = Field(min_length=1)
     compilers: tuple[str, ...] = tuple(COMPILERS)
     threads: Count = 8
+    settings: Settings = Settings()
+
+    def fingerprint(self, cell: Cell) -> str:
+        """Returns a hash of all that decides a cell's figures; the number of threads is no part of it."""
+        if cell.compiler == BASE:
+            return content_hash([cell.bench.model_dump(exclude={"tokens"}), BASE, cell.seed])
+        used = self.settings.model_dump(include=set(COMPILERS[cell.compiler].uses))
+        return content_hash([cell.bench.model_dump(), cell.compiler, cell.seed, used])
 
     def cells(self) -> Iterator[Cell]:
         """Yields every cell, in the order in which they are run: one seed of every compiler before the next seed."""

@@ -69,7 +69,7 @@ class Result:
         compiler: The compiler.
         seed: The seed.
         simulated: Whether the LM is a scripted engine: then no figure says anything about a language model.
-        settings: A hash of all that decides the figures.
+        fingerprint: A hash of all that decides the figures.
         points: One at each limit; one alone for the plain program; none where the cell failed.
         error: Why it failed.
     """
@@ -80,7 +80,7 @@ class Result:
     compiler: str
     seed: int
     simulated: bool
-    settings: str
+    fingerprint: str
     points: tuple[Point, ...] = ()
     error: str | None = None
 
@@ -91,13 +91,13 @@ Results = Mapping[Cell, Result]
 _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
-def read_result(folder: Path, cell: Cell, settings: str) -> Result | None:
+def read_result(folder: Path, cell: Cell, fingerprint: str) -> Result | None:
     """Returns what is kept of a cell, None where there is nothing.
 
     Args:
         folder: Of all results.
         cell: The cell.
-        settings: As they are now.
+        fingerprint: As the plan has it now.
 
     Raises:
         RunError: The file is damaged, or of another plan.
@@ -111,7 +111,7 @@ def read_result(folder: Path, cell: Cell, settings: str) -> Result | None:
         except ValidationError as error:
             first = error.errors()[0]
             raise RunError(f"{path} is no result ({first['loc']}: {first['msg']}): restore or delete it") from error
-    if result.settings != settings:
+    if result.fingerprint != fingerprint:
         raise RunError(f"{path} was measured with other settings: restore the plan, or choose another --results folder")
     return result
 

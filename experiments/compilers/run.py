@@ -16,7 +16,7 @@ from rich.console import Console
 
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import write_text
-from experiments.compilers.cells import Desk, settings_of
+from experiments.compilers.cells import Desk
 from experiments.compilers.picture import draw
 from experiments.compilers.plan import Cell, Plan, read_plan
 from experiments.compilers.result import Result, read_result, write_result
@@ -37,21 +37,23 @@ def compare_compilers(
     retry: Annotated[bool, typer.Option("--retry", help="Run failed cells again.")] = False,
     at_most: Annotated[int | None, typer.Option("--cells", min=0, help="Run at most so many cells.")] = None,
 ) -> None:
-    """Runs what is missing of a plan, and writes table.md and a picture for each bench after every cell."""
+    """Runs what is missing of a plan; writes table.md after every cell, and a picture of each bench at the end."""
     plan = read_plan(plan_file)
     found = known(plan, results)
     waiting = [cell for cell in plan.cells() if cell not in found or (retry and found[cell].error)]
     lms: dict[str, dspy.LM] = {}
+    stderr = Console(stderr=True)
     report(plan, found, results)
     for cell in waiting[:at_most]:
-        stderr = Console(stderr=True)
         stderr.print(f"{cell} ...", highlight=False)
         if cell.bench.name not in lms:
             lms[cell.bench.name] = open_model(cell.bench.model, plan.threads)
-        found[cell] = Desk.of(cell, lms[cell.bench.name], plan.threads, work).run(cell.compiler)
+        found[cell] = Desk.of(plan, cell, lms[cell.bench.name], work).run(cell.compiler)
         write_result(results, cell, found[cell])
         report(plan, found, results)
         stderr.print(f"{cell}: {found[cell].error or 'done'}", highlight=False, markup=False)
+    for bench in plan.benches:
+        draw(bench, found, results / f"{bench.name}.png")
     if any(result.error for result in found.values()):
         raise typer.Exit(1)
 
@@ -62,16 +64,14 @@ def known(plan: Plan, results: Path) -> dict[Cell, Result]:
     Raises:
         RunError: A file is damaged, or of another plan.
     """
-    read = {cell: read_result(results, cell, settings_of(cell.bench, cell.compiler)) for cell in plan.cells()}
+    read = {cell: read_result(results, cell, plan.fingerprint(cell)) for cell in plan.cells()}
     return {cell: result for cell, result in read.items() if result is not None}
 
 
 def report(plan: Plan, found: dict[Cell, Result], results: Path) -> None:
-    """Writes the tables and the pictures."""
+    """Writes the tables."""
     results.mkdir(parents=True, exist_ok=True)
     write_text(results / "table.md", as_markdown(plan, found))
-    for bench in plan.benches:
-        draw(bench, found, results / f"{bench.name}.png")
 
 
 def main() -> None:

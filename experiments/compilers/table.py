@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from anytime_dspy.paired import Difference, holm
-from experiments.compilers.figures import Figures, Runs, figures_of, gain, runs_of
+from experiments.compilers.figures import Figures, figures_of, gain, runs_of
 from experiments.compilers.methods import BASE, COMPILERS
 from experiments.compilers.plan import Bench, Plan
 from experiments.compilers.result import Results
@@ -13,13 +13,14 @@ from experiments.compilers.result import Results
 __all__ = ["as_markdown"]
 
 WARNING = (
-    "Figures marked † come from a simulated engine: they show that the command works and say nothing about any language "
-    "model, nor about any compiler."
+    "Figures marked † come from a simulated engine: they show that the command works, and say nothing about any "
+    "language model or compiler."
 )
 COLUMNS = (
     "Compiler",
     "n",
     "Held-out index",
+    "At half",
     "Gain over Base",
     "p, Holm",
     "Gain over best peer",
@@ -49,9 +50,10 @@ def as_markdown(plan: Plan, found: Results) -> str:
 
 def _of_bench(bench: Bench, found: Results) -> Iterator[str]:
     mark = " †" if bench.model.simulated else ""
-    yield f"## {bench.name}: {bench.model.name} on {bench.task}{mark}"
+    yield f"## {bench.name}: {bench.model.name}{mark}"
     yield ""
     runs = runs_of(bench, list(found.values()))
+    half = runs_of(bench, list(found.values()), 0)
     base = runs.get(BASE)
     if base is None:
         yield "Not measured yet."
@@ -59,16 +61,21 @@ def _of_bench(bench: Bench, found: Results) -> Iterator[str]:
     figures = {name: figures_of(points, base) for name, points in runs.items()}
     peer = _best_peer(figures)
     over_base = {name: gain(base, points) for name, points in runs.items() if name != BASE}
-    over_peer = {name: gain(runs[peer], points) for name, points in runs.items() if peer not in (None, name)} if peer else {}
+    over_peer = (
+        {name: gain(runs[peer], points) for name, points in runs.items() if peer not in (None, name)} if peer else {}
+    )
+    halves = {name: f"{figures_of(points, base).index.value:.3f}" for name, points in half.items() if name != BASE}
     adjusted = _adjusted([over_base, over_peer])
     yield _row(COLUMNS)
     yield _row("---" if place == 0 else "---:" for place in range(len(COLUMNS)))
     for name, of in figures.items():
-        gains = [cell for gains, p in zip((over_base, over_peer), adjusted, strict=True) for cell in _gain(name, gains, p)]
-        yield _row([name + mark, f"{of.n} ({of.seeds})", _index(of), *gains, *_costs(of, name)])
+        gains = [
+            cell for gains, p in zip((over_base, over_peer), adjusted, strict=True) for cell in _gain(name, gains, p)
+        ]
+        yield _row([name + mark, f"{of.n} ({of.seeds})", _index(of), halves.get(name, ""), *gains, *_costs(of, name)])
     yield ""
     yield _caption(bench, peer)
-    yield from _footnotes(bench, figures)
+    yield from _footnotes(figures)
 
 
 def _best_peer(figures: dict[str, Figures]) -> str | None:
@@ -104,25 +111,22 @@ def _costs(of: Figures, name: str) -> tuple[str, str, str]:
 
 def _caption(bench: Bench, peer: str | None) -> str:
     return (
-        f"Each compiler stopped at {bench.tokens:,} LM tokens, sent and received, those that a cache answered included; "
-        f"{bench.train} training and {bench.validation} validation examples, {bench.test} held-out ones a seed. Index: "
-        f"committed, budgets {', '.join(map(str, bench.budgets))}; n: items (seeds); in brackets 95% intervals, items "
-        "resampled as a whole; p: sign flips, paired by item, adjusted for all comparisons of this table. "
+        f"Each compiler stopped at {bench.tokens:,} LM tokens (at half: {bench.limits[0]:,}), sent and received, those "
+        f"of calls that a cache answered too; {bench.train} training and {bench.validation} validation examples, "
+        f"{bench.test} held-out ones a seed. Index: committed, budgets {', '.join(map(str, bench.budgets))}; n: items "
+        "(seeds); in brackets 95% intervals, items resampled as a whole; p: sign flips, paired by item, adjusted for "
+        "all comparisons of this table. "
         + (f"Best peer: {peer}, picked by its held-out index, which flatters it. " if peer else "")
         + "Optimism: the gain over the student that the compiler measured on the examples that it chose by, less the "
         "held-out gain."
     )
 
 
-def _footnotes(bench: Bench, figures: dict[str, Figures]) -> Iterator[str]:
+def _footnotes(figures: dict[str, Figures]) -> Iterator[str]:
     plain = [f"{name} {of.students} of {of.seeds}" for name, of in figures.items() if name != BASE and of.students]
-    over = [name for name, of in figures.items() if of.tokens > bench.tokens * 1.01]
     if plain:
         yield ""
         yield f"The program is the plain one in so many seeds: {', '.join(plain)}."
-    if over:
-        yield ""
-        yield f"Over the limit by more than 1%: {', '.join(over)}."
 
 
 def _row(cells: Iterable[str]) -> str:

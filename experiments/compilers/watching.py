@@ -35,18 +35,21 @@ class Watcher(BaseCallback):
     """Sees nothing: for compilers that measure no candidate, or that stop themselves.
 
     Attributes:
-        candidates: What the compiler chooses from, in the order in which it was scored.
         measured: Scores on all of the examples that the compiler chooses by, by the program's hash.
     """
 
     def __init__(self) -> None:
-        self.candidates: list[Scored] = []
         self.measured: dict[str, float] = {}
+
+    def candidates(self) -> list[Scored]:
+        """Returns what the compiler chooses from, in the order in which it was first run."""
+        return []
 
     @property
     def best(self) -> Anytime | None:
         """The best program so far, the first one of equals; None before there is any."""
-        return max(self.candidates, key=lambda one: one.score).program if self.candidates else None
+        best = max(self.candidates(), key=lambda one: one.score, default=None)
+        return best.program if best else None
 
 
 class ValidationWatcher(Watcher):
@@ -63,6 +66,11 @@ class ValidationWatcher(Watcher):
         super().__init__()
         self._validation = _contents(validation)
         self._running: dict[str, Anytime] = {}
+        self._candidates: list[Scored] = []
+
+    def candidates(self) -> list[Scored]:
+        """Returns each program that was evaluated."""
+        return self._candidates
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Notes which program is evaluated, unless it is on a mini-batch."""
@@ -74,7 +82,7 @@ class ValidationWatcher(Watcher):
         program = self._running.pop(call_id, None)
         if program is not None and outputs is not None:
             score = float(outputs.score) / 100
-            self.candidates.append(Scored(score, _copy(program)))
+            self._candidates.append(Scored(score, _copy(program)))
             self.measured.setdefault(program_hash(program), score)
 
 
@@ -90,8 +98,8 @@ class MiniBatchWatcher(Watcher):
     """Sees each program that was run on a whole mini-batch, for SIMBA, which measures on more only at its very end.
 
     Approximate, since mini-batches differ: SIMBA keeps the best program of each, and tells these apart by a run over
-    all examples that an interrupted compile never comes to. Here the highest score on any mini-batch wins. The student
-    is not among them before that last run: SIMBA samples it, but does not measure it.
+    all examples that an interrupted compile does not come to. Here the highest score on any mini-batch wins. The
+    student is among them only where SIMBA failed to make anything else of it; else it is sampled, but not measured.
 
     Args:
         examples: All that SIMBA draws mini-batches from.
@@ -107,6 +115,12 @@ class MiniBatchWatcher(Watcher):
         self._running: dict[str, tuple[Anytime, dspy.Example]] = {}
         self._runs: dict[int, _Runs] = {}
         self._lock = threading.Lock()
+
+    def candidates(self) -> list[Scored]:
+        """Returns each program that was run on one mini-batch, and on no more: those of its last run are copies."""
+        with self._lock:
+            ran = [runs for runs in self._runs.values() if len(runs.scores) == self._batch]
+        return [Scored(fmean(runs.scores), runs.program) for runs in ran]
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Notes on which example a program is run."""
@@ -125,9 +139,7 @@ class MiniBatchWatcher(Watcher):
         with self._lock:
             runs = self._runs.setdefault(id(program), _Runs(program))
             runs.scores.append(score)
-            if len(runs.scores) == self._batch:
-                self.candidates.append(Scored(fmean(runs.scores), _copy(program)))
-            elif len(runs.scores) == len(self._examples):
+            if len(runs.scores) == len(self._examples):
                 self.measured.setdefault(program_hash(program), fmean(runs.scores))
 
 

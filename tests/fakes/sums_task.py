@@ -11,7 +11,7 @@ from tests.fakes.simulated import examples
 def generate(n: int, seed: int) -> list[dspy.Example]:
     return [
         example.copy(id=f"sum-{seed}-{place}").with_inputs("question")
-        for place, example in enumerate(examples(1 + 1000 * (seed % 1000), n))
+        for place, example in enumerate(examples(1 + 1000 * (seed % 1000), 7 * n)[::7])  # hard and easy ones
     ]
 
 
@@ -27,6 +27,4 @@ def answer_key(prediction: dspy.Prediction | None) -> str | None:
     return field_text(prediction, "answer") or None
 
 
-task = Task(
-    "sums", "1", "question -> answer", load=load, quality=quality, answer_key=answer_key, generator=generate
-)
+task = Task("sums", "1", "question -> answer", load=load, quality=quality, answer_key=answer_key, generator=generate)
