@@ -110,7 +110,7 @@ class Plan(Strict):
         """Returns a hash of all that decides a cell's figures; the number of threads is no part of it."""
         if cell.compiler == BASE:
             return content_hash([cell.bench.model_dump(exclude={"tokens"}), BASE, cell.seed])
-        used = self.settings.model_dump(include=set(COMPILERS[cell.compiler].uses))
+        used = self.settings.model_dump(include={"reply_tokens", *COMPILERS[cell.compiler].uses})
         return content_hash([cell.bench.model_dump(), cell.compiler, cell.seed, used])
 
     def cells(self) -> Iterator[Cell]:

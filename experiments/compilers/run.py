@@ -47,7 +47,8 @@ def compare_compilers(
     for cell in waiting[:at_most]:
         stderr.print(f"{cell} ...", highlight=False)
         if cell.bench.name not in lms:
-            lms[cell.bench.name] = open_model(cell.bench.model, plan.threads)
+            lm = open_model(cell.bench.model, plan.threads)
+            lms[cell.bench.name] = lm.copy(max_tokens=plan.settings.reply_tokens)
         found[cell] = Desk.of(plan, cell, lms[cell.bench.name], work).run(cell.compiler)
         write_result(results, cell, found[cell])
         report(plan, found, results)

@@ -17,6 +17,8 @@ class Settings(Strict):
     """The `[settings]` of a plan.
 
     Attributes:
+        reply_tokens: That any reply may take where its compiler names no cap. A small model may ramble to the end of
+            its context, which would use up the tokens of whoever asked.
         demos: Demonstrations, for every compiler that takes a number of them.
         simba_steps: By default SIMBA makes 8 steps of 6 candidates on mini-batches of 32: 3,000 runs of the program
             before it measures any on all examples. Here it makes 440 runs in all, so that it can come to its end.
@@ -27,6 +29,7 @@ class Settings(Strict):
             it is at and the last measurement of its winner included, ends within the limit.
     """
 
+    reply_tokens: int = 1024
     demos: int = 4
     simba_steps: int = 3
     simba_candidates: int = 4

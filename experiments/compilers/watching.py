@@ -145,7 +145,7 @@ class MiniBatchWatcher(Watcher):
 
 def _copy(program: Anytime) -> Anytime:
     copied: Anytime = program.deepcopy()
-    vars(copied).pop("forward", None)  # while GEPA traces a program, another method stands in the place of its own
+    copied.__dict__.pop("forward", None)  # while GEPA traces a program, another method stands in the place of its own
     return copied
 
 
