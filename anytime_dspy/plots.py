@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Series", "plot_curves"]
+__all__ = ["COLOURS", "MARKERS", "Series", "plot_curves"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; yellow is left out as too pale for a line.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "os^Dv*P"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "os^Dv*P"
 
 # Tick labels closer than this share of the axis run into each other.
 _LABEL_GAP = 0.07
@@ -108,7 +108,7 @@ def _draw(figure: Figure, series: Sequence[Series], title: str | None, quality_l
     budgets = check_same_grid(one.budgets for one in series)
     axes = figure.add_subplot()
     for number, one in enumerate(series):
-        _draw_series(axes, one, _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)])
+        _draw_series(axes, one, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
     axes.plot([], [], color="0.4", linewidth=2, label="solid: committed, with its 95% interval")
     axes.plot([], [], color="0.4", linestyle="--", linewidth=1.3, label="dashed: best so far, picked by the true score")
     axes.set_ylim(0.0, 1.0)

@@ -1,0 +1,1 @@
+"""The parts of `experiments.compilers.run`: compilers compared at equal LM tokens."""
