@@ -291,7 +291,7 @@ class BudgetAdapter(dspy.Adapter):
         answers, signature = completion.values, answer_signature(question.signature)
         said = parted(completion.text)
         text = said.rest
-        if continues or said.thinking:
+        if continues or said.thinking or completion.truncated:  # half a mark may stand at a cut
             field = formats.answer_fields(signature)[0]
             header = formats.opening(self.inner, field)
             # Some servers begin a reply anew.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple, cast
-from xml.sax.saxutils import unescape
+from xml.sax.saxutils import escape, unescape
 
 import dspy
 
@@ -27,6 +27,7 @@ __all__ = [
     "answer_fields",
     "answer_stops",
     "begins_field",
+    "begun",
     "completion_end",
     "is_complete",
     "is_empty_field",
@@ -122,6 +123,20 @@ def opening(adapter: dspy.Adapter, field: str) -> str | None:
     or element.
     """
     return f"[[ ## {field} ## ]]\n" if _is_chat(adapter) else None
+
+
+def begun(adapter: dspy.Adapter, field: str, text: str) -> str:
+    """Returns a message that was cut off right behind `text`, which is all of its first field so far.
+
+    Example:
+        >>> begun(dspy.JSONAdapter(), "reasoning", "3 + 4")
+        '{"reasoning": "3 + 4'
+    """
+    if isinstance(adapter, dspy.JSONAdapter):
+        return f'{{"{field}": {json.dumps(text, ensure_ascii=False)[:-1]}'
+    if isinstance(adapter, dspy.XMLAdapter):
+        return f"<{field}>\n{escape(text)}"
+    return f"[[ ## {field} ## ]]\n{text}"
 
 
 def answer_stops(signature: type[dspy.Signature], *, at_any_header: bool) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from anytime_dspy.optimizers.judge_report import JudgeReport
     from anytime_dspy.optimizers.judges import Judge
     from anytime_dspy.optimizers.leap import LEAP, LeapReport
-    from anytime_dspy.optimizers.limits import Limits, Progress
     from anytime_dspy.optimizers.pairs import PreferencePair, read_pairs
     from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
     from anytime_dspy.optimizers.pdp import PDP
     from anytime_dspy.optimizers.report import CompileReport
+    from anytime_dspy.optimizers.search.limits import Limits, Progress
     from anytime_dspy.optimizers.self_consistency import SelfConsistency
 
 # Loaded when first used: DSPy's own teleprompters, which PDP is one of, are slow to import.
@@ -30,11 +30,11 @@ _HOMES = {
     "LEAP": "leap",
     "LeapReport": "leap",
     "JudgeReport": "judge_report",
-    "Limits": "limits",
+    "Limits": "search.limits",
     "PDP": "pdp",
     "Pairwise": "pairwise",
     "PreferencePair": "pairs",
-    "Progress": "limits",
+    "Progress": "search.limits",
     "SelfConsistency": "self_consistency",
     "Teacher": "pairwise",
     "pairs_dataset": "export",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from anytime_dspy.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.optimizers.contenders import contenders, scores_by_answer
 from anytime_dspy.optimizers.judges import GroupScores, Judgement, Reliability
-from anytime_dspy.optimizers.traces import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 
 __all__ = ["Agreement", "final_votes"]
 
@@ -27,9 +27,12 @@ class Agreement:
 
     Attributes:
         answer_key: Makes answers comparable; by default their text without regard to case and white space.
+        earlier: Traces of earlier rounds, which vote on the same examples: they were sampled from another prompt, so
+            a mistake that a prompt makes again and again has other voters against it (GLaPE, arXiv 2402.02408).
     """
 
     answer_key: AnswerKey = answer_text
+    earlier: tuple[TraceGroup, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,12 +60,14 @@ class Agreement:
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
         """Scores every trace at every checkpoint; it costs no call."""
-        return Judgement(self.name, tuple(self._scored(group) for group in groups))
+        return Judgement(self.name, tuple(self._scored(group) for group in groups), by_votes=True)
 
     def _scored(self, group: TraceGroup) -> GroupScores:
-        votes = final_votes(group, self.answer_key)
+        before = [one for one in self.earlier if one.example_index == group.example_index]
+        votes = sum((final_votes(one, self.answer_key) for one in before), final_votes(group, self.answer_key))
+        voters = len(group.traces) + sum(len(one.traces) for one in before)
         table: dict[str, float | None] = {
-            one.key: votes[one.key] / len(group.traces) for one in contenders(group, self.answer_key)
+            one.key: votes[one.key] / voters for one in contenders(group, self.answer_key)
         }
         decided = max(votes.values(), default=0) > 1
         return scores_by_answer(group, table if decided else {}, self.answer_key)

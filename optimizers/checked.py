@@ -10,7 +10,7 @@ import dspy
 from anytime_dspy.errors import DataError
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.judges import GroupScores, Judgement, Reliability
-from anytime_dspy.optimizers.traces import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 
 __all__ = ["Checked", "Gold"]
 

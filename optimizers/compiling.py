@@ -1,12 +1,13 @@
-"""One compile, from the student to the program that comes out: rounds of sampling, judging and searching."""
+"""One compile, from the student to the program that comes out: rounds of sampling, judging, squeezing and racing."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import dspy
 
@@ -14,58 +15,62 @@ from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.call_log import keeping_calls
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.errors import AnytimeError, DataError, RunError
-from anytime_dspy.files import write_json
-from anytime_dspy.optimizers.candidates import pairs_for
+from anytime_dspy.errors import AnytimeError, RunError
+from anytime_dspy.files import content_hash, write_json
 from anytime_dspy.optimizers.family import Panel, own_lm
 from anytime_dspy.optimizers.judges import Judge
-from anytime_dspy.optimizers.limits import Limits, OnTrial
-from anytime_dspy.optimizers.locks import held
 from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.pairs import PreferencePair, select_pairs, write_pairs
 from anytime_dspy.optimizers.prompting import prompted
 from anytime_dspy.optimizers.proposals import proposed_styles
-from anytime_dspy.optimizers.report import CompileReport, Searched, gold_agreement
-from anytime_dspy.optimizers.rounds import Gathered, Round, gather, search_space
-from anytime_dspy.optimizers.search import Meter, Validation, best_trial, measured_again, rank, search
-from anytime_dspy.optimizers.space import Prompt, Space
-from anytime_dspy.optimizers.study import Trial, TrialBook
-from anytime_dspy.optimizers.synthesis import OnTrace, Sampling
+from anytime_dspy.optimizers.report import CompileReport, Searched, gold_agreement, searched
+from anytime_dspy.optimizers.rounds import Gathered, Gathering, Round, pool_of
+from anytime_dspy.optimizers.search.limits import Limits, OnTrial
+from anytime_dspy.optimizers.search.locks import held
+from anytime_dspy.optimizers.search.pool import Pool
+from anytime_dspy.optimizers.search.race import Race, Raced
+from anytime_dspy.optimizers.search.space import Candidate
+from anytime_dspy.optimizers.search.standing import RaceReport
+from anytime_dspy.optimizers.search.trial_store import TrialStore
+from anytime_dspy.optimizers.search.trials import Meter, Validation
+from anytime_dspy.optimizers.search.verdict import verdict
+from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling, TraceGroup
+from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
 from anytime_dspy.phases import phase
 
-__all__ = ["Compiling"]
+__all__ = ["Compiling", "Watch"]
 
 logger = logging.getLogger(__name__)
 
 PROPOSALS = 2
-"""Styles that the LM is asked to propose for the sampling of a search, at most."""
+"""Styles that the LM is asked to propose for the sampling of a race, at most."""
+
+WRITING_TRIALS = 12
+"""Candidates from which on a race has room for instructions that the LM is asked to write."""
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The best of a search."""
+class Watch:
+    """Who is told how a compile gets on.
 
-    prompt: Prompt
-    trial: Trial
-    score: float
+    Attributes:
+        on_trace: Called with each trace.
+        on_squeezed: Called with each squeezed trace.
+        on_trial: Called with a race's progress.
+    """
+
+    on_trace: OnTrace | None = None
+    on_squeezed: OnSqueezed | None = None
+    on_trial: OnTrial | None = None
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A round that was searched."""
+    """A round that was raced."""
 
     gathered: Gathered
-    space: Space
+    raced: Raced
     report: Round
-    stopped: str | None
-
-    @property
-    def found(self) -> _Found | None:
-        """The round's best."""
-        trial = best_trial(self.report.trials)
-        if trial is None or trial.score is None:
-            return None
-        return _Found(self.space.prompt(trial.candidate), trial, trial.score)
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,13 @@ class Compiling:
         judge: Who judges them.
         answer_key: Makes answers comparable.
         contrastive: Whether contrast may be shown.
-        trials: Of each round's search, 0 for the fixed recipe.
+        trials: Candidates of each round's race, 0 for the fixed recipe.
         rounds: At most.
-        limits: Where the search stops before that.
+        programs: Further candidates, with what to call them.
+        limits: Where the race stops before that.
         begun: When the compile began, by `time.monotonic`.
         folder: Where everything is kept, None to keep nothing.
-        on_trace: Called with each trace.
-        on_trial: Called with a search's progress.
+        watch: Who is told of the progress.
     """
 
     student: Anytime
@@ -98,11 +103,11 @@ class Compiling:
     contrastive: bool
     trials: int
     rounds: int
+    programs: Sequence[tuple[str, Anytime]]
     limits: Limits
     begun: float
     folder: Path | None = None
-    on_trace: OnTrace | None = None
-    on_trial: OnTrial | None = None
+    watch: Watch = field(default_factory=lambda: Watch())
 
     def run(self) -> Anytime:
         """Returns the compiled program, with its report.
@@ -114,75 +119,84 @@ class Compiling:
 
     def _by_recipe(self) -> Anytime:
         with held(self.folder, "preparing"), self._keeping_calls():
-            gathered = self._gathered(self.student, self.sampling)
+            gathered = self._gathered(self.student, self.sampling, ())
         selected = select_pairs(gathered.pairs)
         compiled = prompted(self.student, selected, contrastive=self.contrastive)
         return self._reported(compiled, [gathered], [_report_of(gathered)], selected, None)
 
     def _searched(self) -> Anytime:
         steps: list[_Step] = []
-        best: _Found | None = None
+        best = Candidate()
         while len(steps) < self.rounds:
             step = self._step(steps, best)
             if step is None:
                 break
             steps.append(step)
-            found = step.found
-            if found is None or (best is not None and not found.score > best.score):
+            if step.raced.report.winner:
+                found, best = best, step.raced.winner
+                if found.key == best.key:
+                    break
+            if not step.raced.report.winner or step.raced.report.stopped:
                 break
-            best = found
-            if step.stopped:
-                break
+        compiled = best.applied(self.student)
         rounds = [step.report for step in steps]
-        if best is None:
-            raise AnytimeError(_nothing_measured(rounds, steps[-1].stopped))
-        compiled = best.prompt.applied(self.student)
-        with self._keeping_calls(), phase("searching"):
-            scores = measured_again(compiled, self.validation) or best.trial.scores
-        searched = Searched(
-            student=_student_score(rounds[0].trials),
-            score=sum(scores) / len(scores),
-            scores=scores,
-            examples=len(scores),
-            trials=sum(len(one.trials) for one in rounds),
-            stopped=steps[-1].stopped,
-            usage=sum((one.search + one.writing for one in rounds), Usage()),
+        found_by = searched(
+            [(step.raced.report, str(step.raced.winner)) for step in steps],
+            sum((one.search + one.writing for one in rounds), Usage()),
         )
-        self._reported(compiled, [step.gathered for step in steps], rounds, best.prompt.pairs, searched)
-        _like_dspys(compiled, self.student, steps, searched.score)
+        self._reported(compiled, [step.gathered for step in steps], rounds, best.pairs, found_by)
+        _like_dspys(compiled, self.student, [step.raced for step in steps], found_by.score)
         return compiled
 
-    def _step(self, steps: Sequence[_Step], best: _Found | None) -> _Step | None:
-        """Runs the next round; None where it gave nothing to search, and there is something from the rounds before."""
+    def _step(self, steps: Sequence[_Step], best: Candidate) -> _Step | None:
+        """Runs the next round; None where it gave nothing to race, and there is something from the rounds before."""
         number = len(steps)
-        sampler = best.prompt.applied(self.student) if best else self.student
         try:
             # Whoever shares the folder waits here, and finds everything done.
             with held(self.folder, "preparing"), self._keeping_calls():
                 sampling, proposing = self._sampling(number)
-                gathered = self._gathered(sampler, sampling)
-                space, writing = self._space(gathered, best, sampling)
+                earlier = [group for step in steps for group in step.gathered.groups]
+                gathered = self._gathered(best.applied(self.student), sampling, earlier)
+                pool, writing = self._pool(gathered, steps, sampling)
         except RunError:
             raise
         except AnytimeError as error:
-            if best is None:
+            if not steps:
                 raise
-            logger.warning("Round %d gave nothing to search (%s): what was found before stands", number, error)
+            logger.warning("Round %d gave nothing to race (%s): what was found before stands", number, error)
             return None
-        book = TrialBook(self.folder, f"round-{number}", space, self.sampling.seed)
+        pool = replace(pool, best=best if steps else None, programs=() if steps else self.programs)
         writing += proposing
-        prepared = gathered.synthesis + gathered.judge.usage + writing
-        meter = Meter(self.limits, sum((step.report.usage for step in steps), prepared), self.begun)
-        with self._keeping_calls(), phase("searching"):
-            trials = search(
-                book, self.validation, trials=self.trials, meter=meter, round=number, on_trial=self.on_trial
-            )
-        report = _report_of(gathered, space, trials, writing, book.spent())
-        return _Step(gathered, space, report, meter.reached(book.spent()))
+        prepared = gathered.synthesis + gathered.squeezing + gathered.judge.usage + writing
+        race = Race(
+            self.student,
+            self._marked(pool.candidates(self.trials, self.sampling.seed), number),
+            pool.squeezed,
+            self.validation,
+            TrialStore(self.folder, f"round-{number}"),
+            Meter(self.limits, sum((step.report.usage for step in steps), prepared), self.begun),
+            round=number,
+            on_trial=self.watch.on_trial,
+        )
+        with self._keeping_calls(), phase("racing"):
+            raced = race.run()
+        logger.info("Round %d: %s", number, verdict(raced.report))
+        return _Step(gathered, raced, _report_of(gathered, raced.report, writing))
+
+    def _marked(self, candidates: Sequence[Candidate], number: int) -> list[Candidate]:
+        """Marks candidates whose runs the log has: the student's own samples, and what raced in the round before."""
+        if self.folder is None:
+            return list(candidates)
+        asked, sampled = (
+            {content_hash(example.inputs().toDict()) for example in examples}
+            for examples in (self.validation.examples, self.trainset)
+        )
+        known = 2 if number else int(asked <= sampled)
+        return [replace(one, paid=place < known) for place, one in enumerate(candidates)]
 
     def _sampling(self, number: int) -> tuple[Sampling, Usage]:
         """How a round samples: where there are samples enough, in styles that the LM proposes too, at a call's cost."""
-        sampling = replace(self.sampling, round=number)
+        sampling = replace(self.sampling, round=number, as_it_is=True)
         wanted = min(PROPOSALS, sampling.samples - len(sampling.styles))
         if wanted < 1:  # no sample would be left for them
             return sampling, Usage()
@@ -190,7 +204,7 @@ class Compiling:
             proposed = proposed_styles(self.student, wanted)
         return replace(sampling, styles=(*sampling.styles, *proposed.styles)), proposed.usage
 
-    def _gathered(self, program: Anytime, sampling: Sampling) -> Gathered:
+    def _gathered(self, program: Anytime, sampling: Sampling, earlier: Sequence[TraceGroup]) -> Gathered:
         panel = Panel(
             self.validation.metric,
             self.trainset,
@@ -200,23 +214,31 @@ class Compiling:
             Memo(self.folder / "judged.jsonl" if self.folder else None),
             own_lm(self.student),
         )
-        done = gather(program, self.trainset, sampling, panel, self.judge, folder=self.folder, on_trace=self.on_trace)
+        gathering = Gathering(
+            self.student,
+            self.trainset,
+            panel,
+            self.judge,
+            squeeze=self.trials > 0,
+            folder=self.folder,
+            on_trace=self.watch.on_trace,
+            on_squeezed=self.watch.on_squeezed,
+        )
+        done = gathering.gathered(program, sampling, earlier)
         if self.folder and sampling.round == 0:
-            write_pairs(self.folder / "pairs.jsonl", done.pairs)  # paid for, whatever happens next
+            write_pairs(self.folder / "pairs.jsonl", done.preferences)  # paid for, whatever happens next
         return done
 
-    def _space(self, gathered: Gathered, best: _Found | None, sampling: Sampling) -> tuple[Space, Usage]:
-        usable = pairs_for(gathered.pairs, excluding=self.validation.examples)
-        if gathered.pairs and not usable:
-            raise DataError("every pair is of an example that the valset holds too: validate on other examples")
+    def _pool(self, gathered: Gathered, steps: Sequence[_Step], sampling: Sampling) -> tuple[Pool, Usage]:
+        before = [pair for step in reversed(steps) for pair in step.gathered.squeezed]
         with self._asking(), phase("writing styles and instructions"):
-            return search_space(
+            return pool_of(
                 self.student,
-                usable,
-                best.prompt if best else None,
+                gathered,
+                [*gathered.squeezed, *before],
                 contrastive=self.contrastive,
                 sampling=sampling,
-                styles=gathered.styles,
+                write=self.trials >= WRITING_TRIALS,
             )
 
     def _reported(
@@ -227,7 +249,8 @@ class Compiling:
         selected: Sequence[PreferencePair],
         searched: Searched | None,
     ) -> Anytime:
-        pairs = [pair for one in gathered for pair in one.pairs]
+        pairs = [pair for one in gathered for pair in one.preferences]
+        shown = [pair for pair in selected if pair.gap <= 0]
         judged, metric = gathered[0].judge, self.validation.metric
         compiled.compile_report = CompileReport(
             judge=judged.judge,
@@ -238,7 +261,8 @@ class Compiling:
             failed=gathered[0].failed,
             pairs=len(pairs),
             selected=tuple(selected),
-            synthesis=sum((one.synthesis for one in gathered), Usage()),
+            squeezed=sum(len(one.squeezed) for one in gathered),
+            synthesis=sum((one.synthesis + one.squeezing for one in gathered), Usage()),
             judging=sum((one.judge.usage for one in gathered), Usage()),
             gold=gold_agreement(pairs, self.trainset, metric),
             gold_selected=gold_agreement(selected, self.trainset, metric),
@@ -248,7 +272,7 @@ class Compiling:
         if self.folder:
             # Those who share the folder end together, since each waits for the last trial.
             with held(self.folder, "reporting"):
-                write_pairs(self.folder / "pairs.jsonl", pairs, selected)
+                write_pairs(self.folder / "pairs.jsonl", [*pairs, *shown], selected)
                 write_json(self.folder / "report.json", compiled.compile_report)
         return compiled
 
@@ -262,58 +286,57 @@ class Compiling:
         return keeping_calls(self.folder / "calls.jsonl") if self.folder else nullcontext()
 
 
-def _report_of(
-    gathered: Gathered,
-    space: Space | None = None,
-    trials: Sequence[Trial] = (),
-    writing: Usage | None = None,
-    searching: Usage | None = None,
-) -> Round:
-    best = best_trial(trials)
+def _report_of(gathered: Gathered, race: RaceReport | None = None, writing: Usage | None = None) -> Round:
+    squeezed = gathered.squeezed
+    before = {(group.example_index, trace.sample): trace for group in gathered.groups for trace in group.traces}
+    originals = [before[pair.example_index, pair.chosen.sample].checkpoints[-1] for pair in squeezed]
     return Round(
         traces=gathered.traces,
         failed=gathered.failed,
         judge=gathered.judge,
         styles=gathered.styles,
-        pairs=len(gathered.pairs),
-        instructions=space.instructions if space else (),
-        trials=tuple(trials),
-        score=best.score if best else None,
+        pairs=len(gathered.preferences),
+        squeezed=len(squeezed),
+        tokens=(
+            fmean(checkpoint.reasoning_tokens for checkpoint in originals),
+            fmean(pair.chosen.reasoning_tokens for pair in squeezed),
+        )
+        if squeezed
+        else None,
+        race=race,
         synthesis=gathered.synthesis,
+        squeezing=gathered.squeezing,
         writing=writing or Usage(),
-        search=searching or Usage(),
+        search=race.usage if race else Usage(),
     )
 
 
-def _nothing_measured(rounds: Sequence[Round], stopped: str | None) -> str:
-    failure = next((trial.error for one in rounds for trial in one.trials if trial.error), None)
-    if failure:
-        return f"no trial could be measured, the first said: {failure}: mend the LM, and compile again"
-    return f"the limit of {stopped} was reached before any trial had ended: raise it, and compile again"
+def _like_dspys(compiled: Anytime, student: Anytime, races: Sequence[Raced], score: float) -> None:
+    """Leaves on the program what DSPy's own optimisers leave, scores in percent as theirs.
 
-
-def _student_score(trials: Sequence[Trial]) -> float | None:
-    return next((one.score for one in trials if one.number == 0 and one.state == "complete"), None)
-
-
-def _like_dspys(compiled: Anytime, student: Anytime, steps: Sequence[_Step], score: float) -> None:
-    """Leaves on the program what DSPy's own optimisers leave, scores in percent as theirs."""
-    tried = [(trial, step.space.prompt(trial.candidate)) for step in steps for trial in step.report.trials]
-    complete = sorted((one for one in tried if one[0].state == "complete"), key=lambda one: rank(one[0]))
+    A candidate's score is the student's and the gain that is believed of it: those that ran fewer examples compare.
+    """
+    tried = [
+        (standing, candidate, race.report.student.score or 0.0)
+        for race in races
+        for standing, candidate in zip(race.report.standings, race.candidates, strict=True)
+    ]
+    ran = [one for one in tried if one[0].scores and one[0].state != "failed"]
     compiled.score = _percent(score)
     compiled.candidate_programs = [
-        {"score": _percent(trial.score), "program": prompt.applied(student)} for trial, prompt in complete
+        {"score": _percent(own + standing.gain.mean), "program": candidate.applied(student)}
+        for standing, candidate, own in sorted(ran, key=lambda one: -(one[2] + one[0].gain.mean))
     ]
     compiled.trial_logs = {
         place: {
-            "score": _percent(trial.score),
-            "state": trial.state,
-            "examples": len(trial.scores),
-            "candidate": asdict(trial.candidate),
+            "score": _percent(own + standing.gain.mean),
+            "state": standing.state,
+            "examples": len(standing.scores),
+            "candidate": standing.kind,
         }
-        for place, (trial, _) in enumerate(tried)
+        for place, (standing, _, own) in enumerate(tried)
     }
 
 
-def _percent(score: float | None) -> float | None:
-    return None if score is None else round(100 * score, 2)
+def _percent(score: float) -> float:
+    return round(100 * score, 2)

@@ -26,7 +26,7 @@ from anytime_dspy.optimizers.judges import Judgement, Reliability
 from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.probabilities import Asked, Said, ask
-from anytime_dspy.optimizers.traces import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 
 __all__ = ["Confidence"]
 
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 RELIABILITY_PAIRS = 16
 """Pairs of answers that reliability is measured on: at most two calls each."""
+
+FIRST_PAIRS = 8
+"""Those that are asked about first: an LM that finds the common answers no likelier is asked no more."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +78,24 @@ class Confidence:
         if not pairs:
             return Reliability(self.name, 0.0, "no two answers to an example differ in their votes")
         drawn = random.Random(self.seed).sample(pairs, min(RELIABILITY_PAIRS, len(pairs)))
-        said = self._said(itertools.chain.from_iterable(drawn))
+        probed = drawn[:FIRST_PAIRS]
+        said = self._said(itertools.chain.from_iterable(probed))
         refusal = _refusal(said)
         if refusal:
             return Reliability(self.name, 0.0, refusal, _cost(said))
+        if sum(_sign(pair, said) for pair in probed) > 0:
+            said |= self._said(one for pair in drawn[FIRST_PAIRS:] for one in pair if one not in said)
+            probed = drawn
         failures = _failures(said)
         if failures.all_of_them:
             measured = f"all {failures.asked} questions failed, the first with: {failures.errors[0]}"
             return Reliability(self.name, 0.0, measured, _cost(said))
-        gaps = [_gap(said[pair.more].probability, said[pair.less].probability) for pair in drawn]
-        agree, disagree = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
+        signs = [_sign(pair, said) for pair in probed]
+        agree, disagree = signs.count(1), signs.count(-1)
         return Reliability(
             self.name,
-            max(0.0, (agree - disagree) / len(drawn)),
-            f"the answer with more votes is the likelier one in {agree} of {len(drawn)} pairs, "
+            max(0.0, (agree - disagree) / len(probed)),
+            f"the answer with more votes is the likelier one in {agree} of {len(probed)} pairs, "
             f"the less likely one in {disagree}",
             _cost(said),
         )
@@ -152,8 +159,10 @@ class _VotedPair(NamedTuple):
     less: Asked
 
 
-def _gap(more: float | None, less: float | None) -> float:
-    return 0.0 if more is None or less is None else more - less
+def _sign(pair: _VotedPair, said: Mapping[Asked, Said]) -> int:
+    """1 where the answer with more votes is the likelier one, -1 where it is the less likely one."""
+    more, less = said[pair.more].probability, said[pair.less].probability
+    return 0 if more is None or less is None else (more > less) - (more < less)
 
 
 def _refusal(said: Mapping[Asked, Said]) -> str | None:

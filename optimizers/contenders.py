@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from anytime_dspy.answers import AnswerKey, answer_text, answer_values, key_at
 from anytime_dspy.optimizers.judges import GroupScores
-from anytime_dspy.optimizers.traces import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 
 __all__ = ["Contender", "contenders", "scores_by_answer", "task_text"]
 

@@ -18,7 +18,7 @@ __all__ = ["pairs_dataset", "trl_rows"]
 Row = dict[str, list[dict[str, Any]]]
 
 
-def trl_rows(pairs: Iterable[PreferencePair]) -> list[Row]:
+def trl_rows(pairs: Iterable[PreferencePair], *, squeezed: bool = True) -> list[Row]:
     """Returns pairs in TRL's conversational preference format, with an explicit prompt: what its DPOTrainer reads.
 
     A row has three lists of messages: "prompt", what a predictor of the student sent; "chosen" and "rejected", one of
@@ -28,10 +28,15 @@ def trl_rows(pairs: Iterable[PreferencePair]) -> list[Row]:
     A message's content is a text; where a row has an image, all contents of all rows are lists of OpenAI's parts, since
     a column has one form.
 
+    Args:
+        pairs: The pairs; those whose sides are judged alike, shown as demonstrations alone, are left out.
+        squeezed: Whether pairs with a squeezed trace are among the rows.
+
     Raises:
         DataError: No pair gives a row.
     """
-    rows = {content_hash(row): row for pair in pairs for row in _rows(pair)}
+    wanted = (pair for pair in pairs if pair.gap > 0 and (squeezed or not pair.squeezed))
+    rows = {content_hash(row): row for pair in wanted for row in _rows(pair)}
     if not rows:
         raise DataError(
             "no pair can be exported: none has a prompt and reasoning on both sides (pairs of an older version hold no "
@@ -40,15 +45,19 @@ def trl_rows(pairs: Iterable[PreferencePair]) -> list[Row]:
     return _of_one_form(list(rows.values()))
 
 
-def pairs_dataset(pairs: Iterable[PreferencePair]) -> Dataset:
+def pairs_dataset(pairs: Iterable[PreferencePair], *, squeezed: bool = True) -> Dataset:
     """Returns the rows of `trl_rows` as a `datasets.Dataset`: `DPOTrainer(..., train_dataset=pairs_dataset(pairs))`.
+
+    Args:
+        pairs: The pairs.
+        squeezed: Whether pairs with a squeezed trace are among the rows; no model wrote such a trace as it stands.
 
     Raises:
         DataError: No pair gives a row.
     """
     from datasets import Dataset
 
-    return Dataset.from_list(trl_rows(pairs))
+    return Dataset.from_list(trl_rows(pairs, squeezed=squeezed))
 
 
 def _rows(pair: PreferencePair) -> Iterator[Row]:

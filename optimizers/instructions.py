@@ -1,4 +1,4 @@
-"""Instructions to choose from: the student's own, in several styles, and with principles that the LM writes itself."""
+"""Instructions to choose from: the student's own, and those with principles that the LM writes itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.candidates import PairSet
 from anytime_dspy.optimizers.failures import failures_of
 from anytime_dspy.optimizers.prompting import contrast_block, contrasts
-from anytime_dspy.optimizers.space import Instructions
-from anytime_dspy.optimizers.styles import Style
+from anytime_dspy.optimizers.search.space import Instructions
+from anytime_dspy.optimizers.traces.styles import Style
 from anytime_dspy.optimizers.writing import distinct, listed, written
 
 __all__ = ["CandidateInstructions", "candidate_instructions", "in_style"]
@@ -52,15 +52,9 @@ class CandidateInstructions:
     texts: tuple[Instructions, ...]
     usage: Usage
 
-    def place_of(self, instructions: Instructions) -> int:
-        """Returns where instructions stand among the texts, or those that say the same."""
-        return [_plain(text) for text in self.texts].index(_plain(instructions))
 
-
-def candidate_instructions(
-    student: Anytime, sets: Sequence[PairSet], styles: Sequence[Style], known: Sequence[Instructions] = ()
-) -> CandidateInstructions:
-    """Returns instructions to choose from: the student's own, its own in each style, and with the LM's principles.
+def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> CandidateInstructions:
+    """Returns instructions to choose from: the student's own, and those with the LM's principles.
 
     Principles are few-word rules, written once for each set of pairs and predictor, by the LM of the surrounding
     `dspy.context`: what the chosen traces did under the budget that the rejected ones did not. What says the same twice
@@ -69,11 +63,8 @@ def candidate_instructions(
     Args:
         student: The program; it is not changed.
         sets: Pairs to write principles from.
-        styles: That the traces were sampled under.
-        known: Further candidates.
     """
     own = {name: str(predictor.signature.instructions) for name, predictor in student.named_predictors()}
-    styled = [in_style(student, style) for style in styles]
     principled, spent, errors = [], Usage(), []
     for pairs in sets:
         texts = dict(own)
@@ -86,7 +77,7 @@ def candidate_instructions(
                 texts[name] = "\n".join([text, "", *(f"- {rule}" for rule in _principles(one.text))]).rstrip()
         principled.append(texts)
     failures_of(errors).tell("requests for principles")
-    return CandidateInstructions(_different([own, *known, *styled, *principled]), spent)
+    return CandidateInstructions(_different([own, *principled]), spent)
 
 
 def in_style(student: Anytime, style: Style) -> Instructions:

@@ -12,7 +12,7 @@ import dspy
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.judges import Choice, Judgement, Orders, Reliability
-from anytime_dspy.optimizers.traces import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 
 __all__ = ["GoldCheck", "JudgeReport", "gold_check", "judge_report"]
 

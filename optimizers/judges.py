@@ -10,7 +10,7 @@ from typing import Protocol
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.failures import Failures
-from anytime_dspy.optimizers.traces import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 
 __all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Orders", "Reliability", "choose_judge"]
 
@@ -95,6 +95,7 @@ class Judgement:
         usage: All that the judge asked about these groups cost, its questions for their reliability included.
         orders: Of a judge that compares two answers, how its verdicts fared in both orders.
         labelled: Whether the judge looked at labels.
+        by_votes: Whether its scores are shares of votes: then a score says too how sure it is.
         failures: Of the questions that the judge asked an LM, those that failed.
     """
 
@@ -103,6 +104,7 @@ class Judgement:
     usage: Usage = field(default_factory=Usage)
     orders: Orders | None = None
     labelled: bool = False
+    by_votes: bool = False
     failures: Failures = field(default_factory=Failures)
 
 

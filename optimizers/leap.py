@@ -26,10 +26,10 @@ from anytime_dspy.optimizers.checks import check_compile
 from anytime_dspy.optimizers.principles import Learned, Mistake, condensed, learned_from, principles_block
 from anytime_dspy.optimizers.prompting import demonstration
 from anytime_dspy.optimizers.prompts import first_call
-from anytime_dspy.optimizers.styles import PLAIN
-from anytime_dspy.optimizers.synthesis import CALLS, OnTrace, Sampling, sample_traces
-from anytime_dspy.optimizers.trace_log import TraceLog
-from anytime_dspy.optimizers.traces import SampledTrace
+from anytime_dspy.optimizers.traces.sampling import CALLS, OnTrace, Sampling, sample_traces
+from anytime_dspy.optimizers.traces.styles import PLAIN
+from anytime_dspy.optimizers.traces.trace import SampledTrace
+from anytime_dspy.optimizers.traces.trace_file import TraceLog
 
 __all__ = ["LEAP", "Level", "LeapReport"]
 

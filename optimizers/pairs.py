@@ -24,7 +24,7 @@ from anytime_dspy.media import shown
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.markers import has_marker
 from anytime_dspy.optimizers.prompts import Prompt
-from anytime_dspy.optimizers.traces import SampledTrace, TraceGroup
+from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup
 
 __all__ = ["PreferencePair", "Side", "build_pairs", "distance", "read_pairs", "select_pairs", "write_pairs"]
 
@@ -89,6 +89,8 @@ class PreferencePair:
         judge: Who says so.
         selected: Whether the recipe took this pair for its budget.
         prompts: What both traces answer, by predictor.
+        squeezed: Whether the chosen trace is the rejected one with only the units that its answer needs.
+        merit: What such a trace is worth as a demonstration, in [0, 1]; see `SqueezedTrace`.
     """
 
     example_index: int
@@ -99,6 +101,8 @@ class PreferencePair:
     judge: str
     selected: bool = False
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    squeezed: bool = False
+    merit: float = 0.0
 
     @property
     def gap(self) -> float:

@@ -20,7 +20,7 @@ from anytime_dspy.optimizers.judges import GroupScores, Judgement, Orders, Relia
 from anytime_dspy.optimizers.memo import Memo
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.ranking import first_pairs, strengths
-from anytime_dspy.optimizers.traces import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 from anytime_dspy.optimizers.verdicts import Duel, Outcome, check_module, decide
 
 __all__ = ["Pairwise", "Teacher"]

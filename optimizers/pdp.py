@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Sequence
@@ -16,21 +15,27 @@ from dspy.teleprompt import Teleprompter
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.curve import anytime_index
-from anytime_dspy.errors import AnytimeError, DataError
+from anytime_dspy.errors import AnytimeError, DataError, ProgramError
 from anytime_dspy.files import LineLog, content_hash
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers.checks import check_compile, check_inputs
-from anytime_dspy.optimizers.compiling import Compiling
+from anytime_dspy.optimizers.compiling import Compiling, Watch
 from anytime_dspy.optimizers.family import check_judge
 from anytime_dspy.optimizers.judges import Judge
-from anytime_dspy.optimizers.limits import Limits, OnTrial
-from anytime_dspy.optimizers.search import Validation
-from anytime_dspy.optimizers.synthesis import OnTrace, Sampling
+from anytime_dspy.optimizers.search.limits import Limits, OnTrial
+from anytime_dspy.optimizers.search.race import FIRST_HEAT
+from anytime_dspy.optimizers.search.trials import Validation
+from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling
+from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
 from anytime_dspy.sweep import program_hash
 
 __all__ = ["PDP"]
 
-logger = logging.getLogger(__name__)
+TRIALS = 16
+"""Candidates of a race unless another number is given."""
+
+EXAMPLES = 64
+"""Examples of a race, as far as there are so many, unless another number is given."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,10 @@ class PDP(Teleprompter):
     """Compiles an `Anytime` program with preference pairs that it judges itself (Zhang et al., arXiv 2601.11038).
 
     The student is sampled on the training examples, its traces are cut and answered at every budget, and a judge
-    without labels scores them. By the paper's recipe (`trials=0`) the pair with the largest gap at each budget goes
-    into the prompt. With trials, sets of pairs, how many of them, whether the contrast is shown, and instructions that
-    the LM writes from the contrasts are searched together, by the Anytime Index on validation examples.
+    scores them. Good traces are squeezed: whatever their answer does not need is left out. Sets of squeezed traces as
+    demonstrations, and other prompts, then race against the student, by the Anytime Index; the student is returned
+    unless a gain is 90% sure. By the paper's recipe (`trials=0`) the pair with the largest gap at each budget goes into
+    the prompt instead, unmeasured.
 
     Nothing is kept on the optimiser: it may compile again, other programs too. With a `log_dir` a compile that was
     killed and is started again goes on where it was: the same program comes out, and no finished LM call is repeated.
@@ -61,13 +67,18 @@ class PDP(Teleprompter):
         answer_key: Makes answers comparable; by default their text without regard to case and white space.
         threads: Runs and questions at the same time.
         seed: Of the samples, of the pairs that reliability is measured on, of the split and of the search.
-        trials: Of each round's search, the first of which is the student itself; 0 is the paper's recipe.
-        rounds: At most so many times the best program so far is sampled, judged and searched, until that no longer
-            raises the validation index.
-        limits: Where the search stops before its last trial.
+        trials: Candidates of each round's race, the first of which is the student itself; some more are composed on the
+            way. 0 is the paper's recipe.
+        examples: That a race runs at most: of the valset, else of the trainset.
+        rounds: At most so many times the best program so far is sampled, judged, squeezed and raced, until that no
+            longer gives a better one. By default 2 where gold or a check judges, else 1: votes would confirm their own
+            mistakes.
+        programs: Further candidates: programs made from the same student, such as the `candidate_programs` of MIPROv2,
+            with what to call them.
+        limits: Where the race stops before its last trial.
         log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), calls.jsonl (LM calls),
-            judged.jsonl (what judges were asked), study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected
-            ones marked) and report.json.
+            judged.jsonl (what judges were asked), squeezed.jsonl, study.jsonl (Optuna's journal), pairs.jsonl (all
+            pairs, the selected ones marked) and report.json.
 
     Raises:
         AnytimeError: An option cannot be used.
@@ -88,8 +99,10 @@ class PDP(Teleprompter):
     answer_key: AnswerKey | None = None
     threads: int = 1
     seed: int = 0
-    trials: int = 0
-    rounds: int = 1
+    trials: int = TRIALS
+    examples: int = EXAMPLES
+    rounds: int | None = None
+    programs: Sequence[tuple[str, Anytime]] = ()
     limits: Limits = field(default_factory=Limits)
     log_dir: str | Path | None = None
 
@@ -102,10 +115,16 @@ class PDP(Teleprompter):
             raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
         if self.threads < 1:
             raise AnytimeError(f"threads must be at least 1, got {self.threads}")
-        if self.trials < 0 or self.rounds < 1:
-            raise AnytimeError(f"trials must be at least 0 and rounds at least 1; got {self.trials} and {self.rounds}")
-        if self.rounds > 1 and not self.trials:
-            raise AnytimeError("rounds need a search to tell which program is the best so far: give trials too")
+        if self.trials < 0 or self.trials == 1:
+            raise AnytimeError(f"trials must be 0, or at least 2 for the student and another; got {self.trials}")
+        if self.rounds is not None and self.rounds < 1:
+            raise AnytimeError(f"rounds must be at least 1, got {self.rounds}")
+        if (self.rounds or 1) > 1 and not self.trials:
+            raise AnytimeError("rounds need a race to tell which program is the best so far: give trials too")
+        if self.examples < FIRST_HEAT:
+            raise AnytimeError(f"examples must be at least {FIRST_HEAT}, the first heat; got {self.examples}")
+        if self.programs and not self.trials:
+            raise AnytimeError("programs are candidates of a race: give trials too")
         check_judge(self.judge)
 
     def compile(
@@ -116,6 +135,7 @@ class PDP(Teleprompter):
         teacher: dspy.Module | None = None,
         valset: Sequence[dspy.Example] | None = None,
         on_trace: OnTrace | None = None,
+        on_squeezed: OnSqueezed | None = None,
         on_trial: OnTrial | None = None,
     ) -> Anytime:
         """Returns a new program with the preference pairs in its prompt; the student is not changed.
@@ -124,18 +144,19 @@ class PDP(Teleprompter):
             student: The program with its budgets; the LM is that of the surrounding `dspy.context`, or its own.
             trainset: Examples with their inputs set; labels, where they are, are only reported on.
             teacher: Refused: the student learns from its own traces.
-            valset: What candidates are measured on, with whatever the metric needs. Without it, half of the trainset is
-                taken by the seed. The fixed recipe has nothing to measure.
+            valset: What candidates are measured on, with whatever the metric needs. Without it they are measured on the
+                trainset, each without the examples that it shows. The fixed recipe has nothing to measure.
             on_trace: Called with each of `len(trainset) * samples` traces as it finishes, for a progress bar.
-            on_trial: Called with a search's progress.
+            on_squeezed: Called with each squeezed trace as it finishes.
+            on_trial: Called with a race's progress.
 
         Returns:
-            The compiled program, with a `CompileReport` as its `compile_report`; after a search also with `score`,
+            The compiled program, with a `CompileReport` as its `compile_report`; after a race also with `score`,
             `candidate_programs` and `trial_logs`, as DSPy's optimisers leave them.
 
         Raises:
-            ProgramError: The student is no `Anytime`, or a teacher was given.
-            DataError: There are no training examples, or one has no inputs.
+            ProgramError: The student is no `Anytime`, a teacher was given, or a candidate is of another program.
+            DataError: There are no training examples, one has no inputs, or there are fewer than a heat has.
             ModelError: There is no LM to run the student on.
             AnytimeError: Every run failed, no judge is reliable, the judge saw no difference between any traces, or no
                 trial could be measured.
@@ -144,26 +165,39 @@ class PDP(Teleprompter):
         check_compile("PDP", student, trainset, teacher)
         check_inputs(valset or (), "validation")
         anytime_index([0.0] * len(student.budgets), student.budgets, axis=self.metric.axis, q_max=self.metric.q_max)
-        train, held_out = _split(trainset, valset, self.seed) if self.trials else (list(trainset), [])
+        held_out = self._raced_on(trainset, valset) if self.trials else []
+        for name, program in self.programs:
+            _check_candidate(name, program, student)
         folder = None if self.log_dir is None else Path(self.log_dir)
         if folder:
-            LineLog(folder / "compile.jsonl", self._fingerprint(student, train, held_out))
+            LineLog(folder / "compile.jsonl", self._fingerprint(student, trainset, held_out))
+        checked = isinstance(self.judge, str) and self.judge in ("metric", "checked")
         return Compiling(
             student=student,
-            trainset=train,
+            trainset=list(trainset),
             validation=Validation(held_out, self.metric, self.threads),
             sampling=Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads),
             judge=self.judge,
             answer_key=self.answer_key or answer_text,
             contrastive=self.contrastive,
             trials=self.trials,
-            rounds=self.rounds,
+            rounds=self.rounds or (2 if checked else 1),
+            programs=self.programs,
             limits=self.limits,
             begun=time.monotonic(),
             folder=folder,
-            on_trace=on_trace,
-            on_trial=on_trial,
+            watch=Watch(on_trace, on_squeezed, on_trial),
         ).run()
+
+    def _raced_on(self, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None) -> list[dspy.Example]:
+        """The examples of the race, in its order."""
+        given = list(valset or trainset)
+        if len(given) < FIRST_HEAT:
+            raise DataError(
+                f"a race needs {FIRST_HEAT} examples at least, and there are {len(given)}: give more, or trials=0 for "
+                "the paper's recipe, which measures nothing"
+            )
+        return random.Random(self.seed).sample(given, min(len(given), self.examples))
 
     def _fingerprint(
         self, student: Anytime, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
@@ -183,22 +217,30 @@ class PDP(Teleprompter):
             "temperature": self.temperature,
             "contrastive": self.contrastive,
             "seed": self.seed,
+            "examples": self.examples,
+            "programs": [program_hash(program) for _, program in self.programs],
         }
 
 
-def _split(
-    trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None, seed: int
-) -> tuple[list[dspy.Example], list[dspy.Example]]:
-    if valset:
-        return list(trainset), list(valset)
-    if len(trainset) < 2:
-        raise DataError("a search needs validation examples: give a valset, or a trainset that can be split")
-    shuffled = random.Random(seed).sample(list(trainset), len(trainset))
-    held_out = len(trainset) // 2
-    logger.info(
-        "There is no valset: %d of %d training examples, drawn by seed %d, validate", held_out, len(trainset), seed
+def _check_candidate(name: str, program: Any, student: Anytime) -> None:
+    """Refuses a candidate that is not the student prompted in another way.
+
+    Raises:
+        ProgramError: It is no `Anytime`, or has other predictors or fields.
+    """
+    if not isinstance(program, Anytime):
+        raise ProgramError(f"the candidate {name!r} is a {type(program).__name__}: wrap it in ad.Anytime(...)")
+    theirs, ours = (
+        {place: list(predictor.signature.fields) for place, predictor in one.named_predictors()}
+        for one in (program, student)
     )
-    return shuffled[held_out:], shuffled[:held_out]
+    if theirs != ours:
+        raise ProgramError(
+            f"the candidate {name!r} has the predictors {theirs}, the student {ours}: candidates are made from the "
+            "same student"
+        )
+    if program.budgets != student.budgets:
+        raise ProgramError(f"the candidate {name!r} has the budgets {program.budgets}, the student {student.budgets}")
 
 
 def _name(thing: Any) -> str:

@@ -9,7 +9,7 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.optimizers.styles import Style
+from anytime_dspy.optimizers.traces.styles import Style
 from anytime_dspy.optimizers.writing import distinct, listed, written
 
 __all__ = ["ProposedStyles", "proposed_styles"]

@@ -14,8 +14,10 @@ from anytime_dspy.optimizers.judge_report import JudgeReport
 from anytime_dspy.optimizers.judges import Reliability
 from anytime_dspy.optimizers.pairs import PreferencePair
 from anytime_dspy.optimizers.rounds import Round
+from anytime_dspy.optimizers.search.standing import RaceReport
+from anytime_dspy.optimizers.search.verdict import verdict
 
-__all__ = ["CompileReport", "GoldAgreement", "Searched", "gold_agreement"]
+__all__ = ["CompileReport", "GoldAgreement", "Searched", "gold_agreement", "searched"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,23 +39,35 @@ class GoldAgreement:
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search over all rounds found.
+    """What the races of all rounds found.
 
     Attributes:
-        student: The student's own validation index, None where its trial did not end.
-        score: The returned program's, measured again on the whole validation set.
-        scores: The same of each validation example, in their order.
-        examples: Validation examples.
-        trials: Trials of all rounds.
+        verdict: In one sentence: who is returned, its gain, how sure it is, what more examples would do.
+        winner: What is returned, in a few words.
+        student: The student's own index on the examples of the race.
+        score: The returned program's: the student's, and the gain that is believed of it.
+        gain: That gain, shrunk; 0 where the student is returned.
+        raw: The gain as it was seen, of the best candidate; what it is above the held-out one is the search's optimism.
+        leader: The gain that is believed of the best candidate, be it returned or not.
+        interval: Within which that lies with a probability of 95%.
+        chance: The probability that it is above zero.
+        examples: That the student ran.
+        candidates: That were run, the student included, in all rounds.
         stopped: The limit that stopped the search, None where none did.
-        usage: What the trials cost, and writing the instructions.
+        usage: What the races cost, and writing the instructions.
     """
 
-    student: float | None
+    verdict: str
+    winner: str
+    student: float
     score: float
-    scores: tuple[float, ...]
+    gain: float
+    raw: float | None
+    leader: float
+    interval: tuple[float, float]
+    chance: float
     examples: int
-    trials: int
+    candidates: int
     stopped: str | None
     usage: Usage
 
@@ -71,12 +85,13 @@ class CompileReport:
         failed: Runs of the student that gave none.
         pairs: Pairs of all examples and budgets.
         selected: The pairs that the program shows.
-        synthesis: What sampling the traces of all rounds cost.
+        squeezed: Traces of all rounds that were squeezed.
+        synthesis: What sampling the traces of all rounds cost, and squeezing them.
         judging: What judging them cost, reliability included.
         gold: Agreement with gold over all pairs, None where there are no labels.
         gold_selected: The same over the selected pairs.
         search: What the search found; None for the fixed recipe.
-        rounds: Each round, with every trial.
+        rounds: Each round, with the standing of every candidate.
     """
 
     judge: str
@@ -87,12 +102,42 @@ class CompileReport:
     failed: int
     pairs: int
     selected: tuple[PreferencePair, ...]
+    squeezed: int
     synthesis: Usage
     judging: Usage
     gold: GoldAgreement | None
     gold_selected: GoldAgreement | None
     search: Searched | None
     rounds: tuple[Round, ...]
+
+
+def searched(races: Sequence[tuple[RaceReport, str]], usage: Usage) -> Searched:
+    """Sums the races of all rounds up.
+
+    Args:
+        races: Each round's, with what its winner is; the last one that returned another program than the student
+            decides.
+        usage: What they cost.
+    """
+    race, winner = next((one for one in reversed(races) if one[0].winner), races[-1])
+    leader = race.standings[race.leader]
+    student = race.student.score or 0.0
+    gain = leader.gain.mean if race.winner else 0.0
+    return Searched(
+        verdict=verdict(race),
+        winner=winner,
+        student=student,
+        score=student + gain,
+        gain=gain,
+        raw=leader.raw,
+        leader=leader.gain.mean,
+        interval=leader.gain.interval,
+        chance=leader.gain.chance,
+        examples=len(race.student.scores),
+        candidates=sum(len(one.standings) for one, _ in races),
+        stopped=races[-1][0].stopped,
+        usage=usage,
+    )
 
 
 def gold_agreement(

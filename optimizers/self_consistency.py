@@ -16,7 +16,7 @@ from anytime_dspy.budgeting import budget, enclosing
 from anytime_dspy.budgets import Budget
 from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.limits import Left
-from anytime_dspy.optimizers.seeding import sampler, seed_of
+from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
 from anytime_dspy.spending import Spending
 
 __all__ = ["SelfConsistency"]

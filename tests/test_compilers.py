@@ -148,7 +148,8 @@ def test_every_compiler_compiles_within_its_tokens(ran: Ran) -> None:
             stopped = point["ended"] == "at the limit"
             assert (0.5 * point["limit"] if stopped else 0) <= point["tokens"] < point["limit"] + 1000, "a call at most"
     changed = {name for name, file in ran.files.items() if not file["points"][-1]["is_student"]}
-    assert changed == set(COMPILERS), "each has made another program of the student"
+    assert changed >= {name for name, method in COMPILERS.items() if not method.stops_itself}
+    # A race returns the student where so few examples leave no gain sure.
 
 
 def test_the_report_marks_simulated_figures_and_the_picture_is_drawn(ran: Ran) -> None:

@@ -8,7 +8,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.optimizers.styles import STYLES
+from anytime_dspy.optimizers.traces.styles import STYLES
 from tests.fakes.http_server import ChatServer
 from tests.fakes.prompts import asked_for, inputs_of, is_forced, style_of
 from tests.fakes.scripted import chat, scripted_lm, words

@@ -81,7 +81,7 @@ def student():
 
 def compiled(folder):
     with dspy.context(lm=scripted_lm(sampled, can_continue=False)):
-        return PDP(METRIC, samples=3, judge="metric", log_dir=folder).compile(student(), trainset=TRAIN)
+        return PDP(METRIC, samples=3, judge="metric", trials=0, log_dir=folder).compile(student(), trainset=TRAIN)
 
 
 def test_instructions_say_image_where_one_stood(tmp_path):
@@ -98,7 +98,7 @@ def test_a_judge_and_leap_see_the_image_itself():
     with dspy.context(lm=lm):
         LEAP(METRIC, samples=2).compile(student(), trainset=TRAIN)
         with pytest.raises(AnytimeError, match="no difference"):  # this one always says the first is better
-            PDP(METRIC, samples=3, judge="pairwise").compile(student(), trainset=TRAIN)
+            PDP(METRIC, samples=3, judge="pairwise", trials=0).compile(student(), trainset=TRAIN)
     for asked in ("Two candidate answers", "right_answer"):
         requests = [str(request) for request in lm.engine.requests if asked in str(request)]
         assert requests

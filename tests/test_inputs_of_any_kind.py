@@ -31,11 +31,11 @@ class Stop(pydantic.BaseModel):
 
 
 VALUES = {
-    "list": [[n, 2] for n in range(8)],
-    "dict": [{"a": n} for n in range(8)],
-    "set": [{f"a{n}", "b"} for n in range(8)],
-    "model": [[Stop(city=f"c{n}")] for n in range(8)],
-    "image": [dspy.Image(url=f"data:image/png;base64,{'A' * 40}{n:04}") for n in range(8)],
+    "list": [[n, 2] for n in range(12)],
+    "dict": [{"a": n} for n in range(12)],
+    "set": [{f"a{n}", "b"} for n in range(12)],
+    "model": [[Stop(city=f"c{n}")] for n in range(12)],
+    "image": [dspy.Image(url=f"data:image/png;base64,{'A' * 40}{n:04}") for n in range(12)],
 }
 
 
@@ -90,9 +90,9 @@ def test_a_test_example_is_known_by_its_content_and_never_trained_on(kind):
     pool = examples(kind)
     task = Task("any", "1", "given -> total", load=lambda *_: pool, quality=quality, answer_key=lambda p: p.total)
     twins = examples(kind)[:3]
-    assert training_examples(task, "file", 8, 0, twins) == pool[3:]
+    assert training_examples(task, "file", 12, 0, twins) == pool[3:]
     with pytest.raises(DataError, match="is a test example"):
-        training_examples(task, "file", 8, 0, examples(kind))
+        training_examples(task, "file", 12, 0, examples(kind))
 
 
 def test_a_task_of_lists_is_compiled_on_the_command_line(tmp_path, monkeypatch):
@@ -114,7 +114,20 @@ def test_a_task_of_lists_is_compiled_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.setattr("anytime_dspy.cli.common.open_lm", lambda *_, **__: lm)
     app = typer.Typer()
     app.command()(compile.compile_task)
-    arguments = ["sums.py", "--train", "3", "--samples", "4", "--threads", "1", "--out", "out", "--json"]
+    arguments = [
+        "sums.py",
+        "--train",
+        "3",
+        "--samples",
+        "4",
+        "--trials",
+        "0",
+        "--threads",
+        "1",
+        "--out",
+        "out",
+        "--json",
+    ]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     assert json.loads(done.stdout)["programs"]["plain"]["n"] == 4

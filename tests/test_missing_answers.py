@@ -13,8 +13,8 @@ from dspy.lm15 import Message, Response, ToolCallPart, Usage
 
 import anytime_dspy as ad
 from anytime_dspy.optimizers import PDP, SelfConsistency
-from anytime_dspy.optimizers.synthesis import Sampling, sample_traces
-from anytime_dspy.optimizers.trace_log import TraceLog
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
+from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, question_of, scripted_lm, words
 
 CHAT, JSON, XML = dspy.ChatAdapter(), dspy.JSONAdapter(), dspy.XMLAdapter()
@@ -236,7 +236,7 @@ def test_preferences_are_found_where_none_is_the_better_answer():
     examples = [dspy.Example(text=f"text {n}", year=None).with_inputs("text") for n in range(4)]
     with dspy.context(lm=scripted_lm(reply)):
         student = ad.Anytime(program(int | None), (4, 8), answer_tokens=16)
-        report = PDP(metric, judge="agreement").compile(student, trainset=examples).compile_report
+        report = PDP(metric, judge="agreement", trials=0).compile(student, trainset=examples).compile_report
     assert report.pairs > 0
     assert all(pair.chosen.outputs["year"] is None for pair in report.selected)
     assert report.gold_selected.agree == len(report.selected)

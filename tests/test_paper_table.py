@@ -109,7 +109,7 @@ def method_of(request: Request) -> str:
 
 @functools.cache
 def known_answers() -> dict[str, str]:
-    data = DataSet(name="words", task="word_problems", generated=True, train=4, budgets=(4, 8))
+    data = DataSet(name="words", task="word_problems", generated=True, train=16, budgets=(4, 8))
     examples = examples_of(data, 0, learning=True, show_texts=False)
     return {example.problem: example.answer for example in (*examples.test, *examples.train)}
 
@@ -209,8 +209,9 @@ def test_each_methods_prompt_holds_what_that_method_teaches(ran: Ran) -> None:
 
 
 def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> None:
-    methods = 'methods = ["Base", "PDP, searched"]\ntrials = 3\n'
-    grid_file.write_text(GRID.replace("samples = 4\n", f"samples = 4\n{methods}"))
+    methods = 'methods = ["Base", "PDP, raced"]\ntrials = 4\n'
+    grid = GRID.replace("train = 4", "train = 16")
+    grid_file.write_text(grid.replace("samples = 4\n", f"samples = 4\n{methods}"))
     priced = run(grid_file, tmp_path / "none", "--dry-run")
     assert priced.exit_code == 0, priced.output
     out = tmp_path / "out"
@@ -218,8 +219,8 @@ def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> 
     assert done.exit_code == 0, done.output
     base, searched = json.loads((out / "table.json").read_text())["cells"]
     assert searched["index_best"]["value"] > base["index_best"]["value"]
-    (compiled,) = out.glob("words/simulated/*searched/compile/report.json")
-    assert json.loads(compiled.read_text())["search"]["trials"] == 3
+    (compiled,) = out.glob("words/simulated/*raced/compile/report.json")
+    assert json.loads(compiled.read_text())["search"]["candidates"] >= 4
 
 
 def test_a_cell_that_failed_is_named_and_made_up_for(grid_file: Path, tmp_path: Path) -> None:

@@ -43,18 +43,24 @@ class Recipe:
     Attributes:
         samples: Traces sampled for each training example.
         contrastive: Whether rejected traces are shown beside the chosen ones; without, it is PDP(+).
-        trials: Of the search; 0 is the paper's recipe.
+        trials: Candidates of the race; 0 is the paper's recipe.
+        examples: That the race runs at most.
+        rounds: At most; None for what suits the judge.
+        judge: Who says which traces are good; None for a check where the task has one, else "auto".
     """
 
     samples: int = 6
     contrastive: bool = True
-    trials: int = 0
+    trials: int = 16
+    examples: int = 64
+    rounds: int | None = None
+    judge: str | None = None
 
     @property
     def name(self) -> str:
-        """The method's name: the paper's, where its recipe is not searched over."""
+        """The method's name: the paper's, where its recipe does not race."""
         name = "PDP" if self.contrastive else "PDP(+)"
-        return f"{name}, searched" if self.trials else name
+        return f"{name}, raced" if self.trials else name
 
 
 def compile_task(
@@ -66,13 +72,26 @@ def compile_task(
     reasoning_effort: Effort = None,
     data: Data = None,
     split: Split = None,
-    train: Annotated[int, typer.Option("--train", min=1, help="How many training examples.")] = 12,
+    train: Annotated[int, typer.Option("--train", min=1, help="How many training examples.")] = 64,
     train_data: Annotated[str | None, typer.Option("--train-data", help="A file of training examples instead.")] = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="Traces sampled for each of them.")] = 6,
     contrastive: Annotated[bool, typer.Option(help="Show rejected traces beside the chosen ones.")] = True,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            help="Who says which traces are good: metric (looks at labels: best where there are any), checked, "
+            "agreement, pairwise, confidence, auto. By default checked where the task needs no labels, else auto.",
+        ),
+    ] = None,
     trials: Annotated[
-        int, typer.Option("--trials", min=0, help="Trials of a search, on half of the training examples; 0: no search.")
-    ] = 0,
+        int, typer.Option("--trials", min=0, help="Candidates that race; 0: the paper's recipe, unmeasured.")
+    ] = 16,
+    examples: Annotated[int, typer.Option("--examples", min=8, help="Training examples that the race runs.")] = 64,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", min=1, help="Of sampling and racing; by default 2 with metric or checked, else 1."),
+    ] = None,
     program: Annotated[Path | None, typer.Option("--program", help="A saved program to start from.")] = None,
     limit: Limit = None,
     budgets: Budgets = None,
@@ -95,7 +114,8 @@ def compile_task(
     threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(chosen, test, lm, threads, seed)
-    compile_and_measure(measurement, student, trainset, Recipe(samples, contrastive, trials), folder, as_json=as_json)
+    recipe = Recipe(samples, contrastive, trials, examples, rounds, judge)
+    compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
 
 
 def compile_and_measure(
@@ -147,15 +167,22 @@ def compiled_program(
         metric=AnytimeIndex(measurement.task.quality, best_so_far=not measurement.task.needs_labels),
         samples=recipe.samples,
         contrastive=recipe.contrastive,
-        judge="auto" if measurement.task.needs_labels else "checked",
+        judge=recipe.judge or ("auto" if measurement.task.needs_labels else "checked"),
         answer_key=measurement.task.answer_key,
         threads=measurement.threads,
         seed=measurement.seed,
         trials=recipe.trials,
+        examples=recipe.examples,
+        rounds=recipe.rounds,
         log_dir=folder,
     )
-    sampled = len(trainset) - (len(trainset) // 2 if recipe.trials else 0)
-    with compile_bars(sampled * recipe.samples) as bars, dspy.context(lm=measurement.lm):
-        compiled = pdp.compile(student, trainset=trainset, on_trace=bars.on_trace, on_trial=bars.on_trial)
+    with compile_bars(len(trainset) * recipe.samples) as bars, dspy.context(lm=measurement.lm):
+        compiled = pdp.compile(
+            student,
+            trainset=trainset,
+            on_trace=bars.on_trace,
+            on_squeezed=bars.on_squeezed,
+            on_trial=bars.on_trial,
+        )
     save_program(compiled, saved, measurement.task.name)
     return compiled, read_json(made)

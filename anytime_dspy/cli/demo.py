@@ -12,8 +12,8 @@ EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
 TASK = "word_problems"
 TEST_EXAMPLES = 40
-TRAINING_EXAMPLES = 24  # half of them to sample, half to measure candidates on
-TRIALS = 4
+TRAINING_EXAMPLES = 40
+SAMPLES, TRIALS = 2, 6
 
 
 def demo(
@@ -26,7 +26,7 @@ def demo(
     profile: Annotated[bool, typer.Option("--profile", help="Show afterwards where the seconds went.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measures a plain program on held-out word problems, compiles it with a short search, and measures it again."""
+    """Measures a plain program on held-out word problems, compiles it in a short race, and measures it again."""
     from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.compile import Recipe, compile_and_measure
     from anytime_dspy.cli.measure import Measurement
@@ -40,7 +40,8 @@ def demo(
     trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
     threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)
-    student, recipe = anytime_program(task, None, None), Recipe(trials=TRIALS)
+    student = anytime_program(task, None, None)
+    recipe = Recipe(SAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=1, judge="metric")
     with profiled() as spent, phase("everything else"):
         lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
         measurement = Measurement(task, test, lm, threads, seed)

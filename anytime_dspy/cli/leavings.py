@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from anytime_dspy.files import read_json, reading
 from anytime_dspy.report.compiled import Compiled, Contrast, Learned, Reasoned
 from anytime_dspy.report.items import Field, fields
+from anytime_dspy.report.race_chart import race_chart
 from anytime_dspy.tables import Grid
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def read_compiled(folder: Path) -> Compiled:
     with reading(folder / REPORT):
         report = read_json(folder / REPORT) if (folder / REPORT).exists() else {}
         facts, grids = tuple(_facts(report)), (_cost(report), *_lists(report))
+        rounds = [one.get("race") for one in report.get("rounds", ())]
+        races = tuple(race_chart(race, number) for number, race in enumerate(rounds) if race)
     with reading(folder / PAIRS):
         pairs = _contrasts(folder / PAIRS) if (folder / PAIRS).exists() else ()
-    return Compiled(folder.name, predictors, pairs, facts, grids)
+    return Compiled(folder.name, predictors, pairs, facts, grids, races)
 
 
 def _learned(program: Mapping[str, Any]) -> Iterable[Learned]:
@@ -59,6 +62,7 @@ def _contrasts(path: Path) -> tuple[Contrast, ...]:
             chosen=_reasoned(pair.chosen),
             rejected=_reasoned(pair.rejected),
             selected=pair.selected,
+            squeezed=pair.squeezed,
         )
         for pair in read_pairs(path)
     )

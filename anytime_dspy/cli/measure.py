@@ -176,10 +176,4 @@ def _compile_lines(report: Mapping[str, Any] | None) -> Iterator[str]:
         decided = gold["agree"] + gold["disagree"]
         yield f"Where true quality differs, its pairs agree with it {gold['agree']} times of {decided}."
     if searched := report.get("search"):
-        student = "not measured" if searched["student"] is None else f"{searched['student']:.3f}"
-        stopped = f", stopped by its limit of {searched['stopped']}" if searched["stopped"] else ""
-        kept = ", which nothing beat" if searched["student"] == searched["score"] else ""
-        yield (
-            f"Search: {searched['trials']} trials on {searched['examples']} validation examples{stopped}; "
-            f"Anytime Index there {searched['score']:.3f}, the student's {student}{kept}."
-        )
+        yield f"Race of {searched['candidates']}: {searched['verdict']}"

@@ -29,6 +29,7 @@ def export(
     source: Annotated[Path, typer.Argument(metavar="FOLDER_OR_FILE", help="A compile's folder, or its pairs.jsonl.")],
     form: Annotated[Format, typer.Option("--format", help="trl: what TRL's DPOTrainer reads.")] = Format.TRL,
     out: Annotated[Path | None, typer.Option("--out", help="The file to write; by default stdout.")] = None,
+    squeezed: Annotated[bool, typer.Option(help="Write pairs of squeezed traces and their originals too.")] = True,
 ) -> None:
     """Writes pairs as JSON Lines of prompt, chosen and rejected messages, to train a model on with DPO."""
     from anytime_dspy.cli.common import stderr
@@ -36,7 +37,8 @@ def export(
     from anytime_dspy.optimizers.export import trl_rows
     from anytime_dspy.optimizers.pairs import read_pairs
 
-    rows = trl_rows(read_pairs(source / "pairs.jsonl" if source.is_dir() else source))
+    pairs = read_pairs(source / "pairs.jsonl" if source.is_dir() else source)
+    rows = trl_rows(pairs, squeezed=squeezed)
     if out is None:
         typer.echo("".join(map(as_line, rows)), nl=False)
     else:

@@ -1,4 +1,4 @@
-"""How a compile shows on the terminal that it is at work: its traces, then its trials."""
+"""How a compile shows on the terminal that it is at work: its traces, those that are squeezed, then the race."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from anytime_dspy.cli.common import stderr
 
 if TYPE_CHECKING:
-    from anytime_dspy.optimizers.limits import Progress as Searching
+    from anytime_dspy.optimizers.search.limits import Progress as Searching
 
 __all__ = ["CompileBars", "compile_bars", "searching_line"]
 
@@ -23,21 +23,20 @@ class CompileBars:
 
     bars: Progress
     traces: TaskID
+    squeezed: TaskID
     trials: TaskID
 
     def on_trace(self, _: Any) -> None:
         """Moves the bar of traces on by one."""
         self.bars.advance(self.traces)
 
+    def on_squeezed(self, _: Any) -> None:
+        """Shows one more squeezed trace."""
+        self.bars.update(self.squeezed, advance=1, visible=True)
+
     def on_trial(self, now: Searching) -> None:
-        """Shows how far the search is."""
-        self.bars.update(
-            self.trials,
-            description=searching_line(now),
-            completed=now.trial * now.of + now.examples,
-            total=now.trials * now.of,
-            visible=True,
-        )
+        """Shows how far the race is."""
+        self.bars.update(self.trials, description=searching_line(now), completed=now.trials, total=now.of, visible=True)
 
 
 @contextmanager
@@ -50,18 +49,19 @@ def compile_bars(traces: int) -> Iterator[CompileBars]:
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn())
     with Progress(*columns, console=stderr, transient=True) as bars:
         sampling = bars.add_task("Sampling traces", total=traces)
-        yield CompileBars(bars, sampling, bars.add_task("Searching", total=None, visible=False))
+        squeezing = bars.add_task("Squeezing traces", total=None, visible=False)
+        yield CompileBars(bars, sampling, squeezing, bars.add_task("Racing", total=None, visible=False))
 
 
 def searching_line(now: Searching) -> str:
-    """Returns a search's state in one line.
+    """Returns a race's state in one line.
 
     Args:
-        now: As the search told it.
+        now: As the race told it.
     """
-    parts = [f"Trial {now.trial + 1} of {now.trials}"]
-    if now.best is not None:
-        parts.append(f"best {now.best:.3f}")
+    parts = [f"Heat {now.heat + 1} of {now.heats}", f"{now.left} left"]
+    if now.gain is not None and now.interval is not None:
+        parts.append(f"{now.leader} {now.gain:+.2f} [{now.interval[0]:+.2f}, {now.interval[1]:+.2f}]")
     parts += [f"{now.spent.calls} calls", f"{now.spent.tokens:,} tokens"]
     if now.spent.dollars is not None:
         parts.append(f"${now.spent.dollars:.2f}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anytime_dspy.report.items import Field
+from anytime_dspy.report.race_chart import RaceChart
 from anytime_dspy.tables import Grid
 
 __all__ = ["Compiled", "Contrast", "Learned", "Reasoned"]
@@ -30,6 +31,7 @@ class Contrast:
         chosen: The better trace.
         rejected: The worse one.
         selected: Whether the program was made from it.
+        squeezed: Whether the chosen trace is what is left of the rejected one.
     """
 
     budget: int
@@ -38,6 +40,7 @@ class Contrast:
     chosen: Reasoned
     rejected: Reasoned
     selected: bool
+    squeezed: bool
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Compiled:
         pairs: The selected pairs first.
         facts: What the compile says of itself.
         grids: What it cost, and what it tried.
+        races: Who raced in each round, and fell when.
     """
 
     label: str
@@ -72,3 +76,4 @@ class Compiled:
     pairs: tuple[Contrast, ...]
     facts: tuple[Field, ...]
     grids: tuple[Grid, ...]
+    races: tuple[RaceChart, ...] = ()

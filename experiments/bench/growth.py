@@ -115,7 +115,7 @@ def _step(step: str, size: int, folder: Path) -> None:
         _cli("compare", str(folder / "one"), str(folder / "two"), "--out", str(folder / "compare.html"))
     else:
         with dspy.context(lm=lm):
-            PDP(metric, samples=2, judge="agreement", log_dir=folder / "compile").compile(
+            PDP(metric, samples=2, judge="agreement", trials=0, log_dir=folder / "compile").compile(
                 anytime, trainset=_examples(size)
             )
     took = time.perf_counter() - begun

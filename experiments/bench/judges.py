@@ -10,7 +10,7 @@ import anytime_dspy as ad
 from anytime_dspy.optimizers.family import Panel
 from anytime_dspy.optimizers.judge_report import JudgeReport, judge_report
 from anytime_dspy.optimizers.judges import Choice, Judge
-from anytime_dspy.optimizers.synthesis import Sampling, TraceGroup, group_traces, sample_traces
+from anytime_dspy.optimizers.traces.sampling import Sampling, TraceGroup, group_traces, sample_traces
 from anytime_dspy.programs import get_task
 
 BUDGET = 96

@@ -72,10 +72,13 @@ def _tried(limit: int, method: Method, job: Job) -> tuple[Compiled, bool]:
 
 
 def _believed(program: Anytime, student: Anytime, watcher: Watcher) -> tuple[float | None, float | None]:
-    """What a compiler measured of the program that it chose, and of the student, where it did."""
+    """What a compiler measured of the program that it chose, and of the student, where it did.
+
+    Of a race it is the gain as it was seen, not the shrunk one: the table is to show how far that was too good.
+    """
     search = _search(program)
     if search is not None:
-        return search.score, search.student
+        return search.student + (search.raw or 0.0 if search.gain else 0.0), search.student
     return watcher.measured.get(program_hash(program)), watcher.measured.get(program_hash(student))
 
 

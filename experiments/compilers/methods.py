@@ -9,10 +9,9 @@ What is taken of a compiler that the limit stops:
   set, which is what they themselves choose by.
 - SIMBA: the program with the best score on a mini-batch, which is approximate; see `MiniBatchWatcher`.
 - LEAP, PDP and PDP(+) by the paper's recipe: nothing, so the student; they have one program, at their end.
-- PDP raced: its own best. It stops itself, but between two batches of examples, and then measures its winner again: so
-  it is told to stop at the first of `Settings.shares` with which all of it ends within the limit. Tries that went
-  beyond it are thrown away. Where there is no such share, or its tokens are gone before it has measured anything, the
-  student.
+- PDP raced: its own best. It stops itself, but between two trials: so it is told to stop at the first of
+  `Settings.shares` with which all of it ends within the limit. Tries that went beyond it are thrown away. Where there
+  is no such share, or its tokens are gone before it has measured anything, the student.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.index import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP
-from anytime_dspy.optimizers.limits import Limits
+from anytime_dspy.optimizers.search.limits import Limits
 from experiments.compilers.settings import Settings
 from experiments.compilers.watching import MiniBatchWatcher, ValidationWatcher, Watcher
 
@@ -155,18 +154,24 @@ def _recipe(*, contrastive: bool) -> Callable[[Job], Anytime]:
     return compiled
 
 
-def _raced(judge: str) -> Callable[[Job], Anytime]:
+def _raced(judge: str, samples: int) -> Callable[[Job], Anytime]:
+    """PDP takes both sets as one: it measures a candidate on the examples that the candidate does not show.
+
+    Votes need more samples of an example than labels do.
+    """
+
     def compiled(job: Job) -> Anytime:
         pdp = PDP(
             job.metric,
             judge=judge,
+            samples=samples,
             trials=job.settings.race,
             limits=Limits(tokens=job.tokens),
             answer_key=job.answer_key,
             threads=job.threads,
             seed=job.seed,
         )
-        return pdp.compile(job.student, trainset=job.train, valset=job.validation)
+        return pdp.compile(job.student, trainset=_both(job))
 
     return compiled
 
@@ -193,9 +198,12 @@ def _anytime(program: object) -> Anytime:
     return program
 
 
+# In the order in which a seed's cells run.
 COMPILERS = {
-    "BootstrapFewShotWithRandomSearch": Method(_random_search, uses=("demos",), watcher=_by_validation, peer=True),
+    "PDP raced with gold": Method(_raced("metric", samples=3), uses=("race", "shares"), stops_itself=True),
     "MIPROv2": Method(_mipro, uses=("demos",), watcher=_by_validation, peer=True),
+    "BootstrapFewShotWithRandomSearch": Method(_random_search, uses=("demos",), watcher=_by_validation, peer=True),
+    "PDP raced": Method(_raced("auto", samples=4), uses=("race", "shares"), stops_itself=True),
     "SIMBA": Method(
         _simba,
         uses=("demos", "simba_steps", "simba_candidates", "simba_batch"),
@@ -203,9 +211,7 @@ COMPILERS = {
         peer=True,
     ),
     "GEPA": Method(_gepa, watcher=_by_validation, peer=True),
-    "LEAP": Method(_leap),
     "PDP": Method(_recipe(contrastive=True)),
     "PDP(+)": Method(_recipe(contrastive=False)),
-    "PDP raced": Method(_raced("auto"), uses=("race", "shares"), stops_itself=True),
-    "PDP raced with gold": Method(_raced("metric"), uses=("race", "shares"), stops_itself=True),
+    "LEAP": Method(_leap),
 }

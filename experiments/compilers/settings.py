@@ -24,9 +24,9 @@ class Settings(Strict):
             before it measures any on all examples. Here it makes 440 runs in all, so that it can come to its end.
         simba_candidates: Of each step.
         simba_batch: Examples of a mini-batch.
-        race: `trials` of a raced PDP. Once PDP races by default this is None.
-        shares: Of the limit, in which a raced PDP is told to stop, one after the other until all of it, the batch that
-            it is at and the last measurement of its winner included, ends within the limit.
+        race: `trials` of a raced PDP.
+        shares: Of the limit, in which a raced PDP is told to stop, one after the other until all of it, the trials that
+            it is at included, ends within the limit.
     """
 
     reply_tokens: int = 1024

@@ -163,7 +163,7 @@ def _compiled(bench: Bench, method: Method, folder: Path) -> Anytime:
         "train": [example_id(e, n) for n, e in enumerate(bench.examples.train)],
     }
     settings |= {"answers": bench.grid.leap_answers} if method == "LEAP" else {"samples": bench.grid.samples}
-    settings |= {"trials": bench.grid.trials} if method == "PDP, searched" else {}
+    settings |= {"trials": bench.grid.trials} if method == "PDP, raced" else {}
     RunStore.open(folder, fingerprint(bench.examples.task, bench.student, bench.lm, **settings))
     saved = folder / "program.json"
     if saved.exists():
@@ -186,7 +186,8 @@ def _optimiser(bench: Bench, method: Method, folder: Path) -> Any:
         contrastive=method != "PDP(+)",
         judge=bench.data.judge,
         answer_key=task.answer_key,
-        trials=grid.trials if method == "PDP, searched" else 0,
+        trials=grid.trials if method == "PDP, raced" else 0,
+        rounds=1,
         threads=grid.threads,
         seed=grid.seed,
         log_dir=folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import dspy
 
 from anytime_dspy.errors import ModelError
 from anytime_dspy.limits import Price
+from anytime_dspy.optimizers.search.race import heat_ends
 from anytime_dspy.pricing import price_of
 from anytime_dspy.tokens import LiteLLMCounter, TokenCounter
 from experiments.paper.cells import Examples
@@ -22,6 +24,8 @@ __all__ = ["COUNTED_AS", "Cost", "Line", "cost_of", "dollars", "estimate", "prom
 COUNTED_AS = "gpt-4o"
 # LEAP has an answer's mistakes explained by one call each, at most this many for an example, and one call condenses.
 LEAP_MISTAKES = 3
+# Short calls that squeezing a trace takes.
+SQUEEZING = 3
 # What LEAP's principles, and its instructions for writing them, may take.
 LEAP_TOKENS = 512
 
@@ -109,10 +113,10 @@ def cost_of(grid: Grid, data: DataSet, examples: Examples, method: Method, promp
         total += Cost(1, prompt + data.budgets[-1] + LEAP_TOKENS, LEAP_TOKENS).times(train * LEAP_MISTAKES)
         total += Cost(1, train * LEAP_MISTAKES * LEAP_TOKENS, LEAP_TOKENS)
     elif method != "Base":
-        learned_from = train - train // 2 if method == "PDP, searched" else train
-        total += _sweep(data.budgets, answer, prompt).times(learned_from * grid.samples)
-    if method == "PDP, searched":
-        total += swept.times((grid.trials + 1) * (train // 2))  # and the winner once more
+        total += _sweep(data.budgets, answer, prompt).times(train * grid.samples)
+    if method == "PDP, raced":
+        total += Cost(1, prompt + data.budgets[-1], answer).times(2 * train * SQUEEZING)
+        total += swept.times(_raced_sweeps(grid.trials, train))
     return total
 
 
@@ -123,6 +127,15 @@ def dollars(cost: Cost, model: Model) -> float | None:
     except ModelError:
         return None
     return cost.prompt * price.prompt + cost.completion * price.output
+
+
+def _raced_sweeps(candidates: int, examples: int) -> int:
+    """Sweeps of a race: the student runs all examples, of the others half of those that ran the heat before."""
+    sweeps, others, before = examples, candidates - 1, 0
+    for end in heat_ends(examples):
+        sweeps += others * (end - before)
+        others, before = math.ceil(others / 2), end
+    return sweeps
 
 
 def _sweep(budgets: Sequence[int], answer: int, prompt: int) -> Cost:
@@ -142,5 +155,5 @@ def _shown(budgets: Sequence[int], answer: int, method: Method, prompt: int) -> 
         "LEAP": LEAP_TOKENS + 3 * (prompt + budgets[-1] + answer),
         "PDP(+)": demonstrations,
         "PDP": demonstrations + sum(budgets),
-        "PDP, searched": demonstrations + sum(budgets),
+        "PDP, raced": demonstrations + sum(budgets),
     }[method]

@@ -19,7 +19,7 @@ else:
 
 __all__ = ["METHODS", "DataSet", "Grid", "Method", "Model", "read_grid"]
 
-Method = Literal["Base", "LEAP", "PDP(+)", "PDP", "PDP, searched"]
+Method = Literal["Base", "LEAP", "PDP(+)", "PDP", "PDP, raced"]
 METHODS: tuple[Method, ...] = ("Base", "LEAP", "PDP(+)", "PDP")
 Count = Annotated[int, Field(ge=1)]
 
@@ -91,7 +91,7 @@ class Grid(_Strict):
         methods: Of each model; the paper's four by default.
         samples: Traces of a training example for PDP and PDP(+).
         leap_answers: Answers to a training example for LEAP.
-        trials: Of the search of "PDP, searched".
+        trials: Candidates of the race of "PDP, raced".
         threads: Examples run at the same time.
         seed: Of samples and intervals.
         published: Published figures in percent, by column ("final" or "index"), model, method and data set; they are

@@ -9,7 +9,7 @@ import re
 
 from dspy.lm15 import Request
 
-from anytime_dspy.optimizers.styles import PLAIN, STYLES
+from anytime_dspy.optimizers.traces.styles import PLAIN, STYLES
 
 
 def prompt_of(request: Request) -> str:

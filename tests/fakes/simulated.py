@@ -4,9 +4,11 @@ It is no model of an LM and says nothing about one. It is there so that a search
 
 A question needs `N(question)` words of reasoning, 20 to 60. A prompt of skill s needs only `ceil(N (1 - s))` of them:
 
-    s = principle + 0.05 min(demonstrations, 4) + 0.15 [contrast shown, and 2 demonstrations]
+    s = principle + 0.03 min(long, 4) + 0.1 min(short, 6) + 0.15 [contrast shown, and 2 demonstrations]
 
-where the principle in the instructions is worth 0.05 for the brief style, 0.1 for the terse one, and 0.25 for the
+where long and short are demonstrations, a short one has at most 8 words of reasoning,
+
+and the principle in the instructions is worth 0.05 for the brief style, 0.1 for the terse one, and 0.25 for the
 planted one, which the engine itself writes, when asked for rules, for about every other set of comparisons. The
 reasoning ends in the answer, so an answer forced before that is wrong. Sampled with a seed, N varies by up to 40%. The
 same request always gets the same answer.
@@ -28,20 +30,24 @@ from tests.fakes.scripted import chat, words
 PLANTED = "Keep a running total."
 USELESS = "Be very thorough."
 
+SHORT = 8
+HEADER = len(["[[", "##", "reasoning", "##", "]]"])
+
 STYLED = {"terse": 0.1, "brief": 0.05}
 
 
-def skill(instructions: str, demonstrations: int) -> float:
-    """The formula above, of what stands in the prompt."""
+def skill(instructions: str, demonstrations: list[str]) -> float:
+    """The formula above, of what stands in the prompt; of demonstrations, the texts that hold their reasoning."""
+    short = sum(len(text.split("[[ ## answer")[0].split()) <= HEADER + SHORT for text in demonstrations)
     told = 0.25 if PLANTED in instructions else STYLED.get(style_of(instructions), 0.0)
-    contrast = 0.15 if HEADING in instructions and demonstrations >= 2 else 0.0
-    return told + 0.05 * min(demonstrations, 4) + contrast
+    contrast = 0.15 if HEADING in instructions and len(demonstrations) >= 2 else 0.0
+    return told + 0.03 * min(len(demonstrations) - short, 4) + 0.1 * min(short, 6) + contrast
 
 
 def skill_of(program: dspy.Module) -> float:
     """The skill of a program's first predictor."""
     predictor = program.predictors()[0]
-    return skill(predictor.signature.instructions, len(predictor.demos))
+    return skill(predictor.signature.instructions, [chat(reasoning=demo["reasoning"]) for demo in predictor.demos])
 
 
 def simulated(request: Request) -> str:
@@ -61,8 +67,8 @@ def simulated(request: Request) -> str:
     first, second = map(int, asked[-1])
     if begun is not None:
         return str(first + second) if f"equals {first + second}" in begun else "unknown"
-    need = needed(first, second, request.config.seed) * (1 - skill(system_of(request), len(demos_of(request))))
-    thought = f"{words(max(ceil(need) - 2, 0), 'step')} equals {first + second}".strip()
+    need = needed(first, second, request.config.seed) * (1 - skill(system_of(request), demos_of(request)))
+    thought = f"{words(max(ceil(need) - 5, 0), 'step')}. {first} + {second} equals {first + second}".strip(". ")
     return chat(reasoning=thought, answer=first + second)
 
 

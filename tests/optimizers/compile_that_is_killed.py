@@ -31,10 +31,13 @@ def main(folder: Path, log: str, seconds: float) -> None:
             os.write(told, f"{content_hash(repr(request))} {os.getpid()}\n".encode())
             return response
 
-    pdp = PDP(ad.AnytimeIndex(quality), samples=3, trials=8, rounds=2, log_dir=folder / log)
+    pdp = PDP(ad.AnytimeIndex(quality), samples=3, judge="metric", trials=8, rounds=2, log_dir=folder / log)
     student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32), answer_tokens=8)
     with dspy.context(lm=dspy.LM("telling/engine", engine=TellingEngine(simulated), cache=False)):
-        compiled = pdp.compile(student, trainset=examples(1, 4), valset=examples(100, 4))
-    state = json.dumps([compiled.dump_state(), compiled.compile_report.search.scores], sort_keys=True)
+        compiled = pdp.compile(student, trainset=examples(1, 6), valset=examples(100, 10))
+    state = json.dumps(
+        [compiled.dump_state(), [one.race.standings[0].scores for one in compiled.compile_report.rounds]],
+        sort_keys=True,
+    )
     unscripted.refuse()
     (folder / f"result-{os.getpid()}").write_text(state)

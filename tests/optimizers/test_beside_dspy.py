@@ -14,7 +14,7 @@ from tests.fakes.scripted import chat, scripted_lm
 from tests.fakes.simulated import PLANTED, examples, simulated, skill_of
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
-TRAIN, VALIDATION = examples(1, 6), examples(100, 4)
+TRAIN, VALIDATION = examples(1, 6), examples(100, 8)
 OURS = {"answer", "better", "rules", "sentences"}
 
 pytestmark = [

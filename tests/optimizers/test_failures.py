@@ -43,7 +43,7 @@ def learned(lm, **options):
 def searched(lm, **options):
     student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32), answer_tokens=8)
     with dspy.context(lm=lm):
-        return PDP(INDEX, **options).compile(student, trainset=examples(1, 4), valset=None).compile_report
+        return PDP(INDEX, **{"trials": 0, **options}).compile(student, trainset=examples(1, 8)).compile_report
 
 
 def test_leap_does_not_take_an_lm_that_always_fails_for_nothing_to_learn():
@@ -69,10 +69,10 @@ def test_principles_that_could_not_be_condensed_are_told_as_they_are_and_that_is
 
 def test_a_search_goes_on_without_principles_and_says_how_many_could_not_be_had(caplog):
     lm = failing_at("rules", simulated)
-    report = searched(lm, trials=2, samples=3)
+    report = searched(lm, trials=12, samples=3)
     asked = sum("rules" in asked_for(request) for request in lm.engine.requests)
     assert asked == 0  # none of them was answered
-    assert report.search.trials == 2
+    assert report.search.candidates >= 2
     assert re.search(r"\b([1-9]\d*) of \1 requests for principles failed", caplog.text)
 
 

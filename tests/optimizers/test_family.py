@@ -146,7 +146,11 @@ def test_compiling_again_into_the_same_folder_asks_no_judge_twice(tmp_path):
     asked = []
     for _ in range(2):
         with dspy.context(lm=lm):
-            report = PDP(METRIC, judge="pairwise", log_dir=tmp_path).compile(student, trainset=trainset).compile_report
+            report = (
+                PDP(METRIC, judge="pairwise", trials=0, log_dir=tmp_path)
+                .compile(student, trainset=trainset)
+                .compile_report
+            )
         verdicts = sum("better" in asked_for(request) for request in lm.engine.requests)
         asked.append((verdicts, report.judged.usage.calls, report.judged.consistency))
     assert asked[0] == asked[1] == (6, 6, 1.0)

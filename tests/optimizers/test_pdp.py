@@ -12,7 +12,7 @@ from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramErro
 from anytime_dspy.local import local_lm
 from anytime_dspy.optimizers import PDP, CompileReport, read_pairs
 from anytime_dspy.optimizers.judges import Judgement, Reliability
-from anytime_dspy.optimizers.synthesis import STYLES
+from anytime_dspy.optimizers.traces.sampling import STYLES
 from tests.fakes.programs import Pipeline
 from tests.fakes.prompts import asked_for, inputs_of, prefill_of, prompt_of, question_of, style_of
 from tests.fakes.scripted import chat, scripted_lm
@@ -52,7 +52,7 @@ def student(program=None):
 
 def compiled(lm=None, program=None, examples=None, on_trace=None, **options):
     with dspy.context(lm=lm or scripted_lm(doubler)):
-        return PDP(METRIC, **options).compile(
+        return PDP(METRIC, **{"trials": 0, **options}).compile(
             program or student(), trainset=trainset() if examples is None else examples, on_trace=on_trace
         )
 
@@ -107,7 +107,7 @@ def test_where_self_judgement_is_wrong_the_report_says_so():
         return float(prediction.answer == "unknown")
 
     with dspy.context(lm=scripted_lm(doubler)):
-        report = PDP(ad.AnytimeIndex(odd)).compile(student(), trainset=trainset()).compile_report
+        report = PDP(ad.AnytimeIndex(odd), trials=0).compile(student(), trainset=trainset()).compile_report
     assert report.gold.agree == 0
     assert 0 < report.gold.disagree < report.gold.pairs
 
@@ -115,7 +115,7 @@ def test_where_self_judgement_is_wrong_the_report_says_so():
 def test_examples_without_labels_are_not_compared_with_gold_by_a_quality_that_would_let_them():
     metric = ad.AnytimeIndex(lambda example, prediction: 0.5)
     with dspy.context(lm=scripted_lm(doubler)):
-        report = PDP(metric).compile(student(), trainset=trainset(labelled=False)).compile_report
+        report = PDP(metric, trials=0).compile(student(), trainset=trainset(labelled=False)).compile_report
     assert report.gold is None
 
 
@@ -228,12 +228,12 @@ def test_a_student_that_runs_once_for_each_budget_is_compiled_too():
 
 
 def test_the_student_and_the_optimiser_keep_nothing():
-    program, pdp = student(), PDP(METRIC)
+    program, pdp = student(), PDP(METRIC, trials=0)
     before = program.dump_state()
     with dspy.context(lm=scripted_lm(doubler)):
         assert pdp.compile(program, trainset=trainset()) is not program
     assert program.dump_state() == before
-    assert pdp == PDP(METRIC)
+    assert pdp == PDP(METRIC, trials=0)
     with pytest.raises(FrozenInstanceError):
         pdp.seed = 1
 
@@ -261,12 +261,12 @@ def test_what_cannot_be_compiled_is_refused_before_any_call(program, examples, e
 
 def test_a_teacher_is_refused():
     with dspy.context(lm=scripted_lm(doubler)), pytest.raises(ProgramError, match="no teacher"):
-        PDP(METRIC).compile(student(), trainset=trainset(), teacher=student())
+        PDP(METRIC, trials=0).compile(student(), trainset=trainset(), teacher=student())
 
 
 def test_without_an_lm_there_is_a_way_out():
     with dspy.context(lm=None), pytest.raises(ModelError, match=r"dspy\.context\(lm="):
-        PDP(METRIC).compile(student(), trainset=trainset())
+        PDP(METRIC, trials=0).compile(student(), trainset=trainset())
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_call(tmp_path):
@@ -327,7 +327,7 @@ def test_a_real_model_compiles_and_its_program_runs_without_this_library(tmp_pat
     examples = [dspy.Example(question=question).with_inputs("question") for question in questions]
     program = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32), answer_tokens=16)
     with dspy.context(lm=lm):
-        done = PDP(METRIC, samples=3, judge=Shortest(), log_dir=tmp_path).compile(program, trainset=examples)
+        done = PDP(METRIC, samples=3, judge=Shortest(), trials=0, log_dir=tmp_path).compile(program, trainset=examples)
         report = done.compile_report
         assert report.traces == 6
         assert {pair.budget for pair in report.selected} <= {16, 32}

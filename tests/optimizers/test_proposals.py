@@ -5,8 +5,8 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.optimizers.proposals import proposed_styles
-from anytime_dspy.optimizers.styles import STYLES
-from anytime_dspy.optimizers.synthesis import Sampling, sample_traces
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
+from anytime_dspy.optimizers.traces.styles import STYLES
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, prompt_of, scripted_lm
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from anytime_dspy.optimizers.styles import STYLES
+from anytime_dspy.optimizers.traces.styles import STYLES
 
 
 def test_the_plain_style_leaves_the_instructions_alone():

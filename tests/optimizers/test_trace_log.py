@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 import anytime_dspy as ad
 from anytime_dspy.errors import RunError
-from anytime_dspy.optimizers.synthesis import Sampling, sample_traces
-from anytime_dspy.optimizers.trace_log import TraceLog
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
+from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 

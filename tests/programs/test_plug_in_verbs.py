@@ -78,7 +78,7 @@ def test_every_verb_takes_a_task_file(invoke) -> None:
     assert swept["programs"]["plain"]["n"] == 3
     assert swept["programs"]["plain"]["final"] == 1.0
 
-    arguments = ("--train", 3, "--samples", 6, "--limit", 4, "--threads", 1, "--out", "compiled")
+    arguments = ("--train", 3, "--samples", 6, "--trials", 0, "--limit", 4, "--threads", 1, "--out", "compiled")
     compiled = invoke("compile", "my_task.py", *arguments)
     assert compiled["programs"]["plain"]["n"] == 4
 

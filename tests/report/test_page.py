@@ -85,7 +85,7 @@ def test_what_models_and_data_say_is_text_and_never_markup(tmp_path):
     compiled = Compiled(
         EVIL,
         (Learned(EVIL, EVIL, ((field,),)),),
-        (Contrast(16, (field,), EVIL, side, side, True),),
+        (Contrast(16, (field,), EVIL, side, side, True, False),),
         (field,),
         (Grid((EVIL,), ((EVIL,),), EVIL),),
     )

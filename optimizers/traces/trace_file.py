@@ -13,7 +13,7 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.errors import RunError
 from anytime_dspy.files import LineLog
-from anytime_dspy.optimizers.traces import SampledTrace
+from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.typed import typed
 
 __all__ = ["TraceLog"]

@@ -56,28 +56,34 @@ class Limits:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a search has come, as told after each batch of examples.
+    """How far a race has come, as told after each trial: one candidate in one heat.
 
     Attributes:
-        round: Of sampling, judging and searching, from 0.
-        trial: The trial at work, from 0.
-        trials: How many there are to be.
-        examples: Validation examples that this trial has run.
-        of: Validation examples in all.
-        best: The best validation index so far, None before a trial has ended.
+        round: Of sampling, judging and racing, from 0.
+        heat: The heat that is run, from 0.
+        heats: How many there are.
+        left: Candidates that are still in it, the student left out.
+        trials: Trials that have ended of those that these candidates need up to the end of this heat.
+        of: How many that are.
+        leader: The best candidate so far, in a few words; None before one can be told.
+        gain: What it is believed to gain over the student.
+        interval: Within which that gain lies with a probability of 95%.
         spent: By the whole compile.
         seconds_left: An estimate from the trials that this process has done, None before the first.
     """
 
     round: int
-    trial: int
+    heat: int
+    heats: int
+    left: int
     trials: int
-    examples: int
     of: int
-    best: float | None
+    leader: str | None
+    gain: float | None
+    interval: tuple[float, float] | None
     spent: Usage
     seconds_left: float | None
 
 
 OnTrial = Callable[[Progress], None]
-"""Called in the caller's thread after each batch of examples."""
+"""Called in the caller's thread after each trial."""

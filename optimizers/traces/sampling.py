@@ -16,10 +16,10 @@ from anytime_dspy.call_log import keeping_calls
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers.parallel import finished
-from anytime_dspy.optimizers.seeding import sampler, seed_of
-from anytime_dspy.optimizers.styles import STYLES, Style
-from anytime_dspy.optimizers.trace_log import TraceLog
-from anytime_dspy.optimizers.traces import SampledTrace, TraceGroup, group_traces
+from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
+from anytime_dspy.optimizers.traces.styles import PLAIN, STYLES, Style
+from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup, group_traces
+from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.sweep import program_hash
 
 __all__ = ["OnTrace", "SampledTrace", "Sampling", "TraceGroup", "group_traces", "sample_traces"]
@@ -42,6 +42,8 @@ class Sampling:
         round: Which round of sampling this is, from 0; each has seeds of its own.
         styles: What to sample under, in turn.
         threads: Runs at the same time.
+        as_it_is: Whether the first sample of each example is the program as it is, neither heated nor styled: the very
+            run that a race asks of it too, and that a log of calls then has.
     """
 
     _: KW_ONLY
@@ -51,6 +53,7 @@ class Sampling:
     round: int = 0
     styles: tuple[Style, ...] = STYLES
     threads: int = 1
+    as_it_is: bool = False
 
 
 OnTrace = Callable[[SampledTrace], None]
@@ -129,6 +132,7 @@ def _fingerprint(student: Anytime, trainset: Sequence[dspy.Example], sampling: S
         "temperature": sampling.temperature,
         "seed": sampling.seed,
         "round": sampling.round,
+        "as it is": sampling.as_it_is,
         "styles": {
             style.name: content_hash([style.render(p.signature.instructions, student.budgets) for p in predictors])
             for style in sampling.styles
@@ -148,8 +152,10 @@ class _Variant:
 
     @classmethod
     def of(cls, student: Anytime, sampling: Sampling, sample: int) -> _Variant:
-        style = sampling.styles[sample % len(sampling.styles)]
         seed = seed_of(sampling.seed, sampling.round, sample)
+        if sampling.as_it_is and sample == 0:
+            return cls(student, PLAIN.name, sample, seed)
+        style = sampling.styles[sample % len(sampling.styles)]
         program = sampler(student, sampling.temperature, seed)
         for predictor in program.predictors():
             rendered = style.render(predictor.signature.instructions, student.budgets)

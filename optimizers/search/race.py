@@ -1,0 +1,347 @@
+"""The race: all candidates meet the same examples in the same order, and the worse half leaves after each heat."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Semaphore
+
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.files import content_hash
+from anytime_dspy.optimizers.pairs import PreferencePair
+from anytime_dspy.optimizers.parallel import finished
+from anytime_dspy.optimizers.search.effects import Gain, Measured, gains, item_sd
+from anytime_dspy.optimizers.search.limits import Limits, OnTrial, Progress
+from anytime_dspy.optimizers.search.pool import composed
+from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
+from anytime_dspy.optimizers.search.standing import STUDENT, RaceReport, Standing
+from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
+from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
+
+__all__ = ["FIRST_HEAT", "SURE", "Race", "Raced", "heat_ends"]
+
+logger = logging.getLogger(__name__)
+
+FIRST_HEAT = 8
+"""Examples of the first heat; with each further one there are twice as many as before."""
+
+SURE = 0.9
+"""The probability of a gain above zero from which on a candidate is returned in the student's place."""
+
+
+@dataclass(frozen=True)
+class Raced:
+    """A race that has ended.
+
+    Attributes:
+        candidates: All that ran, by their numbers.
+        report: What came of them.
+    """
+
+    candidates: tuple[Candidate, ...]
+    report: RaceReport
+
+    @property
+    def winner(self) -> Candidate:
+        """The candidate that is returned; the student where no gain is sure."""
+        return self.candidates[self.report.winner]
+
+
+def heat_ends(examples: int) -> tuple[int, ...]:
+    """Returns after how many examples each heat ends.
+
+    Example:
+        >>> heat_ends(64), heat_ends(40), heat_ends(5)
+        ((8, 16, 32, 64), (8, 16, 40), (5,))
+    """
+    ends = []
+    end = FIRST_HEAT
+    while end * 1.5 <= examples:
+        ends.append(end)
+        end *= 2
+    return (*ends, examples)
+
+
+class Race:
+    """One race over a store that several processes may share: each takes on what nobody else is at work on.
+
+    What leaves and what is composed depends on complete heats alone, so all of them come to the same end, and so does
+    one that was killed and is started again.
+
+    Args:
+        student: What candidates are made from.
+        candidates: The student first.
+        squeezed: What sets may be composed of, from the effects seen.
+        validation: The examples and the metric.
+        store: The trials.
+        meter: Says when to stop.
+        round: For the progress.
+        on_trial: Called as trials end.
+    """
+
+    def __init__(
+        self,
+        student: Anytime,
+        candidates: Sequence[Candidate],
+        squeezed: Sequence[PreferencePair],
+        validation: Validation,
+        store: TrialStore,
+        meter: Meter,
+        *,
+        round: int = 0,
+        on_trial: OnTrial | None = None,
+    ) -> None:
+        self._student = student
+        self._candidates = list(candidates)
+        self._squeezed = squeezed
+        self._validation = validation
+        self._store = store
+        self._meter = meter
+        self._round = round
+        self._on_trial = on_trial
+        self._began = time.monotonic()
+        self._ran = 0
+        self._errors: dict[int, str] = {}
+        self._ends = heat_ends(len(validation.examples))
+        self._slots = Semaphore(validation.threads)
+        self._skipped: dict[int, frozenset[str]] = {}
+
+    def run(self) -> Raced:
+        """Runs all heats, or as many as the limits allow.
+
+        Raises:
+            AnytimeError: The student could not be measured, or the metric cannot score.
+        """
+        left = list(range(len(self._candidates)))
+        level = False
+        stopped: str | None = None
+        for heat in range(len(self._ends)):
+            stopped = self._run(left, heat)
+            left = [number for number in left if number not in self._errors]
+            if stopped:
+                break
+            level = heat == 0 and len(left) > 1 and self._is_level(left)
+            if level:
+                logger.warning("All %d candidates score the same on every example of the first heat", len(left))
+                break
+            if heat == min(1, len(self._ends) - 1):
+                left += self._compose(heat)
+                stopped = self._run(left, heat)
+                left = [number for number in left if number not in self._errors]
+                if stopped:
+                    break
+            if heat < len(self._ends) - 1:
+                left = self._better_half(left, heat)
+        return self._raced(left, stopped, level)
+
+    def _run(self, left: Sequence[int], heat: int) -> str | None:
+        """Has these run all heats up to this one; returns the limit that stopped it, if one did."""
+        while True:
+            done = self._done()
+            todo = [
+                Entry(self._candidates[number].key, one)
+                for one in range(heat + 1)
+                for number in left
+                if (number, one) not in done and number not in self._errors
+            ]
+            if STUDENT in self._errors:
+                raise AnytimeError(
+                    f"no trial could be measured, the student's said: {self._errors[STUDENT]}: mend the LM, and "
+                    "compile again"
+                )
+            if not todo:
+                return None
+            stopped = self._meter.reached(self._store.spent())
+            if stopped:
+                return stopped
+            with self._store.claim(todo, self._at_once) as claimed:
+                done = self._done()
+                numbers = [(self._numbers[entry.key], entry.heat) for entry in claimed]
+                fresh = [place for place in numbers if place not in done]
+                for _, trial in finished(self._trial, fresh, max(1, len(fresh))):
+                    self._store.add(trial)
+                    self._ran += len(trial.scores)
+                    if trial.error:
+                        self._errors[self._numbers[trial.key]] = trial.error
+                        logger.warning("The candidate %s failed: %s", trial.kind, trial.error)
+                    self._tell(left, heat)
+
+    @property
+    def _at_once(self) -> int:
+        """Trials that are taken on together: enough that no thread waits for the slowest, few where limits are near."""
+        busy = math.ceil(self._validation.threads / FIRST_HEAT)
+        return busy if self._meter.limits != Limits() else 4 * busy
+
+    def _trial(self, of: tuple[int, int]) -> Trial:
+        """Runs a candidate in a heat."""
+        number, heat = of
+        candidate = self._candidates[number]
+        program = candidate.applied(self._student)
+        examples = {place: self._validation.examples[place] for place in self._places(number, heat)}
+        evaluation = Evaluation(examples, self._validation.metric, self._slots)
+        error = None
+        if evaluation.places:
+            try:
+                evaluation(program)
+            except AnytimeError:
+                raise
+            except Exception as failure:  # an LM's failure is no score
+                error = f"{type(failure).__name__}: {failure}"
+        prompts = evaluation.prompt_tokens
+        return Trial(
+            key=candidate.key,
+            heat=heat,
+            kind=str(candidate),
+            scores=evaluation.scores,
+            prompt_tokens=sum(prompts) / max(1, len(prompts)),
+            usage=Usage() if candidate.paid else evaluation.usage,
+            error=error,
+        )
+
+    def _places(self, number: int, heat: int) -> list[int]:
+        """The places of a heat's examples, without those that the candidate shows."""
+        if number not in self._skipped:
+            candidate = self._candidates[number]
+            shown = shown_inputs(candidate.applied(self._student), candidate.pairs) if number else frozenset()
+            self._skipped[number] = shown - shown_inputs(self._student)
+        begin = self._ends[heat - 1] if heat else 0
+        return [place for place in range(begin, self._ends[heat]) if self._inputs[place] not in self._skipped[number]]
+
+    @cached_property
+    def _inputs(self) -> list[str]:
+        return [content_hash(example.inputs().toDict()) for example in self._validation.examples]
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        return {candidate.key: number for number, candidate in enumerate(self._candidates)}
+
+    def _done(self) -> dict[tuple[int, int], Trial]:
+        """What came of each candidate in each heat, by their numbers; trials of candidates that are none here aside."""
+        numbers = self._numbers
+        return {
+            (numbers[entry.key], entry.heat): trial
+            for entry, trial in self._store.trials().items()
+            if trial.error is None and entry.key in numbers
+        }
+
+    def _scores(self, heat: int) -> list[dict[int, float]]:
+        """The scores of each candidate up to a heat: what a process that is started again knew at that time."""
+        done = self._done()
+        scores: list[dict[int, float]] = [{} for _ in self._candidates]
+        for number, ran in sorted(done):
+            if ran <= heat:
+                scores[number].update(done[number, ran].scores)
+        return scores
+
+    def _measured(self, heat: int) -> list[Measured]:
+        """All candidates but the student, with their paired gains up to a heat."""
+        own, *others = self._scores(heat)
+        return [
+            Measured(candidate.features, {place: score - own[place] for place, score in scores.items() if place in own})
+            for candidate, scores in zip(self._candidates[1:], others, strict=True)
+        ]
+
+    def _is_level(self, left: Sequence[int]) -> bool:
+        scores = self._scores(0)
+        return len({round(score, 9) for number in left for score in scores[number].values()}) <= 1
+
+    def _better_half(self, left: Sequence[int], heat: int) -> list[int]:
+        believed = gains(self._measured(heat))
+        others = [number for number in left if number != STUDENT]
+        kept = sorted(others, key=lambda number: -believed[number - 1].mean)[: math.ceil(len(others) / 2)]
+        return [STUDENT, *sorted(kept)]
+
+    def _compose(self, heat: int) -> list[int]:
+        made = composed(self._candidates[1:], self._measured(heat), self._squeezed)
+        self._candidates += made
+        return list(range(len(self._candidates) - len(made), len(self._candidates)))
+
+    def _raced(self, left: Sequence[int], stopped: str | None, level: bool) -> Raced:
+        done = self._done()
+        scores = self._scores(len(self._ends))
+        if not scores[STUDENT]:
+            raise AnytimeError(f"the limit of {stopped} was reached before any trial had ended: raise it, and compile")
+        measured = self._measured(len(self._ends))
+        believed = [Gain(0.0, 0.0, 0.0), *gains(measured)]
+        standings = []
+        for number, candidate in enumerate(self._candidates):
+            trials = [done[place] for place in sorted(done) if place[0] == number]
+            items = list(measured[number - 1].gains.values()) if number else []
+            standings.append(
+                Standing(
+                    number=number,
+                    kind=str(candidate),
+                    scores=scores[number],
+                    heats=len(trials),
+                    state="failed" if number in self._errors else "finished" if number in left else "left",
+                    raw=sum(items) / len(items) if items else None,
+                    gain=believed[number],
+                    prompt_tokens=max((trial.prompt_tokens for trial in trials), default=0.0),
+                    usage=sum((trial.usage for trial in trials), Usage()),
+                    error=self._errors.get(number),
+                )
+            )
+        running = [one for one in standings if one.number in left and one.number != STUDENT and one.scores]
+        leader = max(running, key=lambda one: (round(one.gain.mean, 9), -one.prompt_tokens), default=standings[STUDENT])
+        report = RaceReport(
+            standings=tuple(standings),
+            winner=leader.number if not level and leader.gain.chance >= SURE else STUDENT,
+            leader=leader.number,
+            heats=self._ends,
+            needed=_needed(leader.gain.mean, item_sd(measured)),
+            stopped=stopped,
+            level=level,
+        )
+        return Raced(tuple(self._candidates), report)
+
+    def _tell(self, left: Sequence[int], heat: int) -> None:
+        if self._on_trial is None:
+            return
+        done = self._done()
+        here = [(number, one) for number in left for one in range(heat + 1)]
+        running = [number for number in left if number != STUDENT and number not in self._errors]
+        leader = None
+        measured = {number for number, _ in done}
+        if STUDENT in measured:
+            believed = gains(self._measured(heat))
+            ran = [number for number in running if number in measured]
+            leader = max(((believed[number - 1], number) for number in ran), key=lambda one: one[0].mean, default=None)
+        ahead = self._ahead(len(running), heat) + sum(
+            self._ends[one] - (self._ends[one - 1] if one else 0) for number, one in here if (number, one) not in done
+        )
+        each = (time.monotonic() - self._began) / self._ran if self._ran else None
+        self._on_trial(
+            Progress(
+                round=self._round,
+                heat=heat,
+                heats=len(self._ends),
+                left=len(running),
+                trials=sum(place in done for place in here),
+                of=len(here),
+                leader=str(self._candidates[leader[1]]) if leader else None,
+                gain=leader[0].mean if leader else None,
+                interval=leader[0].interval if leader else None,
+                spent=self._meter.before + self._store.spent(),
+                seconds_left=None if each is None else each * ahead,
+            )
+        )
+
+    def _ahead(self, running: int, heat: int) -> int:
+        """Sweeps of the heats that are still to come."""
+        sweeps = 0
+        for one in range(heat, len(self._ends) - 1):
+            composing = 2 if one == 1 and self._squeezed else 0
+            running = math.ceil((running + composing) / 2)
+            sweeps += composing * self._ends[one] + (running + 1) * (self._ends[one + 1] - self._ends[one])
+        return sweeps
+
+
+def _needed(gain: float, sd: float) -> int | None:
+    """Examples after which the paired mean of a gain is `SURE` to be above zero: its z is 1.28 then."""
+    return math.ceil((1.2816 * sd / gain) ** 2) if gain > 0 else None

@@ -1,0 +1,186 @@
+"""What came of each candidate in each heat, in an Optuna study; several processes may share it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.distributions import IntDistribution
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import RunError
+from anytime_dspy.files import DAMAGE, SharedLines, on_disk, parsed_line, reason_of
+from anytime_dspy.optimizers.quiet import quiet_optuna
+from anytime_dspy.optimizers.search.locks import Busy, held
+
+__all__ = ["Entry", "Trial", "TrialStore"]
+
+MOST = 64
+"""Heats, for Optuna, which wants to know: each doubles the examples."""
+
+
+class Entry(NamedTuple):
+    """One candidate in one heat: the piece of work that a process takes on."""
+
+    key: str
+    heat: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one candidate in one heat.
+
+    Attributes:
+        key: What the candidate is: a race that is gone on with, perhaps among more candidates, knows it by that.
+        heat: The heat, from 0.
+        kind: What the candidate is, in a few words.
+        scores: The Anytime Index of each example that was run, by the example's place in the race's order.
+        prompt_tokens: Sent for an example at the largest budget, in the mean.
+        usage: What it cost.
+        error: What the LM's failure was; None where all examples were run.
+    """
+
+    key: str
+    heat: int
+    kind: str
+    scores: dict[int, float]
+    prompt_tokens: float
+    usage: Usage
+    error: str | None = None
+
+
+class TrialStore:
+    """An Optuna study with a trial for each candidate in each heat, and who is at work on which.
+
+    A trial is written down once it has ended. Whoever runs one holds a file lock, which the operating system takes back
+    when its process dies: another process then runs it again.
+
+    Args:
+        folder: Where the journal and the locks are; None keeps the study in memory, for one process.
+        name: The study's, in the journal.
+
+    Raises:
+        RunError: The journal is damaged, or cannot be written.
+    """
+
+    def __init__(self, folder: Path | None, name: str) -> None:
+        self._name = name
+        self._folder = folder
+        with self._lock("opening"), quiet_optuna():
+            self._study = self._opened() if folder else _study(name, optuna.storages.InMemoryStorage())
+
+    @contextmanager
+    def claim(self, entries: Sequence[Entry], most: int) -> Iterator[list[Entry]]:
+        """Yields some of these that nobody else is at work on, and keeps others off them inside the block.
+
+        Where all are being worked on it waits for the first of them, which may be done then.
+
+        Args:
+            entries: What is to be done, at least one.
+            most: How many to take on.
+        """
+        with ExitStack() as stack:
+            taken: list[Entry] = []
+            for entry in entries:
+                if len(taken) == most:
+                    break
+                with suppress(Busy):
+                    stack.enter_context(self._lock(f"trial-{entry.key}-{entry.heat}", wait=False))
+                    taken.append(entry)
+            if not taken:
+                taken.append(entries[0])
+                stack.enter_context(self._lock(f"trial-{entries[0].key}-{entries[0].heat}"))
+            yield taken
+
+    def add(self, trial: Trial) -> None:
+        """Writes down a trial that has ended."""
+        scores = {str(place): score for place, score in trial.scores.items()}
+        state = TrialState.FAIL if trial.error else TrialState.COMPLETE if scores else TrialState.PRUNED
+        known = {**asdict(trial), "scores": scores}
+        with self._lock("adding"), quiet_optuna():
+            self._study.add_trial(
+                create_trial(
+                    state=state,
+                    value=sum(scores.values()) / len(scores) if state == TrialState.COMPLETE else None,
+                    params={"heat": trial.heat},
+                    distributions={"heat": IntDistribution(0, MOST)},
+                    intermediate_values=dict(trial.scores),
+                    user_attrs=known,
+                )
+            )
+
+    def trials(self) -> dict[Entry, Trial]:
+        """Returns the trials that have ended; a later success replaces a failure."""
+        ended = [_read(one) for one in self._study.get_trials(deepcopy=False)]
+        in_order = sorted(ended, key=lambda one: one.error is None)
+        return {Entry(one.key, one.heat): one for one in in_order}
+
+    def spent(self) -> Usage:
+        """Returns what all trials cost, those that failed included."""
+        return sum((_read(one).usage for one in self._study.get_trials(deepcopy=False)), Usage())
+
+    def _opened(self) -> optuna.Study:
+        """The study on disk, once every trial of it has been read."""
+        assert self._folder is not None
+        path = self._folder / "study.jsonl"
+        try:
+            study = _study(self._name, JournalStorage(_Journal(path)))
+            for one in study.get_trials(deepcopy=False):
+                _read(one)
+        except (*DAMAGE, StopIteration, AssertionError, optuna.exceptions.OptunaError) as error:
+            raise RunError(
+                f"{path} is no journal of this search ({reason_of(error)}): restore it, or choose another folder"
+            ) from error
+        return study
+
+    def _lock(self, name: str, *, wait: bool = True) -> AbstractContextManager[object]:
+        return held(self._folder, f"{self._name}-{name}", wait=wait)
+
+
+class _Journal(BaseJournalBackend):
+    """The lines of Optuna's journal, in a file that several processes may share.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines = SharedLines(path, self._operation)
+        self._known: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """Returns the operations from that one on."""
+        with on_disk(self._lines.path), self._lines.alone():
+            self._known += self._lines.news()
+        return self._known[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Adds operations and waits until they are on disk."""
+        with on_disk(self._lines.path), self._lines.alone():
+            self._lines.append("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
+
+    def _operation(self, number: int, content: bytes) -> dict[str, Any]:
+        operation = parsed_line(self._lines.path, number, content)
+        if isinstance(operation, dict) and isinstance(operation.get("op_code"), int):
+            return operation
+        raise RunError(
+            f"line {number} of {self._lines.path} is no step of a search: restore it, or choose another folder"
+        )
+
+
+def _study(name: str, storage: BaseStorage) -> optuna.Study:
+    return optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+
+
+def _read(trial: FrozenTrial) -> Trial:
+    known = trial.user_attrs
+    scores = {int(place): float(score) for place, score in known["scores"].items()}
+    return Trial(**{**known, "scores": scores, "usage": Usage(**known["usage"])})

@@ -1,0 +1,39 @@
+"""What a race found, in one sentence."""
+
+from __future__ import annotations
+
+from anytime_dspy.optimizers.search.race import SURE
+from anytime_dspy.optimizers.search.standing import RaceReport
+
+__all__ = ["verdict"]
+
+
+def verdict(race: RaceReport) -> str:
+    """Returns who is returned, the gain with its interval, the chance that it is one, and what more examples would do.
+
+    Args:
+        race: As it ended.
+    """
+    examples = len(race.student.scores)
+    stopped = f" The race was stopped by its limit of {race.stopped}." if race.stopped else ""
+    if race.level:
+        score = race.student.score or 0.0
+        return (
+            f"The student is returned: it and every candidate scored {score:.3f} on each of the first {examples} "
+            "examples, so nothing tells them apart. Look at the metric, or take harder or easier examples."
+        )
+    if race.leader == 0:
+        return f"The student is returned: there was no other candidate.{stopped}"
+    leader = race.standings[race.leader]
+    low, high = leader.gain.interval
+    believed = (
+        f"gains {leader.gain.mean:+.3f} (95% interval {low:+.3f} to {high:+.3f}; above zero with a chance of "
+        f"{leader.gain.chance:.0%}) over the student's {race.student.score:.3f} on {examples} examples"
+    )
+    if race.winner:
+        return f"{leader.kind} {believed}.{stopped}"
+    more = f" A gain of that size needs some {race.needed} examples to be sure." if race.needed else ""
+    return (
+        f"The student is returned, since no gain is {SURE:.0%} sure: the best candidate, {leader.kind}, "
+        f"{believed}.{more}{stopped}"
+    )

@@ -1,0 +1,104 @@
+"""Texts taken apart: into units that can be left out, and into the words that tell one input from another."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from anytime_dspy.media import shown
+
+__all__ = ["UNITS", "WordsOf", "shortest"]
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_WORD = re.compile(r"\w+(?:[.,]\d+)*")
+_RARE = 0.2
+"""A word that stands in at most this share of the inputs tells them apart."""
+
+
+def _parts(boundary: str) -> Callable[[str], list[str]]:
+    pattern = re.compile(boundary)
+    return lambda text: [part for part in (piece.strip() for piece in pattern.split(text)) if part]
+
+
+UNITS: tuple[tuple[Callable[[str], list[str]], str], ...] = (
+    (_parts(r"\n+"), "\n"),
+    (_parts(r"(?<=[.!?])\s+(?=\S)"), " "),
+    (_parts(r"(?<=[,;:])\s+"), " "),
+    # Runs of plain words: what is left between them are figures, formulas and what joins those.
+    (_parts(r"(?<!\S)((?:[^\W\d_]+[ '’-]+){2,}[^\W\d_]+)(?!\S)"), " "),
+)
+"""Lines, sentences, clauses, runs of three words or more: how each is told from the next, and what joins them."""
+
+
+class WordsOf:
+    """The words of each input that distinguish it from the others: its numbers, else the words that few others have.
+
+    Args:
+        inputs: The inputs of all examples.
+
+    Example:
+        >>> words = WordsOf([{"q": "Add 3 and 4."}, {"q": "Add 5 and 6."}])
+        >>> sorted(words.in_inputs({"q": "Add 3 and 4."}))
+        ['3', '4']
+    """
+
+    def __init__(self, inputs: Iterable[Mapping[str, Any]]) -> None:
+        texts = [_text(one) for one in inputs]
+        self._most = max(1.0, _RARE * len(texts))
+        self._known = Counter(word for text in texts for word in _words(text))
+
+    def in_inputs(self, inputs: Mapping[str, Any]) -> frozenset[str]:
+        """Returns the words that distinguish these inputs."""
+        text = _text(inputs)
+        numbers = frozenset(_NUMBER.findall(text))
+        return numbers or frozenset(word for word in _words(text) if self._known[word] <= self._most)
+
+    @staticmethod
+    def share(words: frozenset[str], text: str) -> float:
+        """Returns the share of the words that stand in a text, 1 where there are none."""
+        return len(words & _words(text)) / len(words) if words else 1.0
+
+    @staticmethod
+    def of_answer(answer: str) -> frozenset[str]:
+        """Returns the words that an answer is known by: its numbers, else all of its words."""
+        return frozenset(_NUMBER.findall(answer)) or _words(answer)
+
+
+def shortest(text: str, keeps: Callable[[str], bool], words: frozenset[str]) -> str:
+    """Returns what is left of a text once every unit is gone that can go, lines first, then sentences, then clauses.
+
+    Units that use least of the input go first: of two that state the answer, the one that works it out is to stay. At
+    least one unit stays.
+
+    Args:
+        text: The text; it is taken to hold.
+        keeps: Whether a shorter text holds too.
+        words: That distinguish the input.
+
+    Example:
+        >>> shortest("First we add. 3 + 4 = 7. So it is 7.", lambda text: "7" in text, frozenset("34"))
+        '3 + 4 = 7.'
+    """
+    for split, joint in UNITS:
+        units = list(enumerate(split(text)))
+        for unit in sorted(units, key=lambda unit: _density(unit[1], words)):
+            fewer = [other for other in units if other is not unit]
+            if fewer and keeps(joint.join(part for _, part in fewer)):
+                units = fewer
+        text = joint.join(part for _, part in units)
+    return text
+
+
+def _density(unit: str, words: frozenset[str]) -> tuple[float, int]:
+    length = len(unit)
+    return len(words & _words(unit)) / max(1, length), -length
+
+
+def _text(inputs: Mapping[str, Any]) -> str:
+    return " ".join(map(shown, inputs.values()))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.casefold()))

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import random
+import time
+from itertools import pairwise
+from statistics import fmean
+
+import dspy
+import pytest
+from dspy.utils.callback import BaseCallback
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.optimizers import Limits
+from anytime_dspy.optimizers.search.effects import Measured, gains
+from anytime_dspy.optimizers.search.pool import Pool
+from anytime_dspy.optimizers.search.race import Race, heat_ends
+from anytime_dspy.optimizers.search.space import Candidate
+from anytime_dspy.optimizers.search.trial_store import TrialStore
+from anytime_dspy.optimizers.search.trials import Meter, Validation
+from anytime_dspy.optimizers.search.verdict import verdict
+from tests.fakes.scored import METRIC, ScoredProgram, questions, shown
+
+DEMOS = [f"shown {n}" for n in range(12)]
+POOL = Pool([shown(question) for question in DEMOS])
+
+
+def raced(effects, *, seed=0, examples=64, trials=16, store=None, pool=POOL, on_trial=None, base=0.4):
+    student = ScoredProgram(effects, base, seed)
+    return Race(
+        student,
+        pool.candidates(trials, seed),
+        pool.squeezed,
+        Validation(questions(examples) if isinstance(examples, int) else examples, METRIC, 2),
+        store or TrialStore(None, "race"),
+        Meter(Limits(), Usage(), time.monotonic()),
+        on_trial=on_trial,
+    ).run()
+
+
+def sweeps(done):
+    return sum(len(one.scores) for one in done.report.standings)
+
+
+def test_where_no_candidate_is_better_the_student_is_returned_in_nine_of_ten_seeds():
+    equal = [raced({}, seed=seed).report.winner for seed in range(50)]
+    assert equal.count(0) >= 45
+    worse = [raced(dict.fromkeys(DEMOS, -0.02), seed=seed).report.winner for seed in range(20)]
+    assert worse.count(0) >= 19
+
+
+def test_a_planted_demonstration_is_found_at_a_third_of_the_sweeps():
+    found, spent = 0, []
+    for seed in range(10):
+        good = random.Random(seed).sample(DEMOS, 3)
+        done = raced(dict.fromkeys(good, 0.15), seed=seed, base=0.3)
+        spent.append(sweeps(done))
+        found += len({pair.inputs["question"] for pair in done.winner.pairs} & set(good)) >= 2
+    assert found >= 9
+    assert fmean(spent) < 64 * 16 / 2
+
+
+def test_composed_sets_hold_demonstrations_that_never_stood_together():
+    good = {"shown 1": 0.2, "shown 5": 0.2, "shown 9": 0.2}
+    done = raced(good, seed=3, base=0.2)
+    composed = [one for one in done.candidates if one.kind == "composed"]
+    assert composed
+    assert any(len({p.inputs["question"] for p in one.pairs} & set(good)) >= 2 for one in composed)
+
+
+def test_the_gain_that_is_reported_is_nearer_to_the_truth_than_the_one_that_was_seen():
+    raw, shrunk = [], []
+    for seed in range(20):
+        done = raced({}, seed=seed, examples=24)
+        leader = done.report.standings[done.report.leader]
+        raw.append(leader.raw)
+        shrunk.append(leader.gain.mean)
+    assert abs(fmean(shrunk)) < abs(fmean(raw)) / 2
+
+
+def test_all_meet_the_same_examples_and_the_worse_half_leaves_after_each_heat():
+    done = raced({"shown 0": 0.3}, examples=32)
+    student, *others = done.report.standings
+    assert len(student.scores) == 32
+    assert done.report.heats == (8, 16, 32)
+    for one in others:
+        assert list(one.scores) == list(range(heat_ends(32)[one.heats - 1]))
+    assert sum(one.heats > 1 for one in others[:15]) == 8
+    assert {one.state for one in others} == {"finished", "left"}
+
+
+def test_an_example_is_skipped_for_candidates_that_show_it():
+    examples = [*questions(12), *(dspy.Example(question=q, answer="1").with_inputs("question") for q in DEMOS[:4])]
+    done = raced({}, examples=examples, trials=6)
+    for candidate, standing in zip(done.candidates, done.report.standings, strict=True):
+        asked = {pair.inputs["question"] for pair in candidate.pairs}
+        assert not any(examples[place].question in asked for place in standing.scores)
+    assert len(done.report.student.scores) == 16
+
+
+def test_threads_and_a_second_start_change_nothing(tmp_path):
+    alone = raced({"shown 2": 0.2}, seed=5)
+    store = TrialStore(tmp_path, "race")
+    kept = raced({"shown 2": 0.2}, seed=5, store=store)
+    trials = store.trials()
+    again = raced({"shown 2": 0.2}, seed=5, store=TrialStore(tmp_path, "race"))
+    assert alone.report == kept.report == again.report
+    assert store.trials() == trials
+
+
+def test_a_race_among_more_candidates_runs_none_of_the_finished_trials_again(tmp_path):
+    raced({"shown 2": 0.2}, store=TrialStore(tmp_path, "race"), trials=4)
+    known = TrialStore(tmp_path, "race").trials()
+    more = raced({"shown 2": 0.2}, store=TrialStore(tmp_path, "race"), trials=8)
+    assert known.items() <= TrialStore(tmp_path, "race").trials().items()
+    assert more.candidates == raced({"shown 2": 0.2}, trials=8).candidates
+
+
+def test_a_candidate_that_dies_of_lm_errors_failed_and_is_no_score_of_0():
+    class Moody(ScoredProgram):
+        def forward(self, question):
+            if len(self.program.predict.demos) == 6:
+                raise OSError("overloaded")
+            return super().forward(question)
+
+    race = Race(
+        Moody({}),
+        POOL.candidates(6, 0),
+        POOL.squeezed,
+        Validation(questions(16), METRIC),
+        TrialStore(None, "race"),
+        Meter(Limits(), Usage(), time.monotonic()),
+    )
+    report = race.run().report
+    failed = [one for one in report.standings if one.state == "failed"]
+    assert {one.kind for one in failed} == {"squeezed 6", "composed 6"}
+    assert all("overloaded" in one.error and one.score is None for one in failed)
+
+
+def test_a_student_that_cannot_be_measured_is_told_with_the_reason():
+    class Down(ScoredProgram):
+        def forward(self, question):
+            raise OSError("overloaded")
+
+    race = Race(
+        Down({}),
+        POOL.candidates(4, 0),
+        (),
+        Validation(questions(8), METRIC),
+        TrialStore(None, "race"),
+        Meter(Limits(), Usage(), time.monotonic()),
+    )
+    with pytest.raises(AnytimeError, match="overloaded"):
+        race.run()
+
+
+@pytest.mark.parametrize("base", [-1.0, 2.0])
+def test_where_all_score_the_same_the_race_ends_after_one_heat(base):
+    done = raced({}, base=base)
+    assert done.report.level
+    assert done.report.winner == 0
+    assert sweeps(done) == 16 * 8
+    assert "nothing tells them apart" in verdict(done.report)
+
+
+def test_progress_tells_who_is_left_and_how_the_leader_does():
+    seen = []
+    raced({"shown 0": 0.3}, on_trial=seen.append)
+    assert [one.heat for one in seen] == sorted(one.heat for one in seen)
+    assert seen[0].left == 15
+    assert seen[-1].left < 5
+    assert (seen[-1].trials, seen[-1].seconds_left) == (seen[-1].of, 0.0)
+    low, high = seen[-1].interval
+    assert low < seen[-1].gain < high
+
+
+def test_dspys_callbacks_see_each_trial_as_an_evaluation():
+    class Seen(BaseCallback):
+        def __init__(self):
+            self.scores = []
+
+        def on_evaluate_start(self, call_id, instance, inputs):
+            assert isinstance(inputs["program"], dspy.Module)
+
+        def on_evaluate_end(self, call_id, outputs, exception):
+            self.scores.append(outputs.score)
+
+    seen = Seen()
+    with dspy.context(callbacks=[seen]):
+        done = raced({}, examples=16, trials=4)
+    assert len(seen.scores) == sum(one.heats for one in done.report.standings)
+    assert all(0 <= score <= 100 for score in seen.scores)
+
+
+def test_the_verdict_says_what_more_examples_would_settle():
+    done = raced({}, seed=1)
+    report = done.report
+    assert report.winner == 0
+    said = verdict(report)
+    assert "The student is returned" in said
+    assert "no gain is 90% sure" in said
+    if report.standings[report.leader].gain.mean > 0:
+        assert f"needs some {report.needed} examples" in said
+
+
+@given(st.integers(1, 3000))
+def test_heats_cover_all_examples(examples):
+    ends = heat_ends(examples)
+    assert ends[-1] == examples
+    assert list(ends) == sorted(set(ends))
+    assert all(later >= 1.5 * end for end, later in pairwise(ends))
+
+
+def test_candidates_differ_and_show_each_demonstration_about_as_often():
+    candidates = POOL.candidates(40, 7)
+    assert candidates[0] == Candidate()
+    assert len({one.key for one in candidates}) == len(candidates)
+    assert {len(one.pairs) for one in candidates} == {0, 2, 4, 6}
+    counts = [sum(pair in one.pairs for one in candidates[6:]) for pair in POOL.squeezed]
+    assert max(counts) - min(counts) <= 6
+
+
+def test_others_programs_race_too():
+    better = ScoredProgram({"given": 0.4})
+    better.program.predict.demos = [{"question": "given", "reasoning": "so", "answer": "1"}]
+    done = raced({"given": 0.4}, pool=Pool(POOL.squeezed, programs=[("MIPROv2", better)]))
+    assert str(done.winner) == "MIPROv2"
+
+
+def test_what_is_believed_of_a_gain_follows_its_parts():
+    seen = dict.fromkeys(range(40), 0.4)
+    none = dict.fromkeys(range(40), 0.0)
+    with_it, without, asked = gains(
+        [Measured({"a": 0.1, "b": 0.1}, seen), Measured({"b": 0.1, "c": 0.1}, none)], [{"a": 0.1}]
+    )
+    assert with_it.mean > asked.mean > without.mean
+    assert 0 < with_it.mean < 0.4
+    assert asked.sd > with_it.sd
+
+
+@given(st.floats(-1, 1), st.integers(1, 200))
+def test_a_gain_is_drawn_towards_zero_and_never_beyond(gain, items):
+    [believed] = gains([Measured({"a": 0.1}, dict.fromkeys(range(items), gain))])
+    assert abs(believed.mean) <= abs(gain)
+    assert believed.mean * gain >= 0
+    assert believed.interval[0] <= believed.mean <= believed.interval[1]
+    assert (believed.chance > 0.5) <= (gain > 0)

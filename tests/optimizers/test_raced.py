@@ -1,0 +1,252 @@
+"""A whole compile that races, on the simulated engine: no figure here is one of a language model."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import dspy
+import pytest
+
+import anytime_dspy as ad
+from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
+from anytime_dspy.optimizers import PDP, Limits, pairs_dataset, read_pairs
+from tests.fakes.programs import Pipeline
+from tests.fakes.prompts import asked_for, prefill_of
+from tests.fakes.scripted import chat, scripted_lm
+from tests.fakes.simulated import SHORT, examples, simulated, skill_of
+
+METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
+TRAIN, VALIDATION = examples(1, 10), examples(100, 16)
+
+
+def student(program=None):
+    return ad.Anytime(program or dspy.ChainOfThought("question -> answer"), (16, 24, 32, 40), answer_tokens=8)
+
+
+def compiled(lm=None, *, program=None, trainset=TRAIN, valset=None, on_trial=None, on_squeezed=None, **options):
+    options = {"trials": 6, "samples": 3, "judge": "metric", "rounds": 1, **options}
+    with dspy.context(lm=lm or scripted_lm(simulated)):
+        return PDP(METRIC, **options).compile(
+            program or student(), trainset=trainset, valset=valset, on_trial=on_trial, on_squeezed=on_squeezed
+        )
+
+
+def test_the_student_is_shown_squeezed_traces_and_gains_by_it():
+    program = compiled()
+    demos = program.program.predict.demos
+    assert demos
+    assert all(len(demo["reasoning"].split()) <= SHORT for demo in demos)
+    assert skill_of(program) > skill_of(student())
+    found = program.compile_report.search
+    assert found.winner.startswith(("squeezed", "composed"))
+    assert 0 < found.gain < found.raw
+    assert found.chance >= 0.9
+    assert found.winner in found.verdict
+
+
+@pytest.mark.parametrize("judge", ["agreement", "metric"])
+def test_every_judge_says_what_is_squeezed(judge):
+    seen = []
+    program = compiled(judge=judge, on_squeezed=seen.append)
+    assert len(seen) == program.compile_report.squeezed > 0
+    (only,) = program.compile_report.rounds
+    before, after = only.tokens
+    assert after < before / 2
+
+
+def test_squeezed_pairs_are_marked_and_can_be_left_out(tmp_path):
+    compiled(log_dir=tmp_path)
+    pairs = read_pairs(tmp_path / "pairs.jsonl")
+    squeezed = [pair for pair in pairs if pair.squeezed]
+    assert squeezed
+    for pair in squeezed:
+        assert pair.chosen.reasoning in pair.chosen.reasoning
+        assert pair.chosen.reasoning_tokens <= pair.budget
+        assert pair.gap > 0 or pair.selected
+    assert any(pair.selected for pair in squeezed)
+    whole = pairs_dataset(pairs, squeezed=False)
+    assert 0 < len(whole) < len(pairs_dataset(pairs))
+
+
+def test_the_program_is_what_dspys_optimisers_leave(tmp_path):
+    program = compiled(log_dir=tmp_path)
+    report = program.compile_report
+    assert not getattr(program, "_compiled", False)
+    assert program.score == pytest.approx(100 * report.search.score, abs=0.01)
+    scores = [one["score"] for one in program.candidate_programs]
+    assert scores == sorted(scores, reverse=True)
+    assert any(one["program"].dump_state() == program.dump_state() for one in program.candidate_programs)
+    assert set(program.trial_logs) == set(range(report.search.candidates))
+    program.save(tmp_path / "program.json")
+    plain = dspy.ChainOfThought("question -> answer")
+    plain.load(tmp_path / "program.json")
+    assert plain.predict.demos == program.program.predict.demos
+
+
+def test_the_report_says_what_raced_and_what_it_cost(tmp_path):
+    lm = scripted_lm(simulated)
+    report = compiled(lm, log_dir=tmp_path).compile_report
+    spent = report.synthesis.calls + report.judging.calls + report.search.usage.calls
+    assert spent == len(lm.engine.requests)
+    written = json.loads((tmp_path / "report.json").read_text())
+    (only,) = written["rounds"]
+    assert [one["number"] for one in only["race"]["standings"]] == list(range(report.search.candidates))
+    assert written["search"]["verdict"] == report.search.verdict
+
+
+def test_a_compile_that_is_done_costs_nothing_again_and_a_limit_is_gone_on_from(tmp_path):
+    first, again = scripted_lm(simulated), scripted_lm(simulated)
+    again.model = first.model
+    calls = compiled().compile_report
+    gathered = calls.synthesis.calls + calls.judging.calls
+    stopped = compiled(first, log_dir=tmp_path, limits=Limits(calls=gathered + 40)).compile_report
+    assert stopped.search.stopped == "calls"
+    assert "stopped by its limit of calls" in stopped.search.verdict
+    whole = compiled(first, log_dir=tmp_path)
+    assert whole.compile_report.search.stopped is None
+    assert compiled(again, log_dir=tmp_path).dump_state() == whole.dump_state()
+    assert not again.engine.requests
+    fresh = compiled()
+    assert fresh.dump_state() == whole.dump_state()
+
+
+def test_threads_change_nothing():
+    alone, together = compiled(), compiled(threads=4)
+    assert alone.dump_state() == together.dump_state()
+    for one, other in zip(
+        alone.compile_report.rounds[0].race.standings, together.compile_report.rounds[0].race.standings, strict=True
+    ):
+        assert one.scores == other.scores
+
+
+def test_a_limit_that_leaves_nothing_measured_is_told():
+    with pytest.raises(AnytimeError, match="limit of seconds"):
+        compiled(limits=Limits(seconds=1e-9))
+
+
+@pytest.mark.parametrize("options", [{"calls": 0}, {"dollars": -1.0}])
+def test_limits_that_allow_nothing_are_refused(options):
+    with pytest.raises(AnytimeError, match="above 0"):
+        Limits(**options)
+
+
+def test_examples_of_the_valset_are_measured_on_and_those_of_the_trainset_shown():
+    program = compiled(valset=VALIDATION)
+    report = program.compile_report
+    assert report.search.examples == len(VALIDATION)
+    asked = {example.question for example in VALIDATION}
+    assert not any(demo["question"] in asked for demo in program.program.predict.demos)
+
+
+def test_a_second_round_samples_the_winner_and_races_against_it():
+    program = compiled(rounds=2)
+    first, second = program.compile_report.rounds
+    assert second.race.standings[1].scores  # the winner of the first round
+    assert second.race.standings[0].scores == first.race.standings[0].scores
+    assert skill_of(program) >= skill_of(compiled(rounds=1))
+
+
+def test_rounds_are_two_by_default_where_labels_judge_and_one_where_votes_do():
+    assert len(compiled(rounds=None).compile_report.rounds) == 2
+    assert len(compiled(rounds=None, judge="agreement").compile_report.rounds) == 1
+
+
+def test_every_predictor_gets_demonstrations_of_its_own():
+    program = compiled(program=student(Pipeline(2)), trials=3)
+    report = program.compile_report
+    assert report.squeezed > 0
+    for one in program.candidate_programs:
+        shown = [len(predictor.demos) for predictor in one["program"].predictors()]
+        assert len(set(shown)) == 1
+
+
+def test_other_optimisers_programs_race_too():
+    taught = student()
+    taught.program.predict.demos = [
+        {"question": f"the sum of {n} and 1 ?", "reasoning": f"{n} + 1 equals {n + 1}", "answer": str(n + 1)}
+        for n in range(500, 506)
+    ]
+    report = compiled(programs=[("MIPROv2", taught)]).compile_report
+    raced = {one.kind: one for one in report.rounds[0].race.standings}
+    assert raced["MIPROv2"].score > raced["student"].score
+
+
+def test_bad_candidates_and_too_few_examples_are_refused_before_any_call():
+    lm = scripted_lm(simulated)
+    other = ad.Anytime(dspy.ChainOfThought("text -> label"), (16, 24, 32, 40))
+    for programs in ([("GEPA", other)], [("GEPA", dspy.ChainOfThought("question -> answer"))]):
+        with pytest.raises(ProgramError, match="GEPA"):
+            compiled(lm, programs=programs)
+    with pytest.raises(ProgramError, match="budgets"):
+        compiled(lm, programs=[("GEPA", ad.Anytime(dspy.ChainOfThought("question -> answer"), (8, 16)))])
+    with pytest.raises(DataError, match="8 examples at least, and there are 4"):
+        compiled(lm, trainset=TRAIN[:4])
+    assert not lm.engine.requests
+
+
+@pytest.mark.parametrize(
+    "options", [{"trials": -1}, {"trials": 1}, {"rounds": 0}, {"rounds": 2, "trials": 0}, {"examples": 3}]
+)
+def test_a_race_that_cannot_be_is_refused(options):
+    with pytest.raises(AnytimeError, match=r"trials|rounds|examples"):
+        PDP(METRIC, **options)
+
+
+def test_another_compiles_folder_is_refused_before_any_call(tmp_path):
+    compiled(log_dir=tmp_path, trials=2)
+    lm = scripted_lm(simulated)
+    for changed in ({"seed": 1}, {"valset": VALIDATION}, {"contrastive": False}):
+        with pytest.raises(RunError, match="another run"):
+            compiled(lm, log_dir=tmp_path, **changed)
+    assert not lm.engine.requests
+
+
+def test_a_metric_that_is_constant_ends_the_race_after_a_heat():
+    lm = scripted_lm(simulated)
+    with dspy.context(lm=lm):
+        report = (
+            PDP(ad.AnytimeIndex(lambda example, prediction: 0.5), samples=2, judge="agreement", trials=6)
+            .compile(student(), trainset=examples(1, 24))
+            .compile_report
+        )
+    assert report.rounds[0].race.level
+    assert all(len(one.scores) <= 8 for one in report.rounds[0].race.standings)
+    assert "nothing tells them apart" in report.search.verdict
+
+
+def test_an_lm_that_answers_everything_alike_has_no_reliable_vote():
+    def same(request):
+        if prefill_of(request) is not None:
+            return "7"
+        if "better" in asked_for(request):
+            return chat(better="A")
+        return chat(reasoning="It is seven, as always.", answer="7")
+
+    with pytest.raises(AnytimeError, match="no judge of the program's own traces is reliable"):
+        compiled(scripted_lm(same), judge="auto")
+
+
+def test_where_nothing_can_be_squeezed_whole_traces_race_and_that_is_said(caplog):
+    def wordless(request):
+        """Its reasoning holds no answer, and so nothing that could be shown by itself."""
+        if prefill_of(request) is not None or "answer" not in asked_for(request):
+            return simulated(request)
+        return re.sub(r"\d+ \+ \d+ equals \d+", "done", simulated(request))
+
+    report = compiled(scripted_lm(wordless)).compile_report
+    assert "whole traces and instructions race too" in caplog.text
+    assert not any(one.kind.startswith("squeezed") for one in report.rounds[0].race.standings)
+
+
+def test_a_journal_that_a_kill_tore_is_mended(tmp_path):
+    first = scripted_lm(simulated)
+    done = compiled(first, log_dir=tmp_path, trials=2)
+    journal = tmp_path / "study.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + whole.splitlines()[-1][:20])
+    lm = scripted_lm(simulated)
+    lm.model = first.model
+    assert compiled(lm, log_dir=tmp_path, trials=2).dump_state() == done.dump_state()
+    assert journal.read_bytes().startswith(whole)
+    assert not lm.engine.requests
