@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import dspy
-
-from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers.pairs import PreferencePair, distance
 
-__all__ = ["PairSet", "candidate_sets", "pairs_for"]
+__all__ = ["PairSet", "candidate_sets"]
 
 PairSet = tuple[PreferencePair, ...]
 """Pairs that are shown together, ordered by budget."""
 
 DRAWS = 20
 """For each set that is wanted, the sets that are drawn before giving up: with few examples there are no more."""
-
-
-def pairs_for(pairs: Iterable[PreferencePair], *, excluding: Iterable[dspy.Example]) -> list[PreferencePair]:
-    """Returns the pairs that may be shown where these examples are asked: none that was made from one of them.
-
-    Args:
-        pairs: Of any examples.
-        excluding: Examples with their inputs set. They are known by the content of their inputs, so that a copy of an
-            example in another data set is found too.
-    """
-    asked = {content_hash(example.inputs().toDict()) for example in excluding}
-    return [pair for pair in pairs if content_hash(pair.inputs) not in asked]
 
 
 def candidate_sets(pairs: Sequence[PreferencePair], k: int, size: int, seed: int = 0) -> list[PairSet]:

@@ -107,7 +107,7 @@ class Compiling:
     limits: Limits
     begun: float
     folder: Path | None = None
-    watch: Watch = field(default_factory=lambda: Watch())
+    watch: Watch = field(default_factory=Watch)
 
     def run(self) -> Anytime:
         """Returns the compiled program, with its report.

@@ -24,6 +24,7 @@ from anytime_dspy.optimizers.family import check_judge
 from anytime_dspy.optimizers.judges import Judge
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
+from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
@@ -165,7 +166,7 @@ class PDP(Teleprompter):
         check_compile("PDP", student, trainset, teacher)
         check_inputs(valset or (), "validation")
         anytime_index([0.0] * len(student.budgets), student.budgets, axis=self.metric.axis, q_max=self.metric.q_max)
-        held_out = self._raced_on(trainset, valset) if self.trials else []
+        held_out = self._raced_on(student, valset or trainset) if self.trials else []
         for name, program in self.programs:
             _check_candidate(name, program, student)
         folder = None if self.log_dir is None else Path(self.log_dir)
@@ -189,15 +190,19 @@ class PDP(Teleprompter):
             watch=Watch(on_trace, on_squeezed, on_trial),
         ).run()
 
-    def _raced_on(self, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None) -> list[dspy.Example]:
-        """The examples of the race, in its order."""
-        given = list(valset or trainset)
-        if len(given) < FIRST_HEAT:
-            raise DataError(
-                f"a race needs {FIRST_HEAT} examples at least, and there are {len(given)}: give more, or trials=0 for "
-                "the paper's recipe, which measures nothing"
+    def _raced_on(self, student: Anytime, examples: Sequence[dspy.Example]) -> list[dspy.Example]:
+        """The examples of the race, in its order: none that the student shows, with whom all others are compared."""
+        shown = shown_inputs(student)
+        fresh = [example for example in examples if content_hash(example.inputs().toDict()) not in shown]
+        if len(fresh) < FIRST_HEAT:
+            besides = (
+                f" beside {len(examples) - len(fresh)} that the student shows" if len(fresh) < len(examples) else ""
             )
-        return random.Random(self.seed).sample(given, min(len(given), self.examples))
+            raise DataError(
+                f"a race needs {FIRST_HEAT} examples at least, and there are {len(fresh)}{besides}: give more, or "
+                "trials=0 for the paper's recipe, which measures nothing"
+            )
+        return random.Random(self.seed).sample(fresh, min(len(fresh), self.examples))
 
     def _fingerprint(
         self, student: Anytime, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]

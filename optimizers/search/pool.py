@@ -20,7 +20,7 @@ from anytime_dspy.optimizers.search.space import (
     demonstration_effect,
 )
 
-__all__ = ["LEAST", "Pool", "composed"]
+__all__ = ["COMPOSED", "LEAST", "Pool", "composed"]
 
 LEAST = 4
 """Squeezed demonstrations that are enough to make sets of; with fewer, whole traces are shown too."""

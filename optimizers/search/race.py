@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from threading import Semaphore
 
+from scipy.stats import norm
+
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
@@ -18,7 +20,7 @@ from anytime_dspy.optimizers.pairs import PreferencePair
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.search.effects import Gain, Measured, gains, item_sd
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial, Progress
-from anytime_dspy.optimizers.search.pool import composed
+from anytime_dspy.optimizers.search.pool import COMPOSED, composed
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.standing import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
@@ -109,6 +111,7 @@ class Race:
         self._ran = 0
         self._errors: dict[int, str] = {}
         self._ends = heat_ends(len(validation.examples))
+        self._composing = min(1, len(self._ends) - 1)
         self._slots = Semaphore(validation.threads)
         self._skipped: dict[int, frozenset[str]] = {}
 
@@ -130,7 +133,7 @@ class Race:
             if level:
                 logger.warning("All %d candidates score the same on every example of the first heat", len(left))
                 break
-            if heat == min(1, len(self._ends) - 1):
+            if heat == self._composing:
                 left += self._compose(heat)
                 stopped = self._run(left, heat)
                 left = [number for number in left if number not in self._errors]
@@ -208,8 +211,7 @@ class Race:
         """The places of a heat's examples, without those that the candidate shows."""
         if number not in self._skipped:
             candidate = self._candidates[number]
-            shown = shown_inputs(candidate.applied(self._student), candidate.pairs) if number else frozenset()
-            self._skipped[number] = shown - shown_inputs(self._student)
+            self._skipped[number] = shown_inputs(candidate.applied(self._student), candidate.pairs)
         begin = self._ends[heat - 1] if heat else 0
         return [place for place in range(begin, self._ends[heat]) if self._inputs[place] not in self._skipped[number]]
 
@@ -336,12 +338,12 @@ class Race:
         """Sweeps of the heats that are still to come."""
         sweeps = 0
         for one in range(heat, len(self._ends) - 1):
-            composing = 2 if one == 1 and self._squeezed else 0
+            composing = len(COMPOSED) if one == self._composing and self._squeezed else 0
             running = math.ceil((running + composing) / 2)
             sweeps += composing * self._ends[one] + (running + 1) * (self._ends[one + 1] - self._ends[one])
         return sweeps
 
 
 def _needed(gain: float, sd: float) -> int | None:
-    """Examples after which the paired mean of a gain is `SURE` to be above zero: its z is 1.28 then."""
-    return math.ceil((1.2816 * sd / gain) ** 2) if gain > 0 else None
+    """Examples after which the paired mean of a gain is `SURE` to be above zero, by its normal quantile."""
+    return math.ceil((norm.ppf(SURE) * sd / gain) ** 2) if gain > 0 else None

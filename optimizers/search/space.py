@@ -15,7 +15,7 @@ from anytime_dspy.optimizers.pairs import PreferencePair
 from anytime_dspy.optimizers.prompting import prompted
 from anytime_dspy.sweep import program_hash
 
-__all__ = ["Candidate", "Instructions", "demonstration_effect", "own_instructions", "shown_inputs"]
+__all__ = ["Candidate", "Instructions", "demonstration_effect", "shown_inputs"]
 
 Instructions = Mapping[str, str]
 """The instructions of each predictor, by its name."""
@@ -84,11 +84,6 @@ class Candidate:
 def demonstration_effect(pair: PreferencePair) -> str:
     """Returns the name of the effect that showing a pair's chosen trace has."""
     return f"demonstration {content_hash([pair.inputs, pair.chosen.reasoning])[:16]}"
-
-
-def own_instructions(student: Anytime) -> Instructions:
-    """Returns the student's own instructions."""
-    return {name: str(predictor.signature.instructions) for name, predictor in student.named_predictors()}
 
 
 def shown_inputs(program: Anytime, pairs: Sequence[PreferencePair] = ()) -> frozenset[str]:

@@ -28,6 +28,7 @@ from anytime_dspy.forced_call import forced_call
 from anytime_dspy.optimizers.markers import has_marker
 from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.traces.trace import SampledTrace
+from anytime_dspy.optimizers.traces.trace_file import call_from, field_types
 from anytime_dspy.optimizers.traces.units import WordsOf, shortest
 from anytime_dspy.tokens import counter_for
 
@@ -141,7 +142,8 @@ def squeeze_traces(
         AnytimeError: Every forced answer failed.
         RunError: The file is of something else, is damaged, or cannot be written.
     """
-    log = LineLog(path, {"holds": "squeezed traces"}, _read, "squeezed trace") if path else None
+    read = partial(_read, types=field_types(squeezing.program))
+    log = LineLog(path, {"holds": "squeezed traces"}, read, "squeezed trace") if path else None
     done = {(one.example_index, one.sample): one for one in (log.lines if log else ())}
     asked = {(trace.example_index, trace.sample) for trace in traces}
     for key, one in done.items():
@@ -247,6 +249,6 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Sh
     return _Shortened(replace(answered[text], reasoning_tokens=tokens), earned)
 
 
-def _read(line: Mapping[str, Any]) -> SqueezedTrace:
-    calls = tuple(Call(**{**call, "unread": tuple(call.get("unread", ()))}) for call in line["calls"])
+def _read(line: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]]) -> SqueezedTrace:
+    calls = tuple(call_from(call, types) for call in line["calls"])
     return SqueezedTrace(**{**line, "calls": calls, "usage": Usage(**line["usage"])})

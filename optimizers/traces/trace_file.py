@@ -16,7 +16,7 @@ from anytime_dspy.files import LineLog
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.typed import typed
 
-__all__ = ["TraceLog"]
+__all__ = ["TraceLog", "call_from", "field_types"]
 
 
 class TraceLog:
@@ -41,11 +41,7 @@ class TraceLog:
         Raises:
             RunError: The file is of another sampling, is damaged, or cannot be written.
         """
-        types = {
-            name: {field: info.annotation for field, info in predictor.signature.fields.items()}
-            for name, predictor in student.named_predictors()
-        }
-        self._lines = LineLog(self.path, fingerprint, partial(_trace_from, types=types), "trace")
+        self._lines = LineLog(self.path, fingerprint, partial(_trace_from, types=field_types(student)), "trace")
         return self._lines.lines
 
     def append(self, trace: SampledTrace) -> None:
@@ -57,6 +53,21 @@ class TraceLog:
         if self._lines is None:
             raise RunError(f"{self.path} was not opened")
         self._lines.append(_as_json(trace))
+
+
+def field_types(program: Anytime) -> dict[str, dict[str, Any]]:
+    """Returns the types of each predictor's fields, by its name: what values were before they were JSON."""
+    return {
+        name: {field: info.annotation for field, info in predictor.signature.fields.items()}
+        for name, predictor in program.named_predictors()
+    }
+
+
+def call_from(call: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]]) -> Call:
+    """Reads a call back, its values as their fields have them."""
+    known = types.get(call["predictor"], {})
+    values = {"inputs": typed(call["inputs"], known), "outputs": typed(call["outputs"], known)}
+    return Call(**{**call, **values, "unread": tuple(call.get("unread", ()))})
 
 
 def _as_json(trace: SampledTrace) -> dict[str, Any]:
@@ -75,11 +86,6 @@ def _checkpoint_from(point: Mapping[str, Any], types: Mapping[str, Mapping[str, 
     read = {
         "prediction": dspy.Prediction(**typed(point["prediction"], fields)),
         "usage": Usage(**point["usage"]),
-        "calls": tuple(_call_from(call, types.get(call["predictor"], {})) for call in point["calls"]),
+        "calls": tuple(call_from(call, types) for call in point["calls"]),
     }
     return Checkpoint(**{**point, **read})
-
-
-def _call_from(call: Mapping[str, Any], types: Mapping[str, Any]) -> Call:
-    values = {"inputs": typed(call["inputs"], types), "outputs": typed(call["outputs"], types)}
-    return Call(**{**call, **values, "unread": tuple(call.get("unread", ()))})

@@ -6,9 +6,12 @@ import dspy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_dspy.optimizers.candidates import candidate_sets, pairs_for
+import anytime_dspy as ad
+from anytime_dspy.files import content_hash
+from anytime_dspy.optimizers.candidates import candidate_sets
 from anytime_dspy.optimizers.judges import Judgement
 from anytime_dspy.optimizers.pairs import build_pairs
+from anytime_dspy.optimizers.search.space import shown_inputs
 from tests.optimizers.made import group
 
 SHARING = [f"{name} shares {n} pens among {n} friends" for n, name in enumerate(["Ann", "Bob", "Cid", "Dee"], start=2)]
@@ -93,5 +96,8 @@ def test_no_example_is_in_a_set_twice(examples, size, k, seed):
 def test_an_example_never_sees_a_pair_made_from_itself():
     pairs = pairs_of(SHARING)
     copy = dspy.Example(question=SHARING[1], answer="1", id="elsewhere").with_inputs("question")
-    left = pairs_for(pairs, excluding=[copy])
+    program = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32))
+    asked = content_hash(copy.inputs().toDict())
+    assert asked in shown_inputs(program, pairs)
+    left = [pair for pair in pairs if asked not in shown_inputs(program, [pair])]
     assert {pair.inputs["question"] for pair in left} == set(SHARING) - {SHARING[1]}

@@ -185,6 +185,18 @@ def test_bad_candidates_and_too_few_examples_are_refused_before_any_call():
     assert not lm.engine.requests
 
 
+def test_an_example_that_the_student_shows_is_nobodys_to_be_measured_on():
+    taught = student()
+    taught.program.predict.demos = [
+        {"question": one.question, "reasoning": "so", "answer": one.answer} for one in TRAIN[:2]
+    ]
+    assert compiled(program=taught).compile_report.search.examples == len(TRAIN) - 2
+    lm = scripted_lm(simulated)
+    with pytest.raises(DataError, match="there are 7 beside 2 that the student shows"):
+        compiled(lm, program=taught, trainset=TRAIN[:9])
+    assert not lm.engine.requests
+
+
 @pytest.mark.parametrize(
     "options", [{"trials": -1}, {"trials": 1}, {"rounds": 0}, {"rounds": 2, "trials": 0}, {"examples": 3}]
 )

@@ -104,6 +104,19 @@ def test_a_file_of_squeezed_traces_is_gone_on_with(tmp_path):
     assert [one.calls for one in again] == [one.calls for one in first]
 
 
+def test_values_are_what_their_fields_say_after_they_were_in_the_file(tmp_path):
+    def listing(request):
+        product = "It has a and b, so two."
+        return "[1, 2]" if prefill_of(request) is not None else chat(reasoning=product, items="[1, 2]")
+
+    program = ad.Anytime(dspy.ChainOfThought("question -> items: set[int]"), (8, 16, 32), answer_tokens=16)
+    lm = scripted_lm(listing)
+    first, _ = squeezed(lm, tmp_path, program=program)
+    again, _ = squeezed(lm, tmp_path, program=program)
+    assert [one.calls for one in again] == [one.calls for one in first]
+    assert {type(one.calls[0].outputs["items"]) for one in again} == {set}
+
+
 def test_answers_that_a_log_holds_are_not_asked_for_twice(tmp_path):
     lm = scripted_lm(rambling)
     counts = []
