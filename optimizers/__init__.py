@@ -1,4 +1,4 @@
-"""Optimisers that raise a program's answers at every budget, without labels."""
+"""Optimisers that raise a program's answers at every budget, with labels or without."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError
 from anytime_dspy.files import LineLog, content_hash
 from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.optimizers.checked import Checked, Gold
 from anytime_dspy.optimizers.checks import check_compile, check_inputs
 from anytime_dspy.optimizers.compiling import Compiling, Watch
 from anytime_dspy.optimizers.family import check_judge
@@ -143,7 +144,8 @@ class PDP(Teleprompter):
 
         Args:
             student: The program with its budgets; the LM is that of the surrounding `dspy.context`, or its own.
-            trainset: Examples with their inputs set; labels, where they are, are only reported on.
+            trainset: Examples with their inputs set. Labels, where there are any, are looked at by the metric in the
+                race, and by the judge "metric"; everything else only reports on them.
             teacher: Refused: the student learns from its own traces.
             valset: What candidates are measured on, with whatever the metric needs. Without it they are measured on the
                 trainset, each without the examples that it shows. The fixed recipe has nothing to measure.
@@ -172,7 +174,7 @@ class PDP(Teleprompter):
         folder = None if self.log_dir is None else Path(self.log_dir)
         if folder:
             LineLog(folder / "compile.jsonl", self._fingerprint(student, trainset, held_out))
-        checked = isinstance(self.judge, str) and self.judge in ("metric", "checked")
+        checked = self.judge in ("metric", "checked") or isinstance(self.judge, Checked | Gold)
         return Compiling(
             student=student,
             trainset=list(trainset),
