@@ -134,7 +134,7 @@ class LlamaEngine(EmbeddedEngine):
 class OpenVinoEngine(EmbeddedEngine):
     """Runs a GGUF model by OpenVINO, some times as fast where the CPU has AVX-512.
 
-    A prompt is read once for all slots. Greedy replies repeat, with several slots too.
+    A prompt is read once for all slots. Greedy replies repeat, with several slots too, but for near ties.
     """
 
     supported_params = openvino_server.SUPPORTED_PARAMS

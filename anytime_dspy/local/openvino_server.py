@@ -34,8 +34,8 @@ SUPPORTED_PARAMS = frozenset(
 )
 """The keyword arguments of a call that reach the model; it gives no log-probabilities of alternatives."""
 
-# Everything in 32-bit floats, and activations as they are: then what is decoded together changes no rounding, and
-# greedy text is the same alone and in a batch, read from the cache or anew.
+# Everything in 32-bit floats, and activations as they are: then what is decoded together changes the rounding so
+# little that greedy text is the same alone and in a batch, read from the cache or anew, but for near ties.
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 # What llama.cpp takes where a call does not say it, so that both engines sample alike.
 _TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05
