@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anytime_dspy.anytime import Anytime, AnytimePrediction, AtBudget
-    from anytime_dspy.budgeting import budget
     from anytime_dspy.budgets import Budget
     from anytime_dspy.checkpoint import Call, Checkpoint, Usage
     from anytime_dspy.curve import AnytimeCurve
     from anytime_dspy.errors import AnytimeError, BudgetError, DataError, ModelError, ProgramError, RunError
-    from anytime_dspy.index import AnytimeIndex, anytime_index
     from anytime_dspy.local import local_lm
+    from anytime_dspy.metric import AnytimeIndex, anytime_index
+    from anytime_dspy.runtime.context import budget
     from anytime_dspy.stopping import Converged
 
 # Loaded when first used, so that importing the package costs hardly more than importing DSPy.
@@ -26,7 +26,7 @@ _HOMES = {
     "Anytime": "anytime",
     "AnytimeCurve": "curve",
     "AnytimeError": "errors",
-    "AnytimeIndex": "index",
+    "AnytimeIndex": "metric",
     "AnytimePrediction": "anytime",
     "AtBudget": "anytime",
     "Budget": "budgets",
@@ -39,8 +39,8 @@ _HOMES = {
     "ProgramError": "errors",
     "RunError": "errors",
     "Usage": "checkpoint",
-    "anytime_index": "index",
-    "budget": "budgeting",
+    "anytime_index": "metric",
+    "budget": "runtime.context",
     "local_lm": "local",
 }
 

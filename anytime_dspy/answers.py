@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import dspy
 
+from anytime_dspy.calls.formats import REASONING_NAMES
 from anytime_dspy.checkpoint import Call, Checkpoint
-from anytime_dspy.formats import REASONING_NAMES
 
 if TYPE_CHECKING:
-    from anytime_dspy.store import Point
+    from anytime_dspy.storage.run_folder import Point
 
 __all__ = ["AnswerKey", "answer_text", "answer_values", "is_answered", "key_at"]
 

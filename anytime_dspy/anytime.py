@@ -10,18 +10,18 @@ from typing import Any
 
 import dspy
 
-from anytime_dspy.budgeting import ANSWER_TOKENS, budget, enclosing, inner_adapter
 from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
-from anytime_dspy.inputs import takes_input
-from anytime_dspy.predictors import named_predictors
-from anytime_dspy.room import check_room_in
-from anytime_dspy.saved import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
-from anytime_dspy.spending import Spending
+from anytime_dspy.runtime.answer_size import check_room_in
+from anytime_dspy.runtime.context import ANSWER_TOKENS, budget, enclosing, inner_adapter
+from anytime_dspy.runtime.inputs import takes_input
+from anytime_dspy.runtime.multi_budget import Walk
+from anytime_dspy.runtime.predictors import named_predictors
+from anytime_dspy.runtime.tool_tape import tape_tools
+from anytime_dspy.runtime.tracker import Spending
+from anytime_dspy.state import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.stopping import Converged, check_stop
-from anytime_dspy.tools import tape_tools
-from anytime_dspy.walk import Walk
 
 __all__ = ["Anytime", "AnytimePrediction", "AtBudget"]
 

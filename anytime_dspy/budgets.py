@@ -12,7 +12,7 @@ from typing import Any
 
 from anytime_dspy.errors import BudgetError
 
-__all__ = ["Budget", "check_budgets", "check_same_grid", "is_positive", "parse_budgets"]
+__all__ = ["Budget", "check_answer_tokens", "check_budgets", "check_same_grid", "is_positive", "parse_budgets"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,15 @@ def check_same_grid(grids: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
         first, second = (",".join(map(str, grid)) for grid in different[:2])
         raise BudgetError(f"results on budgets {first} and {second} cannot be compared: measure both on one grid")
     return different[0]
+
+
+def check_answer_tokens(answer_tokens: int) -> int:
+    """Returns `answer_tokens` as a plain int if it is a positive integer.
+
+    Raises:
+        BudgetError: It is not.
+    """
+    tokens = whole_number(answer_tokens)
+    if tokens is None or tokens <= 0:
+        raise BudgetError(f"answer_tokens must be a positive integer, not {answer_tokens!r}.")
+    return tokens

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import write_json
+from anytime_dspy.storage.jsonl import write_json
 from experiments.paper.cells import Bench, Cell, Examples, examples_of, measured, open_model
 from experiments.paper.estimate import COUNTED_AS, Cost, Line, estimate
 from experiments.paper.grid import Grid, Method, read_grid

@@ -6,39 +6,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anytime_dspy.optimizers.agreement import Agreement
-    from anytime_dspy.optimizers.checked import Checked
-    from anytime_dspy.optimizers.confidence import Confidence
-    from anytime_dspy.optimizers.export import pairs_dataset
-    from anytime_dspy.optimizers.judge_report import JudgeReport
-    from anytime_dspy.optimizers.judges import Judge
-    from anytime_dspy.optimizers.leap import LEAP, LeapReport
-    from anytime_dspy.optimizers.pairs import PreferencePair, read_pairs
-    from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
-    from anytime_dspy.optimizers.pdp import PDP
-    from anytime_dspy.optimizers.report import CompileReport
+    from anytime_dspy.optimizers.judges.agreement import Agreement
+    from anytime_dspy.optimizers.judges.base import Judge
+    from anytime_dspy.optimizers.judges.confidence import Confidence
+    from anytime_dspy.optimizers.judges.metric_judges import Checked
+    from anytime_dspy.optimizers.judges.pairwise import Pairwise, Teacher
+    from anytime_dspy.optimizers.judges.report import JudgeReport
+    from anytime_dspy.optimizers.leap.optimizer import LEAP, LeapReport
+    from anytime_dspy.optimizers.pairs.export import pairs_dataset
+    from anytime_dspy.optimizers.pairs.pair import PreferencePair, read_pairs
+    from anytime_dspy.optimizers.pdp.optimizer import PDP
+    from anytime_dspy.optimizers.pdp.report import CompileReport
     from anytime_dspy.optimizers.search.limits import Limits, Progress
     from anytime_dspy.optimizers.self_consistency import SelfConsistency
 
 # Loaded when first used: DSPy's own teleprompters, which PDP is one of, are slow to import.
 _HOMES = {
-    "Agreement": "agreement",
-    "Checked": "checked",
-    "CompileReport": "report",
-    "Confidence": "confidence",
-    "Judge": "judges",
-    "LEAP": "leap",
-    "LeapReport": "leap",
-    "JudgeReport": "judge_report",
+    "Agreement": "judges.agreement",
+    "Checked": "judges.metric_judges",
+    "CompileReport": "pdp.report",
+    "Confidence": "judges.confidence",
+    "Judge": "judges.base",
+    "LEAP": "leap.optimizer",
+    "LeapReport": "leap.optimizer",
+    "JudgeReport": "judges.report",
     "Limits": "search.limits",
-    "PDP": "pdp",
-    "Pairwise": "pairwise",
-    "PreferencePair": "pairs",
+    "PDP": "pdp.optimizer",
+    "Pairwise": "judges.pairwise",
+    "PreferencePair": "pairs.pair",
     "Progress": "search.limits",
     "SelfConsistency": "self_consistency",
-    "Teacher": "pairwise",
-    "pairs_dataset": "export",
-    "read_pairs": "pairs",
+    "Teacher": "judges.pairwise",
+    "pairs_dataset": "pairs.export",
+    "read_pairs": "pairs.pair",
 }
 
 __all__ = [

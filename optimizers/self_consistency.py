@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import dspy
 
-from anytime_dspy.adapter import BudgetAdapter
 from anytime_dspy.answers import AnswerKey, answer_text, is_answered
-from anytime_dspy.budgeting import budget, enclosing
 from anytime_dspy.budgets import Budget
 from anytime_dspy.errors import AnytimeError, ProgramError
-from anytime_dspy.limits import Left
 from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
-from anytime_dspy.spending import Spending
+from anytime_dspy.runtime.adapter import BudgetAdapter
+from anytime_dspy.runtime.allowance import Left
+from anytime_dspy.runtime.context import budget, enclosing
+from anytime_dspy.runtime.tracker import Spending
 
 __all__ = ["SelfConsistency"]
 

@@ -13,7 +13,7 @@ import dspy
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from anytime_dspy.errors import DataError
-from anytime_dspy.programs.number_reader import answer_value
+from anytime_dspy.programs.numbers.reader import answer_value
 from anytime_dspy.programs.records import hub_records, read_records, text_id
 from anytime_dspy.programs.task import Task, field_text
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import dspy
 
 import anytime_dspy as ad
-from anytime_dspy.store import RunStore
-from anytime_dspy.sweep import sweep
+from anytime_dspy.measure import sweep
+from anytime_dspy.storage.run_folder import RunStore
 from tests.fakes.scripted import chat, scripted_lm, words
 
 FINGERPRINT = {"task": "shared"}

@@ -8,8 +8,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.store import RunStore
-from anytime_dspy.sweep import sweep
+from anytime_dspy.measure import sweep
+from anytime_dspy.storage.run_folder import RunStore
 from tests.fakes.scripted import chat, scripted_lm
 
 EXAMPLES = [dspy.Example(id=n, question=f"{n}?").with_inputs("question") for n in range(5)]

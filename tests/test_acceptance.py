@@ -13,11 +13,11 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.acceptance import acceptance
-from anytime_dspy.formats import CHAT_STOPS
+from anytime_dspy.calls.acceptance import acceptance
+from anytime_dspy.calls.formats import CHAT_STOPS
+from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import LEAP, PDP, SelfConsistency
-from anytime_dspy.optimizers.probabilities import Asked, ask
-from anytime_dspy.sweep import sweep
+from anytime_dspy.optimizers.judges.probabilities import Asked, ask
 from tests.fakes import refusing as opinions
 from tests.fakes.http_server import TOKENS, ChatServer, Fault, Received, Reply
 from tests.fakes.refusing import refusing
@@ -63,8 +63,8 @@ def served(
 @pytest.fixture
 def notes(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Returns what was said of refusals so far."""
-    caplog.set_level(logging.WARNING, "anytime_dspy.acceptance")
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "anytime_dspy.acceptance"]
+    caplog.set_level(logging.WARNING, "anytime_dspy.calls.acceptance")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "anytime_dspy.calls.acceptance"]
 
 
 def temperatures(server: ChatServer) -> list[float | None]:

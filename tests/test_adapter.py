@@ -8,8 +8,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.forcing import answer_signature
-from anytime_dspy.formats import CHAT_STOPS
+from anytime_dspy.calls.forced_answer import answer_signature
+from anytime_dspy.calls.formats import CHAT_STOPS
 from tests.fakes.prompts import is_forced, prefill_of, prompt_of, question_of
 from tests.fakes.scripted import chat, scripted_lm, words
 

@@ -10,17 +10,17 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.answers import answer_text, key_at
-from anytime_dspy.cli.reporting import present
-from anytime_dspy.redaction import without_texts
-from anytime_dspy.report.items import items
+from anytime_dspy.cli.show import present
+from anytime_dspy.measure import sweep
+from anytime_dspy.report.examples import items
+from anytime_dspy.report.flat_table import point_rows
 from anytime_dspy.report.overview import overview
 from anytime_dspy.report.page import render_page
-from anytime_dspy.report.rows import point_rows
-from anytime_dspy.runs import read_runs
-from anytime_dspy.statistics import summarise
-from anytime_dspy.store import RunStore
-from anytime_dspy.sweep import sweep
-from anytime_dspy.tables import markdown_table, summary_grid
+from anytime_dspy.report.tables import markdown_table, summary_grid
+from anytime_dspy.statistics.summary import summarise
+from anytime_dspy.storage.redaction import without_texts
+from anytime_dspy.storage.run_folder import RunStore
+from anytime_dspy.storage.runs import read_runs
 from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
 
 QUESTIONS = ("short", "long", "broken")

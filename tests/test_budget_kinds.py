@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anytime_dspy as ad
-from anytime_dspy.limits import ASSUMED_SPEED, SEGMENT
+from anytime_dspy.runtime.allowance import ASSUMED_SPEED, SEGMENT
 from tests.fakes.clock import Clock
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, going_on, prefill_of, question_of, scripted_lm, words

@@ -6,7 +6,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.call_log import CallLog, keeping_calls
+from anytime_dspy.calls.call_cache import CallLog, keeping_calls
 from anytime_dspy.errors import RunError
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, prefill_of, scripted_lm, words

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from anytime_dspy.optimizers.export import trl_rows
-from anytime_dspy.optimizers.pairs import write_pairs
+from anytime_dspy.optimizers.pairs.export import trl_rows
+from anytime_dspy.optimizers.pairs.pair import write_pairs
 from tests.optimizers.test_export import pairs_of
 from tests.test_cli import assert_refused, cli
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anytime_dspy.cli.common import open_lm
+from anytime_dspy.cli.options import open_lm
 from anytime_dspy.errors import ModelError
 from tests.fakes import refusing as opinions
 from tests.fakes.http_server import ChatServer, Received, Reply

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.cli.searching import compile_bars, searching_line
+from anytime_dspy.cli.progress import compile_bars, searching_line
 from anytime_dspy.optimizers import Progress
 
 BEGUN = Progress(0, 0, 4, 15, 1, 16, None, None, None, Usage(900, 100, calls=12), None)

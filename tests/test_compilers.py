@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.sweep import program_hash
+from anytime_dspy.measure import program_hash
 from experiments.compilers import run as command
 from experiments.compilers.cells import Desk
 from experiments.compilers.examples import examples_of

@@ -12,9 +12,9 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.content import content_key
-from anytime_dspy.tape import Tape
-from anytime_dspy.tools import tape_tools
+from anytime_dspy.runtime.content import content_key
+from anytime_dspy.runtime.tape import Tape
+from anytime_dspy.runtime.tool_tape import tape_tools
 from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 
 

@@ -11,18 +11,18 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.call_log import CallLog
-from anytime_dspy.cli.common import task_of
-from anytime_dspy.cli.leavings import read_compiled
+from anytime_dspy.calls.call_cache import CallLog
+from anytime_dspy.cli.compile_folder import read_compiled
+from anytime_dspy.cli.options import task_of
 from anytime_dspy.errors import AnytimeError, RunError
-from anytime_dspy.files import read_json, write_json
+from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import LEAP, PDP
-from anytime_dspy.optimizers.pairs import read_pairs
+from anytime_dspy.optimizers.pairs.pair import read_pairs
 from anytime_dspy.programs.records import read_records
 from anytime_dspy.programs.word_problems import task as word_problems
-from anytime_dspy.runs import read_runs
-from anytime_dspy.store import RunStore
-from anytime_dspy.sweep import sweep
+from anytime_dspy.storage.jsonl import read_json, write_json
+from anytime_dspy.storage.run_folder import RunStore
+from anytime_dspy.storage.runs import read_runs
 from experiments.paper.cells import _compile_tokens
 from experiments.paper.grid import read_grid
 from tests.fakes.scripted import scripted_lm

@@ -14,7 +14,7 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ModelError
-from anytime_dspy.sweep import sweep
+from anytime_dspy.measure import sweep
 from tests.fakes.http_server import ChatServer, Fault, Received, Reply
 from tests.fakes.scripted import chat, scripted_lm
 

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from anytime_dspy.errors import RunError
-from anytime_dspy.files import LineLog
+from anytime_dspy.storage.jsonl import LineLog
 
 RUN = {"task": "trip"}
 WRITER = """
 import sys
 from pathlib import Path
-from anytime_dspy.files import LineLog
+from anytime_dspy.storage.jsonl import LineLog
 log = LineLog(Path(sys.argv[1]), {"task": "trip"})
 for n in range(40):
     log.append([sys.argv[2], n, "x" * 20000])

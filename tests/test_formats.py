@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_dspy import formats
+from anytime_dspy.calls import formats
 from tests.fakes.scripted import chat
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature

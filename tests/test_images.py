@@ -9,13 +9,13 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.calls.media import PART_TOKENS, parts, shown
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import as_line
-from anytime_dspy.media import PART_TOKENS, parts, shown
 from anytime_dspy.optimizers import LEAP, PDP
-from anytime_dspy.optimizers.export import pairs_dataset, trl_rows
-from anytime_dspy.optimizers.pairs import read_pairs
-from anytime_dspy.report.items import fields
+from anytime_dspy.optimizers.pairs.export import pairs_dataset, trl_rows
+from anytime_dspy.optimizers.pairs.pair import read_pairs
+from anytime_dspy.report.examples import fields
+from anytime_dspy.storage.jsonl import as_line
 from tests.fakes.scripted import chat, prompt_of, scripted_lm, words
 
 IMAGES = [dspy.Image(url=f"data:image/png;base64,{random.Random(n).randbytes(30_000).hex()}") for n in range(4)]
@@ -46,9 +46,9 @@ def sampled(request):
 @pytest.fixture
 def priced(monkeypatch):
     """A price for every scripted model: a dollar for a million tokens."""
-    from anytime_dspy.limits import Price
+    from anytime_dspy.runtime.allowance import Price
 
-    monkeypatch.setattr("anytime_dspy.writing.price_of", lambda model: Price(1e-6, 1e-6))
+    monkeypatch.setattr("anytime_dspy.runtime.generation.price_of", lambda model: Price(1e-6, 1e-6))
 
 
 @pytest.mark.parametrize(

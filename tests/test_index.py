@@ -15,7 +15,7 @@ from anytime_dspy.budgets import check_budgets, parse_budgets
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.curve import AnytimeCurve, mean_curve
 from anytime_dspy.errors import AnytimeError, BudgetError, ProgramError
-from anytime_dspy.index import AnytimeIndex, anytime_index
+from anytime_dspy.metric import AnytimeIndex, anytime_index
 
 GRIDS = st.lists(st.integers(1, 20_000), min_size=1, max_size=8, unique=True).map(sorted)
 SETTINGS = st.fixed_dictionaries({"best_so_far": st.booleans(), "axis": st.sampled_from(["linear", "log"])})

@@ -19,10 +19,10 @@ import anytime_dspy as ad
 from anytime_dspy.cli import compile
 from anytime_dspy.cli.tasks import training_examples
 from anytime_dspy.errors import DataError
-from anytime_dspy.files import content_hash
+from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
-from anytime_dspy.sweep import sweep
+from anytime_dspy.storage.jsonl import content_hash
 from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
 
 
@@ -111,7 +111,7 @@ def test_a_task_of_lists_is_compiled_on_the_command_line(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     lm = scripted_lm(adder())
-    monkeypatch.setattr("anytime_dspy.cli.common.open_lm", lambda *_, **__: lm)
+    monkeypatch.setattr("anytime_dspy.cli.options.open_lm", lambda *_, **__: lm)
     app = typer.Typer()
     app.command()(compile.compile_task)
     arguments = [
@@ -143,7 +143,9 @@ def test_an_id_of_0_is_an_id(ids):
 
 
 def test_a_set_has_one_content_in_every_process():
-    told = "from anytime_dspy.files import content_hash; print(content_hash([{'x': {'a', 'b', 'c', ('d', 'e')}}]))"
+    told = (
+        "from anytime_dspy.storage.jsonl import content_hash; print(content_hash([{'x': {'a', 'b', 'c', ('d', 'e')}}]))"
+    )
     hashes = {
         subprocess.run(
             [sys.executable, "-c", told],

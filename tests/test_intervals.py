@@ -12,7 +12,7 @@ from scipy import stats
 
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.intervals import Interval, bootstrap_interval, estimates, widened_level
+from anytime_dspy.statistics.bootstrap import Interval, bootstrap_interval, estimates, widened_level
 
 BUDGETS = (16, 32, 64, 96)
 

@@ -8,13 +8,13 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.cli.leavings import read_compiled
-from anytime_dspy.cli.reporting import present
+from anytime_dspy.cli.compile_folder import read_compiled
+from anytime_dspy.cli.show import present
 from anytime_dspy.errors import RunError
-from anytime_dspy.files import write_json
-from anytime_dspy.optimizers.judges import Judgement
-from anytime_dspy.optimizers.pairs import build_pairs, write_pairs
-from anytime_dspy.store import RunStore
+from anytime_dspy.optimizers.judges.base import Judgement
+from anytime_dspy.optimizers.pairs.pair import build_pairs, write_pairs
+from anytime_dspy.storage.jsonl import write_json
+from anytime_dspy.storage.run_folder import RunStore
 from tests.optimizers.made import group
 from tests.report.made import made_run
 

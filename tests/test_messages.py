@@ -6,9 +6,9 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy import formats
-from anytime_dspy.formats import CHAT_END
-from anytime_dspy.optimizers.prompts import Prompt
+from anytime_dspy.calls import formats
+from anytime_dspy.calls.formats import CHAT_END
+from anytime_dspy.optimizers.traces.chat_prompt import Prompt
 from tests.fakes.scripted import chat, prefill_of, prompt_of, scripted_lm, words
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature
@@ -163,8 +163,8 @@ def test_an_answer_is_not_given_up_for_a_remark_before_it():
 
 def test_text_before_the_first_header_is_exported():
     from anytime_dspy.curve import AnytimeCurve
-    from anytime_dspy.optimizers.export import trl_rows
-    from anytime_dspy.optimizers.pairs import PreferencePair, Side
+    from anytime_dspy.optimizers.pairs.export import trl_rows
+    from anytime_dspy.optimizers.pairs.pair import PreferencePair, Side
 
     lm = scripted_lm([whole("chat"), chat(reasoning="a guess", answer="1")])
     sides = []

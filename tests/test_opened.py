@@ -6,9 +6,9 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.formats import CHAT_END, CHAT_STOPS, MESSAGE_STOP
-from anytime_dspy.phases import phase, profiled
-from anytime_dspy.remembered import remembering
+from anytime_dspy.calls.formats import CHAT_END, CHAT_STOPS, MESSAGE_STOP
+from anytime_dspy.calls.signature_text import remembering
+from anytime_dspy.profiling import phase, profiled
 from tests.fakes.prompts import prefill_of
 from tests.fakes.scripted import scripted_lm, words
 

@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from anytime_dspy.errors import AnytimeError, RunError
-from anytime_dspy.paired import holm, mcnemar, paired_difference, sign_flip
+from anytime_dspy.statistics.paired import holm, mcnemar, paired_difference, sign_flip
 
 
 def test_difference_is_paired_by_item_and_not_by_position():

@@ -6,7 +6,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.predictors import named_predictors
+from anytime_dspy.runtime.predictors import named_predictors
 
 
 class _Never(list):

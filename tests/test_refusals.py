@@ -15,7 +15,7 @@ from dspy.utils.exceptions import (
     LMUnsupportedFeatureError,
 )
 
-from anytime_dspy.refusals import Refusal, Sent, refusal_in
+from anytime_dspy.calls.refusals import Refusal, Sent, refusal_in
 
 EVERYTHING = Sent(temperature=0.0, stop=("END",), cap=4, prefills=True)
 

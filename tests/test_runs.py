@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from anytime_dspy.comparison import compare_runs
 from anytime_dspy.errors import BudgetError, RunError
-from anytime_dspy.paired import holm
-from anytime_dspy.runs import check_comparable, read_runs
-from anytime_dspy.statistics import index_difference
-from anytime_dspy.store import ExampleResult, RunStore
+from anytime_dspy.statistics.comparison import compare_runs
+from anytime_dspy.statistics.paired import holm
+from anytime_dspy.statistics.summary import index_difference
+from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.runs import check_comparable, read_runs
 from tests.report.made import FINGERPRINT, made_run
 
 BETTER = (0.6, 0.8, 0.9, 1.0)

@@ -9,10 +9,10 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.cli.measure import Measured, show
-from anytime_dspy.saving import saving, stopped
-from anytime_dspy.statistics import summarise
-from anytime_dspy.store import RunStore
-from anytime_dspy.sweep import sweep
+from anytime_dspy.measure import sweep
+from anytime_dspy.statistics.early_stopping import saving, stopped
+from anytime_dspy.statistics.summary import summarise
+from anytime_dspy.storage.run_folder import RunStore
 from tests.fakes.scripted import chat, going_on, prefill_of, scripted_lm, words
 from tests.test_stability import item
 

@@ -7,9 +7,9 @@ from dspy.utils.exceptions import AdapterParseError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_dspy.limits import Allowance
-from anytime_dspy.lm_calls import Completion
-from anytime_dspy.settle import Settled, settle
+from anytime_dspy.calls.completion import Completion
+from anytime_dspy.runtime.allowance import Allowance
+from anytime_dspy.runtime.truncation import Settled, settle
 from tests.fakes.scripted import WordCounter, chat, words
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dspy
 import pytest
 
-from anytime_dspy.formats import CHAT_END
-from anytime_dspy.limits import Allowance
-from anytime_dspy.lm_calls import Completion
-from anytime_dspy.settle import Settled, settle
+from anytime_dspy.calls.completion import Completion
+from anytime_dspy.calls.formats import CHAT_END
+from anytime_dspy.runtime.allowance import Allowance
+from anytime_dspy.runtime.truncation import Settled, settle
 from tests.fakes.scripted import WordCounter, chat, words
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature

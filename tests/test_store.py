@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.errors import RunError
-from anytime_dspy.store import ExampleResult, RunStore, result_from
+from anytime_dspy.storage.run_folder import ExampleResult, RunStore, result_from
 
 FINGERPRINT = {"task": "trip", "model": "simulated", "budgets": (16, 32)}
 
@@ -330,7 +330,7 @@ def test_a_full_disk_costs_the_result_that_did_not_fit_and_no_other(folder):
 WRITER = """
 import sys
 from itertools import count
-from anytime_dspy.store import ExampleResult, RunStore
+from anytime_dspy.storage.run_folder import ExampleResult, RunStore
 store = RunStore.open(sys.argv[1], {"task": "kill"})
 for number in count():
     store.append(ExampleResult(str(number), {"text": "x" * 100_000}, ()))

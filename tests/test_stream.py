@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anytime_dspy as ad
-from anytime_dspy.limits import SEGMENT
+from anytime_dspy.runtime.allowance import SEGMENT
 from tests.fakes.clock import Clock
 from tests.fakes.http_server import ChatServer, Received, Reply
 from tests.fakes.programs import Pipeline

@@ -8,8 +8,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.programs import get_task
-from anytime_dspy.tokens import counter_for
 
 pytestmark = pytest.mark.local_lm
 

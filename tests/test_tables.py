@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from anytime_dspy.comparison import Comparison
-from anytime_dspy.paired import Difference
 from anytime_dspy.report.overview import overview
-from anytime_dspy.runs import read_runs
-from anytime_dspy.tables import change_grid, comparison_grid, cost_grid, difference_lines, log_grid
+from anytime_dspy.report.tables import change_grid, comparison_grid, cost_grid, difference_lines, log_grid
+from anytime_dspy.statistics.comparison import Comparison
+from anytime_dspy.statistics.paired import Difference
+from anytime_dspy.storage.runs import read_runs
 from tests.report.made import BUDGETS, made_run
 
 

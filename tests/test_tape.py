@@ -11,7 +11,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.tools import tape_tools
+from anytime_dspy.runtime.tool_tape import tape_tools
 from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
 
 BUDGETS = (10, 30, 50, 90)

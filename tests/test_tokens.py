@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_dspy.tokens import LiteLLMCounter, TokenCounter, counter_for, cut_by_codec
+from anytime_dspy.calls.tokens import LiteLLMCounter, TokenCounter, counter_for, cut_by_codec
 from tests.fakes.scripted import WordCounter, scripted_lm
 
 

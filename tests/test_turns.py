@@ -12,8 +12,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from anytime_dspy import turns
-from anytime_dspy.turns import Turns
+from anytime_dspy.runtime import call_order as turns
+from anytime_dspy.runtime.call_order import Turns
 
 SECONDS = 20
 """After which a test has hung: turns come at once, or after a patience of two seconds."""

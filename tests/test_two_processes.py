@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from anytime_dspy.errors import RunError
-from anytime_dspy.files import LineLog, write_json
-from anytime_dspy.store import Busy, ExampleResult, RunStore
+from anytime_dspy.storage.jsonl import LineLog, write_json
+from anytime_dspy.storage.run_folder import Busy, ExampleResult, RunStore
 from tests.sweep_beside_others import FINGERPRINT
 
 COUNT = 200

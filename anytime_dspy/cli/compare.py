@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import Json, Seed
-from anytime_dspy.cli.reporting import Outputs, Target, present
+from anytime_dspy.cli.options import Json, Seed
+from anytime_dspy.cli.show import Outputs, Target, present
 
 EXAMPLE = "Example: [cyan]anytime-dspy compare runs/plain runs/leap runs/pdp --out compared.html[/cyan]"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anytime_dspy.cli.common import (
+from anytime_dspy.cli.options import (
     DEFAULT_MODEL,
     Budgets,
     Data,
@@ -102,8 +102,8 @@ def compile_task(
     as_json: Json = False,
 ) -> None:
     """Compiles a task's program with self-judged preference pairs, and measures it before and after on test data."""
-    from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.measure import Measurement
+    from anytime_dspy.cli.options import open_lm, spread, threads_for
     from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples, training_examples
 
     chosen = chosen_task(task, show_texts=show_gpqa, copies_texts=True)
@@ -133,7 +133,7 @@ def compile_and_measure(
     the two sweeps. Started again, it takes what is there and does the rest.
     """
     from anytime_dspy.cli.measure import compare, fingerprint, show
-    from anytime_dspy.store import RunStore
+    from anytime_dspy.storage.run_folder import RunStore
 
     settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
     RunStore.open(folder, fingerprint(measurement.task, student, measurement.lm, **settings))
@@ -152,11 +152,11 @@ def compiled_program(
     import dspy
 
     from anytime_dspy.anytime import Anytime
-    from anytime_dspy.cli.common import save_program
-    from anytime_dspy.cli.searching import compile_bars
-    from anytime_dspy.files import read_json
-    from anytime_dspy.index import AnytimeIndex
+    from anytime_dspy.cli.options import save_program
+    from anytime_dspy.cli.progress import compile_bars
+    from anytime_dspy.metric import AnytimeIndex
     from anytime_dspy.optimizers import PDP
+    from anytime_dspy.storage.jsonl import read_json
 
     saved, made = folder / "program.json", folder / "report.json"
     if saved.exists() and made.exists():

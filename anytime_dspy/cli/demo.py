@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import DEFAULT_MODEL, Effort, Json, ModelName, Out, Seed, Temperature, Threads
+from anytime_dspy.cli.options import DEFAULT_MODEL, Effort, Json, ModelName, Out, Seed, Temperature, Threads
 
 EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
@@ -27,12 +27,12 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Measures a plain program on held-out word problems, compiles it in a short race, and measures it again."""
-    from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.compile import Recipe, compile_and_measure
     from anytime_dspy.cli.measure import Measurement
+    from anytime_dspy.cli.options import open_lm, spread, threads_for
     from anytime_dspy.cli.profile import show_profile
     from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples, training_examples
-    from anytime_dspy.phases import phase, profiled
+    from anytime_dspy.profiling import phase, profiled
     from anytime_dspy.programs import get_task
 
     task = get_task(TASK)

@@ -41,7 +41,7 @@ def main() -> None:
     for name in ("anytime_dspy", "dspy", "LiteLLM"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # What a model refuses, and what is done instead, changes what the result means.
-    notes = logging.getLogger("anytime_dspy.acceptance")
+    notes = logging.getLogger("anytime_dspy.calls.acceptance")
     notes.setLevel(logging.WARNING)
     notes.addHandler(_Notes())
     notes.propagate = False

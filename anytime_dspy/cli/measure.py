@@ -12,19 +12,19 @@ import dspy
 from rich.console import Console
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.common import progress
+from anytime_dspy.cli.options import progress
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import as_line, write_json, write_text
-from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.phases import phase
-from anytime_dspy.plots import Series, plot_curves
-from anytime_dspy.redaction import without_texts
-from anytime_dspy.saving import Saving, saving
-from anytime_dspy.statistics import Difference, Summary, index_difference, summarise
+from anytime_dspy.measure import example_id, program_hash, sweep
+from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.profiling import phase
+from anytime_dspy.report.plots import Series, plot_curves
+from anytime_dspy.report.tables import curve_table, difference_lines, markdown_table, summary_table
+from anytime_dspy.statistics.early_stopping import Saving, saving
+from anytime_dspy.statistics.summary import Difference, Summary, index_difference, summarise
 from anytime_dspy.stopping import Converged
-from anytime_dspy.store import ExampleResult, RunStore
-from anytime_dspy.sweep import example_id, program_hash, sweep
-from anytime_dspy.tables import curve_table, difference_lines, markdown_table, summary_table
+from anytime_dspy.storage.jsonl import as_line, write_json, write_text
+from anytime_dspy.storage.redaction import without_texts
+from anytime_dspy.storage.run_folder import ExampleResult, RunStore
 
 if TYPE_CHECKING:
     from anytime_dspy.programs.task import Task

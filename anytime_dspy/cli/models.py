@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import Json
+from anytime_dspy.cli.options import Json
 
 app = typer.Typer(
     help="The embedded models: list them, fetch them.", invoke_without_command=True, no_args_is_help=False
@@ -46,6 +46,6 @@ def pull(name: Annotated[str, typer.Argument(help="The model's name.")]) -> None
     """Fetches a model once into the user's cache folder; a pull that was cut off goes on."""
     from rich.console import Console
 
-    from anytime_dspy.cli.common import pull_with_progress
+    from anytime_dspy.cli.options import pull_with_progress
 
     Console().print(str(pull_with_progress(name)), highlight=False, soft_wrap=True)

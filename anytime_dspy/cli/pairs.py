@@ -32,10 +32,10 @@ def export(
     squeezed: Annotated[bool, typer.Option(help="Write pairs of squeezed traces and their originals too.")] = True,
 ) -> None:
     """Writes pairs as JSON Lines of prompt, chosen and rejected messages, to train a model on with DPO."""
-    from anytime_dspy.cli.common import stderr
-    from anytime_dspy.files import as_line, write_lines
-    from anytime_dspy.optimizers.export import trl_rows
-    from anytime_dspy.optimizers.pairs import read_pairs
+    from anytime_dspy.cli.options import stderr
+    from anytime_dspy.optimizers.pairs.export import trl_rows
+    from anytime_dspy.optimizers.pairs.pair import read_pairs
+    from anytime_dspy.storage.jsonl import as_line, write_lines
 
     pairs = read_pairs(source / "pairs.jsonl" if source.is_dir() else source)
     rows = trl_rows(pairs, squeezed=squeezed)

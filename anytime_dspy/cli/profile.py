@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from anytime_dspy.cli.common import stderr
+from anytime_dspy.cli.options import stderr
 
 if TYPE_CHECKING:
-    from anytime_dspy.phases import Profile
+    from anytime_dspy.profiling import Profile
 
 __all__ = ["show_profile"]
 

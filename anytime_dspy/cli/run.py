@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import DEFAULT_MODEL, Effort, Json, ModelName, Temperature
+from anytime_dspy.cli.options import DEFAULT_MODEL, Effort, Json, ModelName, Temperature
 
 EXAMPLE = (
     'Example: [cyan]anytime-dspy run runs/demo/program.json --budget 64 "Tom has 3 bags of 4 nuts. How many?"[/cyan]'
@@ -34,11 +34,11 @@ def run(
 
     from anytime_dspy.answers import is_answered
     from anytime_dspy.anytime import Anytime
-    from anytime_dspy.budgeting import budget as capped
-    from anytime_dspy.cli.common import open_lm, task_of
+    from anytime_dspy.cli.options import open_lm, task_of
     from anytime_dspy.cli.tasks import anytime_program
     from anytime_dspy.errors import DataError
     from anytime_dspy.programs import get_task
+    from anytime_dspy.runtime.context import budget as capped
 
     name = task or task_of(program)
     if name is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.common import (
+from anytime_dspy.cli.options import (
     DEFAULT_MODEL,
     Budgets,
     Data,
@@ -47,8 +47,8 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Runs a task's program on its test data and scores the answer at every budget."""
-    from anytime_dspy.cli.common import open_lm, spread, threads_for
     from anytime_dspy.cli.measure import Measurement, show
+    from anytime_dspy.cli.options import open_lm, spread, threads_for
     from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples
 
     chosen = chosen_task(task, show_texts=show_gpqa)

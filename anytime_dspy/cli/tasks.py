@@ -13,8 +13,8 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.budgets import parse_budgets
 from anytime_dspy.errors import AnytimeError, DataError
-from anytime_dspy.files import content_hash
 from anytime_dspy.programs import get_task
+from anytime_dspy.storage.jsonl import content_hash
 
 if TYPE_CHECKING:
     from anytime_dspy.programs.task import Task

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 from dspy.lm15 import ConfigurationError, Request, Response
 from typing_extensions import Self
 
+from anytime_dspy.calls.tokens import cut_by_codec
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local import openvino_server
 from anytime_dspy.local.models import model_name, model_path
 from anytime_dspy.local.openvino_server import OpenVinoServer
 from anytime_dspy.local.server import LlamaServer, ModelServer, ServerSettings, usable_cpus
 from anytime_dspy.local.wire import SUPPORTED_PARAMS, chat_of
-from anytime_dspy.tokens import cut_by_codec
 
 __all__ = ["AsyncEmbeddedEngine", "EmbeddedCounter", "EmbeddedEngine", "LlamaEngine", "OpenVinoEngine"]
 
@@ -174,7 +174,7 @@ class AsyncEmbeddedEngine:
 
 
 class EmbeddedCounter:
-    """Counts tokens with the model's own tokenizer; an `anytime_dspy.tokens.TokenCounter`."""
+    """Counts tokens with the model's own tokenizer; an `anytime_dspy.calls.tokens.TokenCounter`."""
 
     def __init__(self, server: ModelServer) -> None:
         self._server = server

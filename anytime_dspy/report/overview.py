@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from anytime_dspy.comparison import Comparison, compare_runs
-from anytime_dspy.runs import Run
-from anytime_dspy.statistics import Summary, summarise
-from anytime_dspy.tables import Grid, change_grid, comparison_grid, cost_grid, curve_grid, log_grid, summary_grid
+from anytime_dspy.report.tables import Grid, change_grid, comparison_grid, cost_grid, curve_grid, log_grid, summary_grid
+from anytime_dspy.statistics.comparison import Comparison, compare_runs
+from anytime_dspy.statistics.summary import Summary, summarise
+from anytime_dspy.storage.runs import Run
 
 __all__ = ["Overview", "overview"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from anytime_dspy.files import write_text
-from anytime_dspy.plots import Series
-from anytime_dspy.report.chart import HEIGHT, WIDTH, chart
-from anytime_dspy.report.compiled import Compiled
-from anytime_dspy.report.items import fields, items
+from anytime_dspy.report.compile_view import Compiled
+from anytime_dspy.report.examples import fields, items
 from anytime_dspy.report.overview import Overview
+from anytime_dspy.report.plots import Series
+from anytime_dspy.report.svg_chart import HEIGHT, WIDTH, chart
+from anytime_dspy.storage.jsonl import write_text
 
 __all__ = ["render_page", "write_page"]
 

@@ -17,7 +17,7 @@ from typing import Any
 import dspy
 
 import anytime_dspy as ad
-from anytime_dspy.sweep import sweep
+from anytime_dspy.measure import sweep
 
 BUDGETS = (16, 32, 64, 128)
 LATENCY = 0.05

@@ -18,9 +18,9 @@ from overhead import WordCounter
 
 import anytime_dspy as ad
 from anytime_dspy.cli.main import main
+from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import PDP
-from anytime_dspy.store import RunStore
-from anytime_dspy.sweep import sweep
+from anytime_dspy.storage.run_folder import RunStore
 
 SIZES = (100, 1000, 10_000)
 BUDGETS = (8, 16, 32)

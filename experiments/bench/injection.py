@@ -17,7 +17,7 @@ from gullible import Gullible
 import anytime_dspy as ad
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.checkpoint import Checkpoint, Usage
-from anytime_dspy.optimizers.pairwise import Pairwise
+from anytime_dspy.optimizers.judges.pairwise import Pairwise
 from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup
 from anytime_dspy.programs import get_task
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.common import save_program
 from anytime_dspy.cli.measure import Measurement
-from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.statistics import item_indices
-from anytime_dspy.sweep import program_hash
+from anytime_dspy.cli.options import save_program
+from anytime_dspy.measure import program_hash
+from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.statistics.summary import item_indices
 from experiments.compilers.compiling import Compiled, compiled_within
 from experiments.compilers.examples import Examples, examples_of
 from experiments.compilers.methods import BASE, COMPILERS, Job

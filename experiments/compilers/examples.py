@@ -10,8 +10,8 @@ import dspy
 
 from anytime_dspy.cli.tasks import TEST_SEED_OFFSET, chosen_task
 from anytime_dspy.errors import DataError
-from anytime_dspy.files import content_hash
 from anytime_dspy.programs.task import Task
+from anytime_dspy.storage.jsonl import content_hash
 from experiments.compilers.plan import Bench
 
 __all__ = ["Examples", "examples_of"]

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from anytime_dspy.intervals import Estimate, bootstrap_interval
-from anytime_dspy.paired import Difference, paired_difference
+from anytime_dspy.statistics.bootstrap import Estimate, bootstrap_interval
+from anytime_dspy.statistics.paired import Difference, paired_difference
 from experiments.compilers.methods import BASE, COMPILERS
 from experiments.compilers.plan import Bench
 from experiments.compilers.result import Point, Result

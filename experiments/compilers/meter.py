@@ -11,7 +11,7 @@ import dspy
 from dspy.lm15 import Response
 from dspy.utils.callback import BaseCallback
 
-from anytime_dspy.tokens import TokenCounter
+from anytime_dspy.calls.tokens import TokenCounter
 
 __all__ = ["LimitReached", "TokenMeter"]
 

@@ -23,7 +23,7 @@ import dspy
 
 from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.optimizers.search.limits import Limits
 from experiments.compilers.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.plots import COLOURS, MARKERS
+from anytime_dspy.report.plots import COLOURS, MARKERS
 from experiments.compilers.figures import figures_of, runs_of
 from experiments.compilers.methods import BASE
 from experiments.compilers.plan import Bench

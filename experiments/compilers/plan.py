@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from anytime_dspy.budgets import check_budgets
 from anytime_dspy.errors import DataError
-from anytime_dspy.files import content_hash
+from anytime_dspy.storage.jsonl import content_hash
 from experiments.compilers.methods import BASE, COMPILERS
 from experiments.compilers.settings import Settings, Strict
 from experiments.paper.grid import Model

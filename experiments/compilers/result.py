@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from anytime_dspy.errors import RunError
-from anytime_dspy.files import reading, write_json
+from anytime_dspy.storage.jsonl import reading, write_json
 from experiments.compilers.plan import Cell
 
 __all__ = ["Point", "Result", "Results", "read_result", "write_result"]

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import write_text
+from anytime_dspy.storage.jsonl import write_text
 from experiments.compilers.cells import Desk
 from experiments.compilers.picture import draw
 from experiments.compilers.plan import Cell, Plan, read_plan

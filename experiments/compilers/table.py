@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from anytime_dspy.paired import Difference, holm
+from anytime_dspy.statistics.paired import Difference, holm
 from experiments.compilers.figures import Figures, figures_of, gain, runs_of
 from experiments.compilers.methods import BASE, COMPILERS
 from experiments.compilers.plan import Bench, Plan

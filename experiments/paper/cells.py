@@ -13,17 +13,17 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.cli.common import open_lm, save_program, spread
 from anytime_dspy.cli.measure import Measurement, fingerprint
+from anytime_dspy.cli.options import open_lm, save_program, spread
 from anytime_dspy.cli.tasks import chosen_task, test_examples
 from anytime_dspy.errors import DataError
-from anytime_dspy.files import content_hash, read_json, reading
-from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.measure import example_id
+from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
-from anytime_dspy.statistics import Summary
-from anytime_dspy.store import ExampleResult, RunStore
-from anytime_dspy.sweep import example_id
+from anytime_dspy.statistics.summary import Summary
+from anytime_dspy.storage.jsonl import content_hash, read_json, reading
+from anytime_dspy.storage.run_folder import ExampleResult, RunStore
 from experiments.paper.grid import DataSet, Grid, Method, Model
 
 __all__ = ["Bench", "Cell", "Examples", "examples_of", "measured", "open_model"]

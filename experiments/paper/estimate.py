@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import dspy
 
+from anytime_dspy.calls.tokens import LiteLLMCounter, TokenCounter
 from anytime_dspy.errors import ModelError
-from anytime_dspy.limits import Price
 from anytime_dspy.optimizers.search.race import heat_ends
-from anytime_dspy.pricing import price_of
-from anytime_dspy.tokens import LiteLLMCounter, TokenCounter
+from anytime_dspy.runtime.allowance import Price
+from anytime_dspy.runtime.prices import price_of
 from experiments.paper.cells import Examples
 from experiments.paper.grid import DataSet, Grid, Method, Model
 

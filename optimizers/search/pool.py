@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.optimizers.candidates import PairSet
-from anytime_dspy.optimizers.pairs import PreferencePair, distance
+from anytime_dspy.optimizers.pairs.pair import PreferencePair, distance
+from anytime_dspy.optimizers.pairs.pair_sets import PairSet
+from anytime_dspy.optimizers.prompts.render import Instructions
 from anytime_dspy.optimizers.search.effects import Measured, gains
 from anytime_dspy.optimizers.search.space import (
     DEMONSTRATION,
     Candidate,
-    Instructions,
     demonstration_effect,
 )
 

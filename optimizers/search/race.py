@@ -15,9 +15,7 @@ from scipy.stats import norm
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import content_hash
-from anytime_dspy.optimizers.pairs import PreferencePair
-from anytime_dspy.optimizers.parallel import finished
+from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.search.effects import Gain, Measured, gains, item_sd
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial, Progress
 from anytime_dspy.optimizers.search.pool import COMPOSED, composed
@@ -25,6 +23,8 @@ from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.standing import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
 from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
+from anytime_dspy.parallel import finished
+from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["FIRST_HEAT", "SURE", "Race", "Raced", "heat_ends"]
 

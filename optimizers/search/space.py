@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.files import content_hash
-from anytime_dspy.optimizers.candidates import PairSet
-from anytime_dspy.optimizers.pairs import PreferencePair
-from anytime_dspy.optimizers.prompting import prompted
-from anytime_dspy.sweep import program_hash
+from anytime_dspy.measure import program_hash
+from anytime_dspy.optimizers.pairs.pair import PreferencePair
+from anytime_dspy.optimizers.pairs.pair_sets import PairSet
+from anytime_dspy.optimizers.prompts.render import Instructions, prompted
+from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["Candidate", "Instructions", "demonstration_effect", "shown_inputs"]
-
-Instructions = Mapping[str, str]
-"""The instructions of each predictor, by its name."""
+__all__ = ["Candidate", "demonstration_effect", "shown_inputs"]
 
 SHOWING, DEMONSTRATION, CONTRAST, INSTRUCTIONS, PROGRAM = 0.1, 0.03, 0.05, 0.05, 0.1
 """Prior standard deviations of the effects that a candidate's parts have on the index. Sets of four squeezed

@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import RunError
-from anytime_dspy.files import DAMAGE, SharedLines, on_disk, parsed_line, reason_of
-from anytime_dspy.optimizers.quiet import quiet_optuna
 from anytime_dspy.optimizers.search.locks import Busy, held
+from anytime_dspy.optimizers.search.quiet import quiet_optuna
+from anytime_dspy.storage.jsonl import DAMAGE, SharedLines, on_disk, parsed_line, reason_of
 
 __all__ = ["Entry", "Trial", "TrialStore"]
 

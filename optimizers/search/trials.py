@@ -14,12 +14,12 @@ from dspy.evaluate.evaluate import EvaluationResult
 from dspy.utils.callback import with_callbacks
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.budgeting import budget
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.optimizers.parallel import finished
+from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.search.limits import Limits
+from anytime_dspy.parallel import finished
+from anytime_dspy.runtime.context import budget
 
 __all__ = ["Evaluation", "Meter", "Validation"]
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import dspy
 
-from anytime_dspy.acceptance import acceptance
+from anytime_dspy.calls.acceptance import acceptance
 
 __all__ = ["sampler", "seed_of"]
 

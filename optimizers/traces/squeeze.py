@@ -17,20 +17,20 @@ from typing import Any
 
 import dspy
 
-from anytime_dspy import formats
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.budgeting import budget
+from anytime_dspy.calls import formats
+from anytime_dspy.calls.markers import has_marker
+from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.files import LineLog
-from anytime_dspy.forced_call import forced_call
-from anytime_dspy.optimizers.markers import has_marker
-from anytime_dspy.optimizers.parallel import finished
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import call_from, field_types
 from anytime_dspy.optimizers.traces.units import WordsOf, shortest
-from anytime_dspy.tokens import counter_for
+from anytime_dspy.parallel import finished
+from anytime_dspy.runtime.context import budget
+from anytime_dspy.runtime.forced_call import forced_call
+from anytime_dspy.storage.jsonl import LineLog
 
 __all__ = ["Keeps", "OnSqueezed", "SqueezedTrace", "Squeezing", "rank", "squeeze_traces"]
 

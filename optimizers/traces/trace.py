@@ -10,7 +10,7 @@ import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Checkpoint, Usage
-from anytime_dspy.optimizers.prompts import Prompt, prompts_of
+from anytime_dspy.optimizers.traces.chat_prompt import Prompt, prompts_of
 
 __all__ = ["SampledTrace", "TraceGroup", "group_traces"]
 

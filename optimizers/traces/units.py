@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from anytime_dspy.media import shown
+from anytime_dspy.calls.media import shown
 
 __all__ = ["UNITS", "WordsOf", "shortest"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from anytime_dspy.tokens import LiteLLMCounter
+from anytime_dspy.calls.tokens import LiteLLMCounter
 from tests.fakes.unscripted import unscripted
 
 TOKENS = LiteLLMCounter("gpt-4o")

@@ -17,7 +17,7 @@ import dspy
 import anytime_dspy as ad
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.curve import AnytimeCurve
-from anytime_dspy.optimizers.pairs import PreferencePair, Side
+from anytime_dspy.optimizers.pairs.pair import PreferencePair, Side
 
 BUDGETS = (8, 16)
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(prediction.answer))

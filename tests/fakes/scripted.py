@@ -13,7 +13,7 @@ from typing import Any
 import dspy
 from dspy.lm15 import LM15Error, Message, Request, Response, TextPart, ThinkingPart, Usage
 
-from anytime_dspy.formats import CHAT_END
+from anytime_dspy.calls.formats import CHAT_END
 from tests.fakes.prompts import is_forced, prefill_of, prompt_of, question_of
 from tests.fakes.unscripted import unscripted
 

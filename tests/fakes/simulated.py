@@ -23,7 +23,7 @@ from math import ceil
 import dspy
 from dspy.lm15 import Request
 
-from anytime_dspy.optimizers.prompting import HEADING
+from anytime_dspy.optimizers.prompts.render import HEADING
 from tests.fakes.prompts import asked_for, demos_of, inputs_of, prefill_of, prompt_of, question_of, style_of, system_of
 from tests.fakes.scripted import chat, words
 

@@ -14,10 +14,10 @@ from dspy.lm15 import Config, Message, Request, TextPart
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local import LlamaEngine
 from anytime_dspy.local.server import LlamaServer, ServerSettings
-from anytime_dspy.tokens import TokenCounter, counter_for
 
 pytestmark = pytest.mark.local_lm
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import dspy
 
 import anytime_dspy as ad
-from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers import PDP
+from anytime_dspy.storage.jsonl import content_hash
 from tests.fakes.scripted import ScriptedEngine
 from tests.fakes.simulated import examples, simulated
 from tests.fakes.unscripted import unscripted

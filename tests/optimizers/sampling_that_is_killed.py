@@ -9,9 +9,9 @@ from pathlib import Path
 import dspy
 
 import anytime_dspy as ad
-from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
+from anytime_dspy.storage.jsonl import content_hash
 from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, question_of, words
 
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anytime_dspy as ad
-from anytime_dspy.files import content_hash
-from anytime_dspy.optimizers.candidates import candidate_sets
-from anytime_dspy.optimizers.judges import Judgement
-from anytime_dspy.optimizers.pairs import build_pairs
+from anytime_dspy.optimizers.judges.base import Judgement
+from anytime_dspy.optimizers.pairs.pair import build_pairs
+from anytime_dspy.optimizers.pairs.pair_sets import candidate_sets
 from anytime_dspy.optimizers.search.space import shown_inputs
+from anytime_dspy.storage.jsonl import content_hash
 from tests.optimizers.made import group
 
 SHARING = [f"{name} shares {n} pens among {n} friends" for n, name in enumerate(["Ann", "Bob", "Cid", "Dee"], start=2)]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.errors import ModelError
-from anytime_dspy.optimizers.confidence import RELIABILITY_PAIRS, Confidence
-from anytime_dspy.optimizers.judges import RELIABLE
-from anytime_dspy.optimizers.memo import Memo
-from anytime_dspy.optimizers.probabilities import yes_probability
+from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.base import RELIABLE
+from anytime_dspy.optimizers.judges.confidence import RELIABILITY_PAIRS, Confidence
+from anytime_dspy.optimizers.judges.probabilities import yes_probability
 from tests.fakes.scripted import ScriptedEngine, question_of, scripted_lm
 from tests.optimizers.made import group
 

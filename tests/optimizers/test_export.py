@@ -9,9 +9,9 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import DataError
 from anytime_dspy.optimizers import pairs_dataset
-from anytime_dspy.optimizers.export import trl_rows
-from anytime_dspy.optimizers.judges import Judgement
-from anytime_dspy.optimizers.pairs import build_pairs, read_pairs, write_pairs
+from anytime_dspy.optimizers.judges.base import Judgement
+from anytime_dspy.optimizers.pairs.export import trl_rows
+from anytime_dspy.optimizers.pairs.pair import build_pairs, read_pairs, write_pairs
 from anytime_dspy.optimizers.traces.sampling import Sampling, group_traces, sample_traces
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, prefill_of, scripted_lm

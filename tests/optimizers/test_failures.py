@@ -10,9 +10,9 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers import LEAP, PDP
-from anytime_dspy.optimizers.confidence import Confidence
 from anytime_dspy.optimizers.failures import Failures, reason_of
-from anytime_dspy.optimizers.pairwise import Pairwise
+from anytime_dspy.optimizers.judges.confidence import Confidence
+from anytime_dspy.optimizers.judges.pairwise import Pairwise
 from tests.fakes.prompts import asked_for
 from tests.fakes.scripted import scripted_lm
 from tests.fakes.simulated import examples, simulated

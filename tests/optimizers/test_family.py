@@ -8,11 +8,11 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.answers import answer_text
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
-from anytime_dspy.index import AnytimeIndex
+from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers import PDP
-from anytime_dspy.optimizers.checked import Gold
-from anytime_dspy.optimizers.family import JUDGES, Panel, check_judge, own_lm
-from anytime_dspy.optimizers.pairwise import Pairwise, Teacher
+from anytime_dspy.optimizers.judges.metric_judges import Gold
+from anytime_dspy.optimizers.judges.pairwise import Pairwise, Teacher
+from anytime_dspy.optimizers.judges.registry import JUDGES, Panel, check_judge, own_lm
 from tests.fakes.prompts import asked_for, inputs_of, prefill_of
 from tests.fakes.scripted import chat, scripted_lm, words
 from tests.optimizers.made import group

@@ -4,10 +4,10 @@ import dspy
 import pytest
 
 from anytime_dspy.checkpoint import Usage
-from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.optimizers.agreement import Agreement
-from anytime_dspy.optimizers.judge_report import GoldCheck, gold_check, judge_report
-from anytime_dspy.optimizers.judges import Choice, Judgement, Orders, Reliability
+from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.judges.agreement import Agreement
+from anytime_dspy.optimizers.judges.base import Choice, Judgement, Orders, Reliability
+from anytime_dspy.optimizers.judges.report import GoldCheck, gold_check, judge_report
 from tests.optimizers.made import group
 
 METRIC = AnytimeIndex(lambda example, prediction: float(example.answer == prediction.answer))

@@ -14,12 +14,12 @@ from scipy.stats import kendalltau
 
 from anytime_dspy.answers import answer_text
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.index import AnytimeIndex
-from anytime_dspy.optimizers.agreement import Agreement
-from anytime_dspy.optimizers.checked import Checked
-from anytime_dspy.optimizers.judges import RELIABLE, Judgement, Reliability, choose_judge
-from anytime_dspy.optimizers.memo import Memo
-from anytime_dspy.optimizers.pairwise import FIRST_PAIRS, RELIABILITY_PAIRS, Pairwise
+from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.judges.agreement import Agreement
+from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.base import RELIABLE, Judgement, Reliability, choose_judge
+from anytime_dspy.optimizers.judges.metric_judges import Checked
+from anytime_dspy.optimizers.judges.pairwise import FIRST_PAIRS, RELIABILITY_PAIRS, Pairwise
 from tests.fakes.scripted import chat, question_of, scripted_lm, words
 from tests.optimizers.made import group
 

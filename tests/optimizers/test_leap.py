@@ -7,8 +7,8 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
-from anytime_dspy.files import content_hash
 from anytime_dspy.optimizers import LEAP, LeapReport, SelfConsistency
+from anytime_dspy.storage.jsonl import content_hash
 from tests.fakes.programs import Pipeline
 from tests.fakes.prompts import asked_for, inputs_of, prompt_of
 from tests.fakes.scripted import chat, scripted_lm

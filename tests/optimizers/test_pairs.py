@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.errors import AnytimeError, RunError
-from anytime_dspy.optimizers.judges import Judgement
-from anytime_dspy.optimizers.pairs import build_pairs, read_pairs, select_pairs, write_pairs
+from anytime_dspy.optimizers.judges.base import Judgement
+from anytime_dspy.optimizers.pairs.pair import build_pairs, read_pairs, select_pairs, write_pairs
 from anytime_dspy.optimizers.traces.sampling import TraceGroup
 from tests.optimizers.made import group, trace
 

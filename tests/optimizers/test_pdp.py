@@ -11,7 +11,7 @@ import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError, RunError
 from anytime_dspy.local import local_lm
 from anytime_dspy.optimizers import PDP, CompileReport, read_pairs
-from anytime_dspy.optimizers.judges import Judgement, Reliability
+from anytime_dspy.optimizers.judges.base import Judgement, Reliability
 from anytime_dspy.optimizers.traces.sampling import STYLES
 from tests.fakes.programs import Pipeline
 from tests.fakes.prompts import asked_for, inputs_of, prefill_of, prompt_of, question_of, style_of

@@ -4,7 +4,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.optimizers.proposals import proposed_styles
+from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.styles import STYLES
 from tests.fakes.programs import Pipeline

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_dspy.optimizers.markers import has_marker
-from anytime_dspy.optimizers.quoting import quoted
+from anytime_dspy.calls.markers import has_marker
+from anytime_dspy.optimizers.judges.quoting import quoted
 
 
 @given(st.text())

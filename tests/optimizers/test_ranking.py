@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from anytime_dspy.optimizers.ranking import PRIOR, ROUND_ROBIN, first_pairs, strengths
+from anytime_dspy.optimizers.judges.tournament import PRIOR, ROUND_ROBIN, first_pairs, strengths
 
 MANY = (7, 8, 12, 16, 24, 32, 48, 64)
 

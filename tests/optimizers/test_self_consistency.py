@@ -7,9 +7,9 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ProgramError
-from anytime_dspy.limits import Left
 from anytime_dspy.optimizers import SelfConsistency
 from anytime_dspy.optimizers.self_consistency import _share
+from anytime_dspy.runtime.allowance import Left
 from tests.fakes.programs import Pipeline
 from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 

@@ -17,7 +17,7 @@ from dspy.lm15 import ServerError
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.cli.measure import Measurement, show
-from anytime_dspy.cli.reporting import present
+from anytime_dspy.cli.show import present
 from anytime_dspy.cli.tasks import chosen_task
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import gpqa

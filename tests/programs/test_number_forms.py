@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from anytime_dspy.programs import aime, word_problems
-from anytime_dspy.programs.number_forms import canonical
-from anytime_dspy.programs.number_reader import read_number
+from anytime_dspy.programs.numbers.forms import canonical
+from anytime_dspy.programs.numbers.reader import read_number
 
 HARNESS = "EleutherAI/lm-evaluation-harness"
 INSPECT = "UKGovernmentBEIS/inspect_ai"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_dspy.programs.number_forms import canonical
-from anytime_dspy.programs.number_reader import read_number
+from anytime_dspy.programs.numbers.forms import canonical
+from anytime_dspy.programs.numbers.reader import read_number
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def adder() -> Reply:
 def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Runs a verb on a scripted LM, in a folder with my_task.py."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("anytime_dspy.cli.common.open_lm", lambda *_, **__: scripted_lm(adder(), temperature=0.0))
+    monkeypatch.setattr("anytime_dspy.cli.options.open_lm", lambda *_, **__: scripted_lm(adder(), temperature=0.0))
     (tmp_path / "my_task.py").write_text(SUMS)
     app = typer.Typer()
     app.command("sweep")(sweep.sweep)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from anytime_dspy.programs.aime import read_integer
-from anytime_dspy.programs.number_reader import read_number
+from anytime_dspy.programs.numbers.reader import read_number
 
 LINES = (Path(__file__).parent.parent / "data" / "completions.jsonl").read_text(encoding="utf-8").splitlines()
 COMPLETIONS = [json.loads(line) for line in LINES]

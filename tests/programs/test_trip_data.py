@@ -12,8 +12,8 @@ import pytest
 
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import trip
-from anytime_dspy.programs.trip_grammar import parse_request
-from anytime_dspy.programs.trip_plan import plan_text, read_official, read_plan
+from anytime_dspy.programs.trip.grammar import parse_request
+from anytime_dspy.programs.trip.plan import plan_text, read_official, read_plan
 
 
 @pytest.fixture(scope="module")

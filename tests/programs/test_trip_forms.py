@@ -11,8 +11,8 @@ import dspy
 import pytest
 
 from anytime_dspy.programs import trip
-from anytime_dspy.programs.trip_grammar import Constraints, Event, Flight, Stay
-from anytime_dspy.programs.trip_plan import Visit, plan_text, read_official, read_plan
+from anytime_dspy.programs.trip.grammar import Constraints, Event, Flight, Stay
+from anytime_dspy.programs.trip.plan import Visit, plan_text, read_official, read_plan
 
 VISITS = (Visit("Oslo", 1, 3), Visit("Rome", 3, 5), Visit("Aix-en-Provence", 5, 8))
 CITIES = tuple(visit.city for visit in VISITS)

@@ -9,9 +9,9 @@ import pytest
 
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import trip
-from anytime_dspy.programs.trip_generator import CITIES
-from anytime_dspy.programs.trip_grammar import EVENT_WORDINGS, STAY_WORDINGS, parse_request
-from anytime_dspy.programs.trip_plan import read_plan
+from anytime_dspy.programs.trip.generator import CITIES
+from anytime_dspy.programs.trip.grammar import EVENT_WORDINGS, STAY_WORDINGS, parse_request
+from anytime_dspy.programs.trip.plan import read_plan
 
 
 @pytest.mark.parametrize("size", range(3, 11))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import trip
-from anytime_dspy.programs.trip_grammar import Constraints, Event, Flight, Stay, parse_request
-from anytime_dspy.programs.trip_plan import Visit, read_official, read_plan
+from anytime_dspy.programs.trip.grammar import Constraints, Event, Flight, Stay, parse_request
+from anytime_dspy.programs.trip.plan import Visit, read_official, read_plan
 
 PLAN = """\
 Here is the trip plan for visiting the 3 European cities for 14 days:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import word_problems
-from anytime_dspy.programs.number_reader import read_number
-from anytime_dspy.programs.word_stories import STORIES
+from anytime_dspy.programs.numbers.reader import read_number
+from anytime_dspy.programs.word_problems.stories import STORIES
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from anytime_dspy.plots import Series
-from anytime_dspy.redaction import without_texts
-from anytime_dspy.report.chart import HEIGHT, WIDTH, chart
-from anytime_dspy.report.compiled import Compiled, Contrast, Learned, Reasoned
-from anytime_dspy.report.items import Field, items
+from anytime_dspy.report.compile_view import Compiled, Contrast, Learned, Reasoned
+from anytime_dspy.report.examples import Field, items
 from anytime_dspy.report.overview import overview
 from anytime_dspy.report.page import render_page
-from anytime_dspy.runs import read_runs
-from anytime_dspy.store import ExampleResult, RunStore
-from anytime_dspy.tables import Grid
+from anytime_dspy.report.plots import Series
+from anytime_dspy.report.svg_chart import HEIGHT, WIDTH, chart
+from anytime_dspy.report.tables import Grid
+from anytime_dspy.storage.redaction import without_texts
+from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.runs import read_runs
 from tests.report.made import BUDGETS, WORDS, made_run
 
 EVIL = "</pre></style><script>alert('{0}')</script><img src=x onerror=alert(1)>{{{{ 7 * 7 }}}}&amp;\u202e"

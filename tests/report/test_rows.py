@@ -8,8 +8,8 @@ import datasets
 import pytest
 
 from anytime_dspy.errors import RunError
-from anytime_dspy.report.rows import point_rows, write_rows
-from anytime_dspy.runs import read_runs
+from anytime_dspy.report.flat_table import point_rows, write_rows
+from anytime_dspy.storage.runs import read_runs
 from tests.report.made import BUDGETS, made_run
 
 

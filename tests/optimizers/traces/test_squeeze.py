@@ -6,12 +6,12 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.call_log import keeping_calls
+from anytime_dspy.calls.call_cache import keeping_calls
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.forced_call import forced_call
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.squeeze import SqueezedTrace, Squeezing, squeeze_traces
 from anytime_dspy.optimizers.traces.units import WordsOf, shortest
+from anytime_dspy.runtime.forced_call import forced_call
 from tests.fakes.programs import Pipeline
 from tests.fakes.prompts import prefill_of, prompt_of, question_of
 from tests.fakes.scripted import chat, scripted_lm

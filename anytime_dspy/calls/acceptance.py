@@ -1,0 +1,166 @@
+"""What an LM takes: learned from its first refusal, said once, remembered for that LM, and not sent to it again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dspy.lm15 import Request
+
+from anytime_dspy.calls.refusals import Sent, Thing, refusal_in
+
+__all__ = ["Acceptance", "acceptance", "cap_key", "options_taken", "request_taken", "sent_in", "sent_with"]
+
+logger = logging.getLogger(__name__)
+
+_KEPT_AS = "_anytime_acceptance"
+
+
+class Acceptance:
+    """What one LM has been seen to refuse and to do; safe to use from several threads.
+
+    Attributes:
+        thinks: Whether it has been seen to think apart from its text.
+        prefills: Whether it goes on with a message of its own, as far as is known.
+        least_cap: The least cap that it takes.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.thinks = False
+        self.prefills = True
+        self.least_cap = 0
+        self._model = model
+        self._stops = True
+        self._temperatures: set[float] = set()
+        self._said: set[Thing] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether it has refused anything yet."""
+        return bool(self._said)
+
+    def takes_temperature(self, temperature: float) -> bool:
+        """Whether it takes this temperature, as far as is known: some take one value alone, some none."""
+        return temperature not in self._temperatures
+
+    def fitted(self, sent: Sent) -> Sent:
+        """Returns what is sent instead: without what it refuses, and with a cap that it takes."""
+        return replace(
+            sent,
+            temperature=sent.temperature
+            if sent.temperature is None or self.takes_temperature(sent.temperature)
+            else None,
+            stop=sent.stop if self._stops else (),
+            cap=None if sent.cap is None else max(sent.cap, self.least_cap),
+        )
+
+    def learns_from(self, error: Exception, sent: Sent) -> bool:
+        """Whether an error refuses something of what was sent; it is not sent again then.
+
+        What the run does instead is logged as a warning, once for each of the things.
+        """
+        refusal = refusal_in(error, sent)
+        if refusal is None:
+            return False
+        with self._lock:
+            if refusal.thing == "temperature" and sent.temperature is not None:
+                self._temperatures.add(sent.temperature)
+            elif refusal.thing == "stop":
+                self._stops = False
+            elif refusal.thing == "cap":
+                self.least_cap = max(self.least_cap, refusal.least_cap)
+            elif refusal.thing == "prefill":
+                self.prefills = False
+            is_news = refusal.thing not in self._said
+            self._said.add(refusal.thing)
+        if is_news:
+            logger.warning("%s %s", self._model, self._told(refusal.thing, sent))
+        return True
+
+    def _told(self, thing: Thing, sent: Sent) -> str:
+        return {
+            "temperature": f"refuses temperature={sent.temperature}: it is called without, at its own default.",
+            "stop": "refuses stop strings: it is called without.",
+            "cap": f"takes no cap under {self.least_cap} tokens: a lower one is raised to that, what is written beyond "
+            "it is cut off, and charged.",
+            "prefill": "does not go on with a message of its own: its reasoning is restated to it instead.",
+        }[thing]
+
+
+class _Book(dict[Any, Acceptance]):
+    """What is known of an LM's models and addresses.
+
+    It hangs on the LM, and copies of an LM share it. Saved with a whole program it is an empty dict, which needs
+    nothing of this library.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Book:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (dict, ())
+
+
+def acceptance(lm: Any) -> Acceptance:
+    """Returns what is known of an LM; a copy that names another model or address is another LM."""
+    book = vars(lm).get(_KEPT_AS)
+    if book is None:
+        book = vars(lm).setdefault(_KEPT_AS, _Book())
+    if not isinstance(book, _Book):
+        book = vars(lm)[_KEPT_AS] = _Book()
+    model = str(lm.model)
+    address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
+    key = model, getattr(lm, "model_type", None), address
+    return book.get(key) or book.setdefault(key, Acceptance(model))  # asked for several times in every call
+
+
+def cap_key(options: Mapping[str, Any]) -> str:
+    """Returns the name under which an LM's options cap its replies."""
+    return "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
+
+
+def sent_with(lm: Any, options: Mapping[str, Any]) -> Sent:
+    """Returns what a call with these options, over the LM's own, sends."""
+    whole = {**lm.kwargs, **options}
+    stop = whole.get("stop") or ()
+    return Sent(
+        temperature=whole.get("temperature"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        cap=whole.get(cap_key(whole)),
+    )
+
+
+def options_taken(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a call's options without what the LM refuses; None takes back what the LM itself would send."""
+    sent = sent_with(lm, options)
+    fitted = acceptance(lm).fitted(sent)
+    changed: dict[str, Any] = {}
+    if fitted.temperature != sent.temperature:
+        changed["temperature"] = None
+    if fitted.stop != sent.stop:
+        changed["stop"] = None
+    if fitted.cap != sent.cap:
+        changed[cap_key({**lm.kwargs, **options})] = fitted.cap
+    return {**options, **changed}
+
+
+def sent_in(request: Request) -> Sent:
+    """Returns what a request sends."""
+    config = request.config
+    return Sent(config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant")
+
+
+def request_taken(lm: Any, request: Request) -> Request | None:
+    """Returns a request without what the LM refuses, None where it refuses a request of that kind."""
+    sent, known = sent_in(request), acceptance(lm)
+    if sent.prefills and not known.prefills:
+        return None
+    fitted = known.fitted(sent)
+    if fitted == sent:
+        return request
+    config = replace(request.config, temperature=fitted.temperature, stop=fitted.stop, max_tokens=fitted.cap)
+    return replace(request, config=config)

@@ -1,0 +1,176 @@
+"""What one LM call wrote, read from the entry that DSPy records of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import dspy
+from dspy.lm15 import Response
+
+from anytime_dspy.calls.thinking import parted
+from anytime_dspy.calls.tokens import TokenCounter, counter_for
+from anytime_dspy.errors import ModelError, ProgramError
+
+__all__ = ["Completion", "Ledger", "check_shown", "recording", "tell_of_replay"]
+
+_SUMMARY = 2
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One LM call, as far as budgets are concerned.
+
+    Attributes:
+        text: What the LM wrote.
+        truncated: Whether it was cut off at its cap (`finish_reason` is "length").
+        values: The output fields as the inner adapter read them; None where it could not.
+        prompt_tokens: Tokens sent.
+        thinking: What a reasoning model thought outside of its text; empty where its provider hides that, or only sums
+            it up.
+        hidden_tokens: Tokens of that thinking, shown or not; they count against the cap of the call.
+        seconds: Wall time of the call.
+        dollars: Its price; None where the LM has none.
+        cached: Whether DSPy's cache had it, so that its time says nothing of the LM.
+        beyond: Tokens that were written beyond its cap, which the LM does not take so low: billed, and no part of it.
+    """
+
+    text: str
+    truncated: bool
+    values: dict[str, Any] | None = None
+    prompt_tokens: int = 0
+    thinking: str = ""
+    hidden_tokens: int = 0
+    seconds: float = 0.0
+    dollars: float | None = None
+    cached: bool = False
+    beyond: int = 0
+
+    def within(self, cap: int, counter: TokenCounter) -> Completion:
+        """Returns what an LM that was allowed to write more would have written within a cap."""
+        text = counter.cut(self.text, max(0, cap - self.hidden_tokens))
+        if text == self.text:
+            return self
+        beyond = counter.count(self.text) - counter.count(text)
+        return replace(self, text=text, truncated=True, values=None, beyond=self.beyond + beyond)
+
+    @property
+    def conceals(self) -> bool:
+        """Whether there was thinking that is not shown."""
+        return self.hidden_tokens > 0 and not self.thinking
+
+
+class Ledger:
+    """Takes the place of a module in DSPy's list of callers, and so is told of every LM call below it."""
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, Any]] = []
+        self.replayed = 0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether any LM call was made below, or would have been if a tape had not held it."""
+        return bool(self.history) or self.replayed > 0
+
+    def completion(self, lm: Any, values: dict[str, Any] | None, seconds: float) -> Completion:
+        """Returns the recorded call.
+
+        Args:
+            lm: The LM that was called.
+            values: What the adapter read from the call, or None.
+            seconds: How long the call took.
+
+        Raises:
+            ProgramError: Nothing was recorded, since DSPy's history is switched off or the LM goes around it.
+        """
+        if not self.history:
+            raise ProgramError(f"No LM call was recorded, and budgets read DSPy's history: {_why_unrecorded(lm)}.")
+        counter = counter_for(lm)
+        entry = self.history[-1]
+        text = _part(entry["outputs"], "text")
+        billed = _billed(entry)
+        prompt_tokens = billed.prompt
+        if prompt_tokens is None:
+            prompt_tokens = sum(counter.count(str(message.get("content") or "")) for message in entry["messages"] or ())
+        thinking = _part(entry["outputs"], "reasoning_content")
+        hidden_tokens = counter.count(thinking)
+        # Two tokenizers differ by less than that: a text so short is a summary. Thinking in the text is counted there.
+        if billed.thinking > _SUMMARY * hidden_tokens and not parted(text).thinking:
+            thinking, hidden_tokens = "", billed.thinking
+        return Completion(
+            text=text,
+            truncated=_finish_reason(entry["response"]) == "length",
+            values=values,
+            prompt_tokens=prompt_tokens,
+            thinking=thinking,
+            hidden_tokens=hidden_tokens,
+            seconds=seconds,
+            dollars=entry["cost"],
+            cached=not entry["usage"],
+        )
+
+
+def _why_unrecorded(lm: Any) -> str:
+    if dspy.settings.disable_history or dspy.settings.max_history_size <= 0:
+        return "leave dspy.settings.disable_history off and max_history_size above 0"
+    return (
+        f"{type(lm).__name__} answers without recording its calls, as an LM does that overrides __call__ or acall; "
+        "override forward and aforward instead, or make it dspy.LM(name, engine=...)"
+    )
+
+
+def recording(ledger: Ledger) -> Any:
+    """Returns a context in which `ledger` is told of every LM call."""
+    return dspy.context(caller_modules=[*(dspy.settings.caller_modules or ()), ledger])
+
+
+def tell_of_replay() -> None:
+    """Tells the ledgers around this place of a call that a tape held."""
+    for caller in dspy.settings.caller_modules or ():
+        if isinstance(caller, Ledger):
+            caller.replayed += 1
+
+
+def check_shown(lm: Any, completion: Completion, counter: TokenCounter) -> None:
+    """Refuses a completion whose thinking cannot be cut, since it is not shown.
+
+    Raises:
+        ModelError: It says what the call cost.
+    """
+    if completion.conceals:
+        hidden = completion.hidden_tokens
+        dollars = "" if completion.dollars is None else f", {completion.dollars:.6f} dollars"
+        raise ModelError(
+            f"{lm.model} hides its thinking or only sums it up ({hidden} tokens of it), so that one trace cannot be "
+            f'cut at every budget: use Anytime(program, mode="contract"), or set the reasoning_effort of the LM so low '
+            f"that it thinks in the open. One call was paid for: {completion.prompt_tokens} prompt and "
+            f"{hidden + counter.count(completion.text)} completion tokens{dollars}."
+        )
+
+
+class _Billed(NamedTuple):
+    prompt: int | None
+    thinking: int
+
+
+def _billed(entry: Mapping[str, Any]) -> _Billed:
+    response = entry["response"]
+    if isinstance(response, Response):  # unlike the entry, it keeps its usage in DSPy's cache
+        return _Billed(response.usage.input_tokens, response.usage.reasoning_tokens or 0)
+    usage = entry["usage"] or {}
+    details = usage.get("completion_tokens_details") or {}
+    return _Billed(usage.get("prompt_tokens"), details.get("reasoning_tokens") or 0)
+
+
+def _part(outputs: list[Any], name: str) -> str:
+    output = outputs[0] if outputs else None
+    parts = output if isinstance(output, dict) else {"text": output}
+    return str(parts.get(name) or "")
+
+
+def _finish_reason(response: Any) -> str | None:
+    if isinstance(response, Response):
+        return str(response.finish_reason)
+    choices = getattr(response, "choices", None)  # litellm's own response
+    return getattr(choices[0], "finish_reason", None) if choices else None

@@ -1,0 +1,220 @@
+"""What the verbs share: the LM and task that were named, progress, and files written whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import dspy
+import typer
+from dspy.utils.exceptions import LMConfigurationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from anytime_dspy.errors import DataError, ModelError, RunError
+from anytime_dspy.profiling import phase
+from anytime_dspy.state import BUDGETS_KEY
+from anytime_dspy.storage.jsonl import read_json, write_json
+
+__all__ = [
+    "Budgets",
+    "Data",
+    "Json",
+    "Effort",
+    "Limit",
+    "ModelName",
+    "Out",
+    "Seed",
+    "ShowGpqa",
+    "Split",
+    "Temperature",
+    "Threads",
+    "open_lm",
+    "progress",
+    "threads_for",
+]
+
+DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct"
+
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="An embedded model's name, a .gguf file, or any model that dspy.LM takes, such as openai/gpt-4o-mini.",
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature",
+        min=0.0,
+        max=2.0,
+        help="Of the model; by default 0.0, or what the model is set to where it refuses that.",
+    ),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        "--reasoning-effort",
+        help="How much a reasoning model thinks before it answers: none, minimal, low, medium, high, as it takes them.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; the same folder goes on with the same run.")]
+Data = Annotated[str | None, typer.Option("--data", help="A data file or url in the task's official format.")]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="Of the data: 2024 or 2025 for aime, diamond, main or extended for gpqa, ..."),
+]
+ShowGpqa = Annotated[
+    bool, typer.Option("--show-gpqa", help="Keep GPQA's texts in the run's files: its authors ask not to publish them.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take this many examples, spread over the data.")]
+Budgets = Annotated[str | None, typer.Option("--budgets", help="Reasoning tokens, with commas between: 64,128,256.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of data, samples and intervals.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=64, help="Examples run at the same time; by default what suits the model."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+# Whatever is for the eye while a command runs goes to stderr, so that stdout holds the result alone.
+stderr = Console(stderr=True)
+
+
+PROVIDER_THREADS = 16
+
+
+def threads_for(model: str) -> int:
+    """Returns how many examples are run at the same time on a model where nobody says it.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be fetched.
+    """
+    if not _is_embedded(model):
+        return PROVIDER_THREADS
+    from anytime_dspy.local.lm import engine_for
+
+    return engine_for(_embedded_file(model)).best_slots
+
+
+def open_lm(
+    model: str, *, threads: int, temperature: float | None = None, reasoning_effort: str | None = None
+) -> dspy.LM:
+    """Returns the LM that was named, after fetching it if it is an embedded one.
+
+    Args:
+        model: As typed.
+        threads: Calls that an embedded model takes at the same time.
+        temperature: None for greedy replies where the model takes a temperature, and for its own default where not.
+        reasoning_effort: None for the model's own.
+
+    Raises:
+        ModelError: There is no such model, it cannot be fetched, or it takes none of these options.
+    """
+    from anytime_dspy.local import MODELS, local_lm
+
+    if _is_embedded(model):
+        if reasoning_effort is not None:
+            raise ModelError(f"{model} is an embedded model, which has no reasoning effort: leave it out.")
+        lm = local_lm(_embedded_file(model), slots=threads, temperature=temperature or 0.0)
+        with phase("loading the model"):
+            lm.engine.counter.count("a")
+        return lm
+    if "/" not in model:
+        raise ModelError(
+            f"There is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
+            "provider/model, such as openai/gpt-4o-mini, and a file as path/to/file.gguf."
+        )
+    options = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
+    try:
+        # Whether a model takes 0.0 shows at its first call: see `acceptance`.
+        return dspy.LM(model, temperature=temperature or 0.0, **options)
+    except LMConfigurationError as error:
+        if temperature is None:
+            return dspy.LM(model, **options)
+        raise ModelError(
+            f"{model} takes no temperature but 1, DSPy says: leave --temperature={temperature} out."
+        ) from error
+
+
+def _is_embedded(model: str) -> bool:
+    from anytime_dspy.local import MODELS
+
+    return model in MODELS or model.endswith(".gguf")
+
+
+def _embedded_file(model: str) -> Path:
+    from anytime_dspy.local import MODELS, model_path
+
+    if model in MODELS:
+        pull_with_progress(model)
+    return model_path(model)
+
+
+def pull_with_progress(name: str) -> Path:
+    """Fetches an embedded model into the user's cache folder, unless it is there."""
+    from anytime_dspy.local import installed, model_path
+    from anytime_dspy.local.pull import pull
+
+    if installed(name):
+        return model_path(name)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task(f"Fetching {name}", total=None)
+        return pull(name, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
+    """Shows a progress bar on stderr; the callable that it yields moves it on by one."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda *_: bar.advance(task)
+
+
+def spread(examples: list[dspy.Example], limit: int | None) -> list[dspy.Example]:
+    """Returns `limit` examples at even distances: data files are often sorted by size or kind."""
+    if limit is None or limit >= len(examples):
+        return examples
+    return [examples[place * len(examples) // limit] for place in range(limit)]
+
+
+def save_program(program: dspy.Module, path: Path, task: str) -> None:
+    """Saves a program with the name of its task, so that `run` knows what to build."""
+    partial = path.with_name(f"{path.stem}.part.json")
+    try:
+        program.save(partial)
+        state = read_json(partial)
+    except OSError as error:
+        raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    state[BUDGETS_KEY]["task"] = task
+    write_json(path, state)
+
+
+def task_of(path: Path) -> str | None:
+    """Returns the name of the task that a saved program was made for, where the file says it."""
+    try:
+        budgets = read_json(path).get(BUDGETS_KEY)
+    except RunError as error:
+        raise DataError(f"This is no saved program: {error}.") from error
+    task = budgets.get("task") if isinstance(budgets, dict) else None
+    return task if isinstance(task, str) else None

@@ -1,0 +1,101 @@
+"""Tools on the tape: what a tool did before the cut is not done again on replay."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import dspy
+
+from anytime_dspy.calls.completion import Ledger, recording
+from anytime_dspy.runtime.adapter import BudgetAdapter
+from anytime_dspy.runtime.content import content_key
+from anytime_dspy.runtime.tape import Outcome, Replay
+
+__all__ = ["tape_tools"]
+
+
+def tape_tools(program: dspy.Module) -> None:
+    """Has the tape hear every `dspy.Tool` of a program; outside of a sweep the tools do what they always did.
+
+    A tool is taken to answer by its name and its arguments. One that asks an LM itself is run again on replay, so that
+    its calls are charged, and these are replayed.
+
+    Args:
+        program: The program; the functions of its tools are wrapped in place.
+    """
+    for _, tool in program.named_sub_modules(type_=dspy.Tool):
+        if not isinstance(tool.func, _Taped):
+            tool.func = _Taped(tool.func, tool.name)
+
+
+class _Taped:
+    """A tool's function, recorded and replayed where the budget around it has a tape."""
+
+    def __init__(self, func: Callable[..., Any], name: str) -> None:
+        functools.update_wrapper(self, func)
+        self._func = func
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _is_async(self._func):
+            return self._acall(*args, **kwargs)
+        replay, key = _replay(), self._key(args, kwargs)
+        recorded = replay.tools.next(key) if replay else None
+        outcome = recorded.value if recorded else self._run(replay, key, args, kwargs)
+        # Raised in one place, live and replayed: an agent shows the traceback to its LM, which must see no difference.
+        if outcome.error is not None:
+            raise outcome.error.with_traceback(outcome.traceback)
+        return outcome.value
+
+    async def _acall(self, *args: Any, **kwargs: Any) -> Any:
+        replay, key = _replay(), self._key(args, kwargs)
+        recorded = replay.tools.next(key) if replay else None
+        outcome = recorded.value if recorded else await self._arun(replay, key, args, kwargs)
+        if outcome.error is not None:
+            raise outcome.error.with_traceback(outcome.traceback)
+        return outcome.value
+
+    def _run(self, replay: Replay | None, key: Hashable, args: Any, kwargs: Any) -> Outcome:
+        ledger = Ledger()
+        with recording(ledger):
+            try:
+                outcome = Outcome(self._func(*args, **kwargs))
+            except Exception as error:
+                outcome = _raised(error)
+        return _kept(replay, key, outcome, ledger)
+
+    async def _arun(self, replay: Replay | None, key: Hashable, args: Any, kwargs: Any) -> Outcome:
+        ledger = Ledger()
+        with recording(ledger):
+            try:
+                outcome = Outcome(await self._func(*args, **kwargs))
+            except Exception as error:
+                outcome = _raised(error)
+        return _kept(replay, key, outcome, ledger)
+
+    def _key(self, args: Any, kwargs: Any) -> Hashable:
+        # Two tools of one name may be different functions.
+        return self._name, id(self._func), content_key((args, kwargs))
+
+
+def _replay() -> Replay | None:
+    adapter = dspy.settings.adapter
+    return adapter.replay if isinstance(adapter, BudgetAdapter) else None
+
+
+def _is_async(func: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
+
+
+def _raised(error: Exception) -> Outcome:
+    frames = error.__traceback__
+    return Outcome(error=error, traceback=frames.tb_next if frames else None)
+
+
+def _kept(replay: Replay | None, key: Hashable, outcome: Outcome, ledger: Ledger) -> Outcome:
+    if replay and not ledger.is_used and not inspect.isawaitable(outcome.value):
+        replay.tools.add(key, outcome)
+    return outcome

@@ -1,0 +1,1 @@
+"""What results say, and how sure one may be of it."""

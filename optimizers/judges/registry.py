@@ -1,0 +1,106 @@
+"""The family of judges by name: what PDP's `judge=` may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dspy
+
+from anytime_dspy.answers import AnswerKey, answer_text
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.judges.agreement import Agreement
+from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.base import Judge
+from anytime_dspy.optimizers.judges.confidence import Confidence
+from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
+from anytime_dspy.optimizers.judges.pairwise import Pairwise
+from anytime_dspy.optimizers.judges.verdicts import check_module
+
+__all__ = ["JUDGES", "Panel", "check_judge", "own_lm"]
+
+JUDGES = ("auto", "agreement", "pairwise", "confidence", "checked", "metric")
+"""The names of judges. "auto" weighs the three that judge without labels and without a check: the first of equals in
+the order agreement, pairwise, confidence."""
+
+
+def check_judge(judge: Any) -> None:
+    """Checks, without a call, that something can be a judge.
+
+    Args:
+        judge: A name of `JUDGES`, a `Judge`, or a DSPy module that gives verdicts.
+
+    Raises:
+        AnytimeError: It is none of these.
+        ProgramError: The module has another signature.
+    """
+    if isinstance(judge, dspy.Module):
+        check_module(judge)
+    elif isinstance(judge, str) and judge not in JUDGES:
+        raise AnytimeError(f"there is no judge {judge!r}: choose {', '.join(JUDGES)}, a Judge or a DSPy module")
+    elif not isinstance(judge, str) and not (hasattr(judge, "scores") and hasattr(judge, "reliability")):
+        raise AnytimeError(
+            f"a judge is one of {', '.join(JUDGES)}, a Judge or a DSPy module, not {type(judge).__name__}"
+        )
+
+
+def own_lm(program: dspy.Module) -> Any:
+    """Returns the LM that a program judges itself with: that of the surrounding `dspy.context`, else its own."""
+    own = (predictor.lm for predictor in program.predictors() if predictor.lm is not None)
+    return dspy.settings.lm or next(own, None)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What judges need of the compile that they serve.
+
+    Attributes:
+        metric: The compile's metric, for "checked" and "metric".
+        trainset: Its examples, for "metric".
+        answer_key: Says which answers are the same.
+        threads: Questions at the same time.
+        seed: Picks the pairs that reliability is measured on.
+        memo: Answers that were paid for.
+        lm: Whom judges ask where none is named; by default the LM of the surrounding `dspy.context`.
+    """
+
+    metric: AnytimeIndex
+    trainset: Sequence[dspy.Example]
+    answer_key: AnswerKey = answer_text
+    threads: int = 1
+    seed: int = 0
+    memo: Memo = field(default_factory=Memo)
+    lm: Any = None
+
+    def judges(self, judge: str | Judge | dspy.Module) -> tuple[Judge, ...]:
+        """Returns the judges to choose from: one, or those that "auto" weighs.
+
+        Args:
+            judge: As `check_judge` lets through. A `Pairwise`, `Teacher` or `Confidence` of the user's stays as it is,
+                but for its memo, and for the LM where it names none.
+        """
+        if isinstance(judge, dspy.Module):
+            return (self._pairwise(judge),)
+        if not isinstance(judge, str):
+            if isinstance(judge, (Pairwise, Confidence)):
+                judge = replace(judge, lm=judge.lm or self.lm, memo=self.memo)
+            return (judge,)
+        named: dict[str, Judge] = {
+            "agreement": Agreement(self.answer_key),
+            "pairwise": self._pairwise(),
+            "confidence": Confidence(
+                self.lm, answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo
+            ),
+            "checked": Checked(self.metric),
+            "metric": Gold(self.metric, self.trainset),
+        }
+        if judge == "auto":
+            return named["agreement"], named["pairwise"], named["confidence"]
+        return (named[judge],)
+
+    def _pairwise(self, module: dspy.Module | None = None) -> Pairwise:
+        return Pairwise(
+            self.lm, module=module, answer_key=self.answer_key, threads=self.threads, seed=self.seed, memo=self.memo
+        )

@@ -1,0 +1,149 @@
+"""What a judge was like on the traces of one compile."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dspy
+
+from anytime_dspy.checkpoint import Checkpoint, Usage
+from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.judges.base import Choice, Judgement, Orders, Reliability
+from anytime_dspy.optimizers.traces.trace import TraceGroup
+
+__all__ = ["GoldCheck", "JudgeReport", "gold_check", "judge_report"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GoldCheck:
+    """How a judge's scores order two traces of an example, against how gold quality does.
+
+    Attributes:
+        pairs: Pairs of traces at the same budget whose gold quality differs.
+        agree: Of these, where the judge too scores the truly better one higher.
+        disagree: Where it scores it lower; in the rest it sees no difference.
+
+    Example:
+        >>> GoldCheck(pairs=10, agree=6, disagree=2).accuracy
+        0.75
+    """
+
+    pairs: int
+    agree: int
+    disagree: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of right orders among the pairs that the judge decided; None where it decided none."""
+        decided = self.agree + self.disagree
+        return self.agree / decided if decided else None
+
+
+@dataclass(frozen=True)
+class JudgeReport:
+    """The judge of a compile: who, why, how steady, and how right where that can be told.
+
+    Attributes:
+        judge: The judge's name.
+        reason: Why this judge, in one line.
+        labelled: Whether it looked at labels.
+        reliability: Of every judge that was considered, the used one included; measured without labels.
+        orders: Of a judge that compares two answers, how its verdicts fared in both orders.
+        consistency: The share of pairs in which the same answer won in both orders.
+        tie_rate: The share of pairs left a tie.
+        position_bias: The share of verdicts for whatever stood first.
+        gold: Agreement with gold quality, None where there are no labels. It decides nothing.
+        usage: What judging cost, with what it took to measure the judges that were not used.
+    """
+
+    judge: str
+    reason: str
+    labelled: bool
+    reliability: tuple[Reliability, ...]
+    orders: Orders | None
+    consistency: float | None
+    tie_rate: float | None
+    position_bias: float | None
+    gold: GoldCheck | None
+    usage: Usage
+
+
+def judge_report(
+    choice: Choice,
+    judgement: Judgement,
+    groups: Sequence[TraceGroup],
+    trainset: Sequence[dspy.Example],
+    metric: AnytimeIndex,
+) -> JudgeReport:
+    """Puts together what is known of a judge once it has judged.
+
+    Args:
+        choice: The judge, and who else was considered.
+        judgement: What it said of `groups`.
+        groups: The traces.
+        trainset: The examples that they are of.
+        metric: Its quality is the gold one.
+    """
+    orders = judgement.orders
+    return JudgeReport(
+        judge=judgement.judge,
+        reason=choice.reason,
+        labelled=judgement.labelled,
+        reliability=choice.measured,
+        orders=orders,
+        consistency=orders.consistency if orders else None,
+        tie_rate=orders.tie_rate if orders else None,
+        position_bias=orders.position_bias if orders else None,
+        gold=gold_check(groups, judgement, trainset, metric),
+        usage=sum((one.usage for one in choice.measured if one.judge != judgement.judge), judgement.usage),
+    )
+
+
+def gold_check(
+    groups: Sequence[TraceGroup], judgement: Judgement, trainset: Sequence[dspy.Example], metric: AnytimeIndex
+) -> GoldCheck | None:
+    """Compares a judge's scores with gold quality over all pairs of traces of an example at the same budget.
+
+    Args:
+        groups: The traces.
+        judgement: A judge's scores of these very groups.
+        trainset: The examples that they are of.
+        metric: Its quality is the gold one.
+
+    Returns:
+        None where no example has labels that quality can be told by.
+    """
+    signs: list[float] = []
+    told = False
+    for group, scores in zip(groups, judgement.scores, strict=True):
+        gold = _gold(group, trainset[group.example_index], metric)
+        if gold is None:
+            continue
+        told = True
+        for one, other in itertools.combinations(range(len(gold)), 2):
+            columns = zip(gold[one], gold[other], scores[one], scores[other], strict=True)
+            signs += [
+                0.0 if mine is None or theirs is None else (better - worse) * (mine - theirs)
+                for better, worse, mine, theirs in columns
+                if better != worse
+            ]
+    return GoldCheck(len(signs), sum(sign > 0 for sign in signs), sum(sign < 0 for sign in signs)) if told else None
+
+
+def _gold(group: TraceGroup, example: dspy.Example, metric: AnytimeIndex) -> list[list[float]] | None:
+    if not example.labels().keys():
+        return None
+
+    def quality(checkpoint: Checkpoint) -> float:
+        return metric.quality_of(example, checkpoint.prediction) if checkpoint.answered else 0.0
+
+    try:
+        return [[quality(checkpoint) for checkpoint in trace.checkpoints] for trace in group.traces]
+    except Exception as error:  # quality is anyone's code, and a report must not lose a compile that is paid for
+        logger.debug("No gold quality for training example %d: %s", group.example_index, error)
+        return None

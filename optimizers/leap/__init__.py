@@ -1,0 +1,1 @@
+"""LEAP, the baseline that learns principles from labelled mistakes."""

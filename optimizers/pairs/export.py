@@ -1,0 +1,97 @@
+"""Preference pairs as other libraries read them: for training a model, where PDP only shows them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from anytime_dspy.errors import DataError
+from anytime_dspy.optimizers.pairs.pair import PreferencePair, Side
+from anytime_dspy.optimizers.traces.chat_prompt import Prompt, first_call
+from anytime_dspy.storage.jsonl import content_hash
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["pairs_dataset", "trl_rows"]
+
+Row = dict[str, list[dict[str, Any]]]
+
+
+def trl_rows(pairs: Iterable[PreferencePair], *, squeezed: bool = True) -> list[Row]:
+    """Returns pairs in TRL's conversational preference format, with an explicit prompt: what its DPOTrainer reads.
+
+    A row has three lists of messages: "prompt", what a predictor of the student sent; "chosen" and "rejected", one of
+    the assistant each, with the reasoning cut at the pair's budget and no answer. A pair has a row for each predictor
+    that both traces asked the same; one without reasoning on either side has none. Equal rows are there once.
+
+    A message's content is a text; where a row has an image, all contents of all rows are lists of OpenAI's parts, since
+    a column has one form.
+
+    Args:
+        pairs: The pairs; those whose sides are judged alike, shown as demonstrations alone, are left out.
+        squeezed: Whether pairs with a squeezed trace are among the rows.
+
+    Raises:
+        DataError: No pair gives a row.
+    """
+    wanted = (pair for pair in pairs if pair.gap > 0 and (squeezed or not pair.squeezed))
+    rows = {content_hash(row): row for pair in wanted for row in _rows(pair)}
+    if not rows:
+        raise DataError(
+            "no pair can be exported: none has a prompt and reasoning on both sides (pairs of an older version hold no "
+            "prompts: compile again)"
+        )
+    return _of_one_form(list(rows.values()))
+
+
+def pairs_dataset(pairs: Iterable[PreferencePair], *, squeezed: bool = True) -> Dataset:
+    """Returns the rows of `trl_rows` as a `datasets.Dataset`: `DPOTrainer(..., train_dataset=pairs_dataset(pairs))`.
+
+    Args:
+        pairs: The pairs.
+        squeezed: Whether pairs with a squeezed trace are among the rows; no model wrote such a trace as it stands.
+
+    Raises:
+        DataError: No pair gives a row.
+    """
+    from datasets import Dataset
+
+    return Dataset.from_list(trl_rows(pairs, squeezed=squeezed))
+
+
+def _rows(pair: PreferencePair) -> Iterator[Row]:
+    for name, prompt in pair.prompts.items():
+        chosen, rejected = (_reasoning(side, name) for side in (pair.chosen, pair.rejected))
+        if chosen and rejected and chosen != rejected:
+            yield {
+                "prompt": [dict(message) for message in prompt.messages],
+                "chosen": [_answer(prompt, chosen)],
+                "rejected": [_answer(prompt, rejected)],
+            }
+
+
+def _of_one_form(rows: list[Row]) -> list[Row]:
+    messages = [message for row in rows for column in row.values() for message in column]
+    if all(isinstance(message["content"], str) for message in messages):
+        return rows
+    return [
+        {
+            name: [{**message, "content": _parts(message["content"])} for message in column]
+            for name, column in row.items()
+        }
+        for row in rows
+    ]
+
+
+def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _reasoning(side: Side, predictor: str) -> str:
+    call = first_call(side.calls, predictor)
+    return call.reasoning.strip() if call else ""
+
+
+def _answer(prompt: Prompt, reasoning: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": f"{prompt.opening}{reasoning}"}

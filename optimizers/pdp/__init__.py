@@ -1,0 +1,1 @@
+"""PDP: the optimiser, one compile, its rounds, and its report."""

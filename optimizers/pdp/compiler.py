@@ -1,0 +1,342 @@
+"""One compile, from the student to the program that comes out: rounds of sampling, judging, squeezing and racing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+
+import dspy
+
+from anytime_dspy.answers import AnswerKey
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.calls.call_cache import keeping_calls
+from anytime_dspy.checkpoint import Usage
+from anytime_dspy.errors import AnytimeError, RunError
+from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.base import Judge
+from anytime_dspy.optimizers.judges.registry import Panel, own_lm
+from anytime_dspy.optimizers.pairs.pair import PreferencePair, select_pairs, write_pairs
+from anytime_dspy.optimizers.pdp.report import CompileReport, Searched, gold_agreement, searched
+from anytime_dspy.optimizers.pdp.rounds import Gathered, Gathering, Round, pool_of
+from anytime_dspy.optimizers.prompts.render import prompted
+from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
+from anytime_dspy.optimizers.search.limits import Limits, OnTrial
+from anytime_dspy.optimizers.search.locks import held
+from anytime_dspy.optimizers.search.pool import Pool
+from anytime_dspy.optimizers.search.race import Race, Raced
+from anytime_dspy.optimizers.search.space import Candidate
+from anytime_dspy.optimizers.search.standing import RaceReport
+from anytime_dspy.optimizers.search.trial_store import TrialStore
+from anytime_dspy.optimizers.search.trials import Meter, Validation
+from anytime_dspy.optimizers.search.verdict import verdict
+from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling, TraceGroup
+from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
+from anytime_dspy.profiling import phase
+from anytime_dspy.storage.jsonl import content_hash, write_json
+
+__all__ = ["Compiling", "Watch"]
+
+logger = logging.getLogger(__name__)
+
+PROPOSALS = 2
+"""Styles that the LM is asked to propose for the sampling of a race, at most."""
+
+WRITING_TRIALS = 12
+"""Candidates from which on a race has room for instructions that the LM is asked to write."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how a compile gets on.
+
+    Attributes:
+        on_trace: Called with each trace.
+        on_squeezed: Called with each squeezed trace.
+        on_trial: Called with a race's progress.
+    """
+
+    on_trace: OnTrace | None = None
+    on_squeezed: OnSqueezed | None = None
+    on_trial: OnTrial | None = None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A round that was raced."""
+
+    gathered: Gathered
+    raced: Raced
+    report: Round
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """A compile's options and data, as `PDP` checked them.
+
+    Attributes:
+        student: What is compiled.
+        trainset: What traces are sampled on.
+        validation: What candidates are measured on; no examples for the fixed recipe.
+        sampling: How traces are sampled.
+        judge: Who judges them.
+        answer_key: Makes answers comparable.
+        contrastive: Whether contrast may be shown.
+        trials: Candidates of each round's race, 0 for the fixed recipe.
+        rounds: At most.
+        programs: Further candidates, with what to call them.
+        limits: Where the race stops before that.
+        begun: When the compile began, by `time.monotonic`.
+        folder: Where everything is kept, None to keep nothing.
+        watch: Who is told of the progress.
+    """
+
+    student: Anytime
+    trainset: Sequence[dspy.Example]
+    validation: Validation
+    sampling: Sampling
+    judge: str | Judge | dspy.Module
+    answer_key: AnswerKey
+    contrastive: bool
+    trials: int
+    rounds: int
+    programs: Sequence[tuple[str, Anytime]]
+    limits: Limits
+    begun: float
+    folder: Path | None = None
+    watch: Watch = field(default_factory=Watch)
+
+    def run(self) -> Anytime:
+        """Returns the compiled program, with its report.
+
+        Raises:
+            AnytimeError: As `PDP.compile` says.
+        """
+        return self._searched() if self.trials else self._by_recipe()
+
+    def _by_recipe(self) -> Anytime:
+        with held(self.folder, "preparing"), self._keeping_calls():
+            gathered = self._gathered(self.student, self.sampling, ())
+        selected = select_pairs(gathered.pairs)
+        compiled = prompted(self.student, selected, contrastive=self.contrastive)
+        return self._reported(compiled, [gathered], [_report_of(gathered)], selected, None)
+
+    def _searched(self) -> Anytime:
+        steps: list[_Step] = []
+        best = Candidate()
+        while len(steps) < self.rounds:
+            step = self._step(steps, best)
+            if step is None:
+                break
+            steps.append(step)
+            if step.raced.report.winner:
+                found, best = best, step.raced.winner
+                if found.key == best.key:
+                    break
+            if not step.raced.report.winner or step.raced.report.stopped:
+                break
+        compiled = best.applied(self.student)
+        rounds = [step.report for step in steps]
+        found_by = searched(
+            [(step.raced.report, str(step.raced.winner)) for step in steps],
+            sum((one.search + one.writing for one in rounds), Usage()),
+        )
+        self._reported(compiled, [step.gathered for step in steps], rounds, best.pairs, found_by)
+        _like_dspys(compiled, self.student, [step.raced for step in steps], found_by.score)
+        return compiled
+
+    def _step(self, steps: Sequence[_Step], best: Candidate) -> _Step | None:
+        """Runs the next round; None where it gave nothing to race, and there is something from the rounds before."""
+        number = len(steps)
+        try:
+            # Whoever shares the folder waits here, and finds everything done.
+            with held(self.folder, "preparing"), self._keeping_calls():
+                sampling, proposing = self._sampling(number)
+                earlier = [group for step in steps for group in step.gathered.groups]
+                gathered = self._gathered(best.applied(self.student), sampling, earlier)
+                pool, writing = self._pool(gathered, steps, sampling)
+        except RunError:
+            raise
+        except AnytimeError as error:
+            if not steps:
+                raise
+            logger.warning("Round %d gave nothing to race (%s): what was found before stands", number, error)
+            return None
+        pool = replace(pool, best=best if steps else None, programs=() if steps else self.programs)
+        writing += proposing
+        prepared = gathered.synthesis + gathered.squeezing + gathered.judge.usage + writing
+        race = Race(
+            self.student,
+            self._marked(pool.candidates(self.trials, self.sampling.seed), number),
+            pool.squeezed,
+            self.validation,
+            TrialStore(self.folder, f"round-{number}"),
+            Meter(self.limits, sum((step.report.usage for step in steps), prepared), self.begun),
+            round=number,
+            on_trial=self.watch.on_trial,
+        )
+        with self._keeping_calls(), phase("racing"):
+            raced = race.run()
+        logger.info("Round %d: %s", number, verdict(raced.report))
+        return _Step(gathered, raced, _report_of(gathered, raced.report, writing))
+
+    def _marked(self, candidates: Sequence[Candidate], number: int) -> list[Candidate]:
+        """Marks candidates whose runs the log has: the student's own samples, and what raced in the round before."""
+        if self.folder is None:
+            return list(candidates)
+        asked, sampled = (
+            {content_hash(example.inputs().toDict()) for example in examples}
+            for examples in (self.validation.examples, self.trainset)
+        )
+        known = 2 if number else int(asked <= sampled)
+        return [replace(one, paid=place < known) for place, one in enumerate(candidates)]
+
+    def _sampling(self, number: int) -> tuple[Sampling, Usage]:
+        """How a round samples: where there are samples enough, in styles that the LM proposes too, at a call's cost."""
+        sampling = replace(self.sampling, round=number, as_it_is=True)
+        wanted = min(PROPOSALS, sampling.samples - len(sampling.styles))
+        if wanted < 1:  # no sample would be left for them
+            return sampling, Usage()
+        with self._asking(), phase("writing styles and instructions"):
+            proposed = proposed_styles(self.student, wanted)
+        return replace(sampling, styles=(*sampling.styles, *proposed.styles)), proposed.usage
+
+    def _gathered(self, program: Anytime, sampling: Sampling, earlier: Sequence[TraceGroup]) -> Gathered:
+        panel = Panel(
+            self.validation.metric,
+            self.trainset,
+            self.answer_key,
+            sampling.threads,
+            sampling.seed,
+            Memo(self.folder / "judged.jsonl" if self.folder else None),
+            own_lm(self.student),
+        )
+        gathering = Gathering(
+            self.student,
+            self.trainset,
+            panel,
+            self.judge,
+            squeeze=self.trials > 0,
+            folder=self.folder,
+            on_trace=self.watch.on_trace,
+            on_squeezed=self.watch.on_squeezed,
+        )
+        done = gathering.gathered(program, sampling, earlier)
+        if self.folder and sampling.round == 0:
+            write_pairs(self.folder / "pairs.jsonl", done.preferences)  # paid for, whatever happens next
+        return done
+
+    def _pool(self, gathered: Gathered, steps: Sequence[_Step], sampling: Sampling) -> tuple[Pool, Usage]:
+        before = [pair for step in reversed(steps) for pair in step.gathered.squeezed]
+        with self._asking(), phase("writing styles and instructions"):
+            return pool_of(
+                self.student,
+                gathered,
+                [*gathered.squeezed, *before],
+                contrastive=self.contrastive,
+                sampling=sampling,
+                write=self.trials >= WRITING_TRIALS,
+            )
+
+    def _reported(
+        self,
+        compiled: Anytime,
+        gathered: Sequence[Gathered],
+        rounds: Sequence[Round],
+        selected: Sequence[PreferencePair],
+        searched: Searched | None,
+    ) -> Anytime:
+        pairs = [pair for one in gathered for pair in one.preferences]
+        shown = [pair for pair in selected if pair.gap <= 0]
+        judged, metric = gathered[0].judge, self.validation.metric
+        compiled.compile_report = CompileReport(
+            judge=judged.judge,
+            reason=judged.reason,
+            reliability=judged.reliability,
+            judged=judged,
+            traces=gathered[0].traces,
+            failed=gathered[0].failed,
+            pairs=len(pairs),
+            selected=tuple(selected),
+            squeezed=sum(len(one.squeezed) for one in gathered),
+            synthesis=sum((one.synthesis + one.squeezing for one in gathered), Usage()),
+            judging=sum((one.judge.usage for one in gathered), Usage()),
+            gold=gold_agreement(pairs, self.trainset, metric),
+            gold_selected=gold_agreement(selected, self.trainset, metric),
+            search=searched,
+            rounds=tuple(rounds),
+        )
+        if self.folder:
+            # Those who share the folder end together, since each waits for the last trial.
+            with held(self.folder, "reporting"):
+                write_pairs(self.folder / "pairs.jsonl", [*pairs, *shown], selected)
+                write_json(self.folder / "report.json", compiled.compile_report)
+        return compiled
+
+    def _asking(self) -> AbstractContextManager[None]:
+        """Where the LM is asked to write: the program's own, if it has one."""
+        lm = own_lm(self.student)
+        return nullcontext() if lm is None else dspy.context(lm=lm)
+
+    def _keeping_calls(self) -> AbstractContextManager[None]:
+        """Calls that are kept, those of other processes included that had ended when it was entered."""
+        return keeping_calls(self.folder / "calls.jsonl") if self.folder else nullcontext()
+
+
+def _report_of(gathered: Gathered, race: RaceReport | None = None, writing: Usage | None = None) -> Round:
+    squeezed = gathered.squeezed
+    before = {(group.example_index, trace.sample): trace for group in gathered.groups for trace in group.traces}
+    originals = [before[pair.example_index, pair.chosen.sample].checkpoints[-1] for pair in squeezed]
+    return Round(
+        traces=gathered.traces,
+        failed=gathered.failed,
+        judge=gathered.judge,
+        styles=gathered.styles,
+        pairs=len(gathered.preferences),
+        squeezed=len(squeezed),
+        tokens=(
+            fmean(checkpoint.reasoning_tokens for checkpoint in originals),
+            fmean(pair.chosen.reasoning_tokens for pair in squeezed),
+        )
+        if squeezed
+        else None,
+        race=race,
+        synthesis=gathered.synthesis,
+        squeezing=gathered.squeezing,
+        writing=writing or Usage(),
+        search=race.usage if race else Usage(),
+    )
+
+
+def _like_dspys(compiled: Anytime, student: Anytime, races: Sequence[Raced], score: float) -> None:
+    """Leaves on the program what DSPy's own optimisers leave, scores in percent as theirs.
+
+    A candidate's score is the student's and the gain that is believed of it: those that ran fewer examples compare.
+    """
+    tried = [
+        (standing, candidate, race.report.student.score or 0.0)
+        for race in races
+        for standing, candidate in zip(race.report.standings, race.candidates, strict=True)
+    ]
+    ran = [one for one in tried if one[0].scores and one[0].state != "failed"]
+    compiled.score = _percent(score)
+    compiled.candidate_programs = [
+        {"score": _percent(own + standing.gain.mean), "program": candidate.applied(student)}
+        for standing, candidate, own in sorted(ran, key=lambda one: -(one[2] + one[0].gain.mean))
+    ]
+    compiled.trial_logs = {
+        place: {
+            "score": _percent(own + standing.gain.mean),
+            "state": standing.state,
+            "examples": len(standing.scores),
+            "candidate": standing.kind,
+        }
+        for place, (standing, _, own) in enumerate(tried)
+    }
+
+
+def _percent(score: float) -> float:
+    return round(100 * score, 2)

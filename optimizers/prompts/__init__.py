@@ -1,0 +1,1 @@
+"""Prompts of a compiled program: demonstrations, instructions, and the short texts that the LM writes for them."""

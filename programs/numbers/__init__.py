@@ -1,0 +1,1 @@
+"""Reading the one number that a text gives as its answer."""
