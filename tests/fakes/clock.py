@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import time
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import dspy
 import pytest
@@ -24,12 +24,16 @@ class Clock:
         own = SimpleNamespace(**{**vars(time), **clocks})
         replaced = {id(time): own, **{id(getattr(time, name)): clock for name, clock in clocks.items()}}
         # Whichever modules of the library look at the time, and however they import it; DSPy and asyncio keep theirs.
-        for info in pkgutil.iter_modules(anytime_dspy.__path__):
-            if info.name != "__main__":
-                module = importlib.import_module(f"anytime_dspy.{info.name}")
-                for name, value in list(vars(module).items()):
-                    if id(value) in replaced:
-                        monkeypatch.setattr(module, name, replaced[id(value)])
+        for module in [anytime_dspy, *map(importlib.import_module, ("anytime_dspy.runtime", "anytime_dspy.calls"))]:
+            for info in pkgutil.iter_modules(module.__path__, f"{module.__name__}."):
+                if info.name != "anytime_dspy.__main__":
+                    self._stand_in(importlib.import_module(info.name), replaced, monkeypatch)
+
+    @staticmethod
+    def _stand_in(module: ModuleType, replaced: dict[int, object], monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in list(vars(module).items()):
+            if id(value) in replaced:
+                monkeypatch.setattr(module, name, replaced[id(value)])
 
     def lm(self, reply: Reply, *, speed: float, can_continue: bool = True, cache: bool = False) -> dspy.LM:
         """Returns an LM that writes `speed` tokens a second."""
