@@ -42,6 +42,7 @@ class Recipe:
 
     Attributes:
         samples: Traces sampled for each training example.
+        sampled: Training examples that traces are sampled on.
         contrastive: Whether rejected traces are shown beside the chosen ones; without, it is PDP(+).
         trials: Candidates of the race; 0 is the paper's recipe.
         examples: That the race runs at most.
@@ -50,6 +51,7 @@ class Recipe:
     """
 
     samples: int = 6
+    sampled: int = 64
     contrastive: bool = True
     trials: int = 16
     examples: int = 64
@@ -72,7 +74,14 @@ def compile_task(
     reasoning_effort: Effort = None,
     data: Data = None,
     split: Split = None,
-    train: Annotated[int, typer.Option("--train", min=1, help="How many training examples.")] = 64,
+    train: Annotated[
+        int,
+        typer.Option(
+            "--train",
+            min=1,
+            help="Training examples that traces are sampled on. As many more settle a race that ends undecided.",
+        ),
+    ] = 64,
     train_data: Annotated[str | None, typer.Option("--train-data", help="A file of training examples instead.")] = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="Traces sampled for each of them.")] = 6,
     contrastive: Annotated[bool, typer.Option(help="Show rejected traces beside the chosen ones.")] = True,
@@ -109,12 +118,12 @@ def compile_task(
     chosen = chosen_task(task, show_texts=show_gpqa, copies_texts=True)
     student = anytime_program(chosen, budgets, program)
     test = spread(test_examples(chosen, data, split, seed), limit)
-    trainset = training_examples(chosen, train_data, train, seed, test, data)
+    trainset = training_examples(chosen, train_data, 2 * train, seed, test, data)
     folder = out or default_folder("compile", chosen.name)
     threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(chosen, test, lm, threads, seed)
-    recipe = Recipe(samples, contrastive, trials, examples, rounds, judge)
+    recipe = Recipe(samples, train, contrastive, trials, examples, rounds, judge)
     compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
 
 
@@ -166,6 +175,7 @@ def compiled_program(
         # Where quality needs labels nobody can pick the best answer so far: a search goes by the answers at hand.
         metric=AnytimeIndex(measurement.task.quality, best_so_far=not measurement.task.needs_labels),
         samples=recipe.samples,
+        sampled=recipe.sampled,
         contrastive=recipe.contrastive,
         judge=recipe.judge or ("auto" if measurement.task.needs_labels else "checked"),
         answer_key=measurement.task.answer_key,
@@ -176,7 +186,7 @@ def compiled_program(
         rounds=recipe.rounds,
         log_dir=folder,
     )
-    with compile_bars(len(trainset) * recipe.samples) as bars, dspy.context(lm=measurement.lm):
+    with compile_bars(min(len(trainset), recipe.sampled) * recipe.samples) as bars, dspy.context(lm=measurement.lm):
         compiled = pdp.compile(
             student,
             trainset=trainset,

@@ -13,7 +13,9 @@ EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 TASK = "word_problems"
 TEST_EXAMPLES = 40
 TRAINING_EXAMPLES = 40
-SAMPLES, TRIALS = 2, 6
+OVERTIME = 32
+"""Further training examples, for a race that is undecided."""
+SAMPLES, TRIALS = 2, 10
 
 
 def demo(
@@ -37,11 +39,11 @@ def demo(
 
     task = get_task(TASK)
     test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
-    trainset = training_examples(task, None, TRAINING_EXAMPLES, seed, test)
+    trainset = training_examples(task, None, TRAINING_EXAMPLES + OVERTIME, seed, test)
     threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)
     student = anytime_program(task, None, None)
-    recipe = Recipe(SAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=1, judge="metric")
+    recipe = Recipe(SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=1, judge="metric")
     with profiled() as spent, phase("everything else"):
         lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
         measurement = Measurement(task, test, lm, threads, seed)

@@ -91,6 +91,7 @@ class PreferencePair:
         prompts: What both traces answer, by predictor.
         squeezed: Whether the chosen trace is the rejected one with only the units that its answer needs.
         merit: What such a trace is worth as a demonstration, in [0, 1]; see `SqueezedTrace`.
+        substance: How much it works with, in words; see there.
     """
 
     example_index: int
@@ -103,6 +104,7 @@ class PreferencePair:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     squeezed: bool = False
     merit: float = 0.0
+    substance: int = 0
 
     @property
     def gap(self) -> float:

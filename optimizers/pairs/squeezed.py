@@ -103,6 +103,7 @@ def squeezed_pairs(
                 prompts=group.prompts,
                 squeezed=True,
                 merit=one.merit,
+                substance=one.substance,
             )
         )
     return pairs

@@ -20,8 +20,9 @@ from anytime_dspy.optimizers.judges.answer_cache import Memo
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import Panel, own_lm
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, select_pairs, write_pairs
+from anytime_dspy.optimizers.pdp.gathering import Gathered, Gathering
 from anytime_dspy.optimizers.pdp.report import CompileReport, Searched, gold_agreement, searched
-from anytime_dspy.optimizers.pdp.rounds import Gathered, Gathering, Round, pool_of
+from anytime_dspy.optimizers.pdp.rounds import Round, pool_of
 from anytime_dspy.optimizers.prompts.render import prompted
 from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial

@@ -36,6 +36,9 @@ __all__ = ["PDP"]
 TRIALS = 16
 """Candidates of a race unless another number is given."""
 
+SAMPLED = 64
+"""Training examples that traces are sampled on unless another number is given."""
+
 EXAMPLES = 64
 """Examples of a race, as far as there are so many, unless another number is given."""
 
@@ -58,7 +61,8 @@ class PDP(Teleprompter):
         metric: The Anytime Index. It chooses no pair, only between candidates; the report says with it how often
             self-judgement and gold quality agree, where there are labels.
         _: What follows is given by keyword.
-        samples: Traces of each training example.
+        samples: Traces of each training example; in the mean, where gold or a check judges.
+        sampled: Training examples that traces are sampled on, at most, the first ones.
         temperature: They are sampled at, above 0.
         contrastive: Whether the worse trace is shown beside the better one; without it the recipe is PDP(+).
         judge: Who scores the traces: "agreement" (votes among the samples), "pairwise" (the LM's verdict in both
@@ -71,7 +75,8 @@ class PDP(Teleprompter):
         seed: Of the samples, of the pairs that reliability is measured on, of the split and of the search.
         trials: Candidates of each round's race, the first of which is the student itself; some more are composed on the
             way. 0 is the paper's recipe.
-        examples: That a race runs at most: of the valset, else of the trainset.
+        examples: That a race runs at most: of the valset, else of the trainset, those first that traces were sampled
+            on. Where it ends undecided, the leader and the student run as many again, if there are more.
         rounds: At most so many times the best program so far is sampled, judged, squeezed and raced, until that no
             longer gives a better one. By default 2 where gold or a check judges, else 1: votes would confirm their own
             mistakes.
@@ -95,6 +100,7 @@ class PDP(Teleprompter):
     metric: AnytimeIndex
     _: KW_ONLY
     samples: int = 6
+    sampled: int = SAMPLED
     temperature: float = 0.9
     contrastive: bool = True
     judge: str | Judge | dspy.Module = "auto"
@@ -123,6 +129,8 @@ class PDP(Teleprompter):
             raise AnytimeError(f"rounds must be at least 1, got {self.rounds}")
         if (self.rounds or 1) > 1 and not self.trials:
             raise AnytimeError("rounds need a race to tell which program is the best so far: give trials too")
+        if self.sampled < 1:
+            raise AnytimeError(f"sampled must be at least 1, got {self.sampled}")
         if self.examples < FIRST_HEAT:
             raise AnytimeError(f"examples must be at least {FIRST_HEAT}, the first heat; got {self.examples}")
         if self.programs and not self.trials:
@@ -149,7 +157,7 @@ class PDP(Teleprompter):
             teacher: Refused: the student learns from its own traces.
             valset: What candidates are measured on, with whatever the metric needs. Without it they are measured on the
                 trainset, each without the examples that it shows. The fixed recipe has nothing to measure.
-            on_trace: Called with each of `len(trainset) * samples` traces as it finishes, for a progress bar.
+            on_trace: Called with each of at most `len(trainset) * samples` traces as it finishes, for a progress bar.
             on_squeezed: Called with each squeezed trace as it finishes.
             on_trial: Called with a race's progress.
 
@@ -168,17 +176,19 @@ class PDP(Teleprompter):
         check_compile("PDP", student, trainset, teacher)
         check_inputs(valset or (), "validation")
         anytime_index([0.0] * len(student.budgets), student.budgets, axis=self.metric.axis, q_max=self.metric.q_max)
-        held_out = self._raced_on(student, valset or trainset) if self.trials else []
+        sampled = list(trainset)[: self.sampled]
+        validation = self._validation(student, sampled, list(trainset)[self.sampled :], valset)
         for name, program in self.programs:
             _check_candidate(name, program, student)
         folder = None if self.log_dir is None else Path(self.log_dir)
         if folder:
-            LineLog(folder / "compile.jsonl", self._fingerprint(student, trainset, held_out))
+            held_out = [*validation.examples, *validation.overtime]
+            LineLog(folder / "compile.jsonl", self._fingerprint(student, sampled, held_out))
         checked = self.judge in ("metric", "checked") or isinstance(self.judge, Checked | Gold)
         return Compiling(
             student=student,
-            trainset=list(trainset),
-            validation=Validation(held_out, self.metric, self.threads),
+            trainset=sampled,
+            validation=validation,
             sampling=Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads),
             judge=self.judge,
             answer_key=self.answer_key or answer_text,
@@ -192,19 +202,34 @@ class PDP(Teleprompter):
             watch=Watch(on_trace, on_squeezed, on_trial),
         ).run()
 
-    def _raced_on(self, student: Anytime, examples: Sequence[dspy.Example]) -> list[dspy.Example]:
+    def _validation(
+        self,
+        student: Anytime,
+        sampled: Sequence[dspy.Example],
+        others: Sequence[dspy.Example],
+        valset: Sequence[dspy.Example] | None,
+    ) -> Validation:
         """The examples of the race, in its order: none that the student shows, with whom all others are compared."""
+        if not self.trials:
+            return Validation([], self.metric, self.threads)
         shown = shown_inputs(student)
-        fresh = [example for example in examples if content_hash(example.inputs().toDict()) not in shown]
+        # Those first that were sampled: the student's runs on them are paid for.
+        parts = [
+            [example for example in part if content_hash(example.inputs().toDict()) not in shown]
+            for part in ([valset] if valset else [sampled, others])
+        ]
+        fresh = [example for part in parts for example in part]
         if len(fresh) < FIRST_HEAT:
-            besides = (
-                f" beside {len(examples) - len(fresh)} that the student shows" if len(fresh) < len(examples) else ""
-            )
+            given = len(valset or (*sampled, *others))
+            besides = f" beside {given - len(fresh)} that the student shows" if len(fresh) < given else ""
             raise DataError(
                 f"a race needs {FIRST_HEAT} examples at least, and there are {len(fresh)}{besides}: give more, or "
                 "trials=0 for the paper's recipe, which measures nothing"
             )
-        return random.Random(self.seed).sample(fresh, min(len(fresh), self.examples))
+        rng = random.Random(self.seed)
+        order = [example for part in parts for example in rng.sample(part, len(part))]
+        split = self.examples
+        return Validation(order[:split], self.metric, self.threads, order[split : 2 * split])
 
     def _fingerprint(
         self, student: Anytime, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]

@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 __all__ = ["OWN", "Gain", "Measured", "gains", "item_sd"]
 
-OWN = 0.03
+OWN = 0.06
 """The prior standard deviation of what a candidate gains by itself, beside the effects of its parts."""
 
 NOTHING = 0.1

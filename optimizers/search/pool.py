@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from statistics import median
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, distance
@@ -26,7 +28,9 @@ LEAST = 4
 """Squeezed demonstrations that are enough to make sets of; with fewer, whole traces are shown too."""
 
 SIZES = (4, 6, 2)
-"""How many demonstrations a set has, in the order in which sets of these sizes are made."""
+"""How many demonstrations a set has, in the order in which sets of these sizes are made, two of each in a row: one of
+weighty traces alone, one of both kinds. Traces of one step each teach to stop after one step, and most right traces are
+of easy examples; four weighty ones were worth most of all sets (.81 where the student had .34), and others little."""
 
 COMPOSED = (4, 6)
 """How many demonstrations the sets have that are composed of the largest effects."""
@@ -80,8 +84,8 @@ class Pool:
         """Those that did best in the experiments first: a short race has room for few."""
         sets = self._sets(rng, most)
         style = self.styled[0] if self.styled else None
-        yield from itertools.islice(sets, 3)
-        first = tuple(self.squeezed[place] for place in self._best(SIZES[0]))
+        yield from itertools.islice(sets, 4)
+        first = self.ranked_set(SIZES[0], weighty=True)
         if style is not None and first:
             yield Candidate("squeezed", style, first)
         yield from itertools.islice(sets, 2)
@@ -104,25 +108,43 @@ class Pool:
         if not self.squeezed:
             return
         used: Counter[int] = Counter()
-        for place, size in zip(range(2 * most), itertools.cycle(SIZES), strict=False):
+        kinds = itertools.cycle((size, weighty) for size in SIZES for weighty in (True, False))
+        for place, (size, weighty) in zip(range(2 * most), kinds, strict=False):
             # The ranking's own sets come first.
-            chosen = self._best(size) if place < 2 else self._drawn(rng, min(size, len(self.squeezed)), used)
+            choose = self._best if place < 2 else partial(self._drawn, rng, used)
+            chosen = choose(min(size, len(self.squeezed)), weighty)
             used.update(chosen)
             yield Candidate("squeezed", None, tuple(self.squeezed[one] for one in chosen))
 
-    def _best(self, size: int) -> list[int]:
-        """The first of the ranking, and then whatever has most merit and is least like those before, multiplied."""
+    def ranked_set(self, size: int, weighty: bool) -> PairSet:
+        """Returns the ranking's own set.
+
+        Args:
+            size: How many demonstrations, at most.
+            weighty: Whether only those of more substance than most are wanted, as far as there are such.
+        """
+        return tuple(self.squeezed[place] for place in self._best(min(size, len(self.squeezed)), weighty))
+
+    def _best(self, size: int, weighty: bool) -> list[int]:
+        """One after the other whatever has most merit and is least like those before, multiplied."""
         chosen: list[int] = []
-        while len(chosen) < min(size, len(self.squeezed)):
-            left = [place for place in range(len(self.squeezed)) if place not in chosen]
+        while len(chosen) < size:
+            left = self._left(chosen, weighty)
             worth = {place: self.squeezed[place].merit * self._novelty(place, chosen) for place in left}
             chosen.append(max(left, key=lambda place: (round(worth[place], 6), -place)))
         return sorted(chosen)
 
-    def _drawn(self, rng: random.Random, size: int, used: Counter[int]) -> list[int]:
+    def _left(self, chosen: Sequence[int], weighty: bool) -> list[int]:
+        """Who may be chosen next: where it is wanted, or every other time, one of more substance than most have."""
+        left = [place for place in range(len(self.squeezed)) if place not in chosen]
+        middle = median(pair.substance for pair in self.squeezed)
+        wanted = weighty or len(chosen) % 2 == 1
+        return [place for place in left if (self.squeezed[place].substance > middle) == wanted] or left
+
+    def _drawn(self, rng: random.Random, used: Counter[int], size: int, weighty: bool) -> list[int]:
         chosen: list[int] = []
         while len(chosen) < size:
-            left = [place for place in range(len(self.squeezed)) if place not in chosen]
+            left = self._left(chosen, weighty)
             least = min(used[place] for place in left)
             rarest = [place for place in left if used[place] == least]
             unlike = {place: self._novelty(place, chosen) if chosen else rng.random() for place in rarest}

@@ -1,4 +1,4 @@
-"""The race: all candidates meet the same examples in the same order, and the worse half leaves after each heat."""
+"""The race: all candidates meet the same examples in the same order, and the best third goes on after each heat."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 FIRST_HEAT = 8
 """Examples of the first heat; with each further one there are twice as many as before."""
+
+KEPT = 3
+"""One in so many candidates goes on after a heat: sets differ more from each other than eight examples blur them, so it
+is better to begin with more of them."""
 
 SURE = 0.9
 """The probability of a gain above zero from which on a candidate is returned in the student's place."""
@@ -76,6 +80,9 @@ class Race:
     What leaves and what is composed depends on complete heats alone, so all of them come to the same end, and so does
     one that was killed and is started again.
 
+    Where the heats end with a leader whose gain is not sure, but would be on all examples that there are, the student
+    and the leader run those too.
+
     Args:
         student: What candidates are made from.
         candidates: The student first.
@@ -110,8 +117,10 @@ class Race:
         self._began = time.monotonic()
         self._ran = 0
         self._errors: dict[int, str] = {}
+        self._examples = [*validation.examples, *validation.overtime]
         self._ends = heat_ends(len(validation.examples))
-        self._composing = min(1, len(self._ends) - 1)
+        self._heats = len(self._ends)
+        self._composing = min(1, self._heats - 1)
         self._slots = Semaphore(validation.threads)
         self._skipped: dict[int, frozenset[str]] = {}
 
@@ -124,7 +133,7 @@ class Race:
         left = list(range(len(self._candidates)))
         level = False
         stopped: str | None = None
-        for heat in range(len(self._ends)):
+        for heat in range(self._heats):
             stopped = self._run(left, heat)
             left = [number for number in left if number not in self._errors]
             if stopped:
@@ -139,9 +148,20 @@ class Race:
                 left = [number for number in left if number not in self._errors]
                 if stopped:
                     break
-            if heat < len(self._ends) - 1:
-                left = self._better_half(left, heat)
-        return self._raced(left, stopped, level)
+            if heat < self._heats - 1:
+                left = self._best_third(left, heat)
+        report = self._report(left, stopped, level)
+        if self._undecided(report):
+            self._ends = (*self._ends, len(self._examples))
+            stopped = self._run([STUDENT, report.leader], self._heats)
+            report = self._report(left, stopped, level)
+        return Raced(tuple(self._candidates), report)
+
+    def _undecided(self, report: RaceReport) -> bool:
+        """Whether all examples that there are would make the leader's gain sure, if it is as large as it seems."""
+        if report.stopped or report.winner or report.needed is None:
+            return False
+        return len(self._examples) > self._ends[-1] and report.needed <= len(self._examples)
 
     def _run(self, left: Sequence[int], heat: int) -> str | None:
         """Has these run all heats up to this one; returns the limit that stopped it, if one did."""
@@ -186,7 +206,7 @@ class Race:
         number, heat = of
         candidate = self._candidates[number]
         program = candidate.applied(self._student)
-        examples = {place: self._validation.examples[place] for place in self._places(number, heat)}
+        examples = {place: self._examples[place] for place in self._places(number, heat)}
         evaluation = Evaluation(examples, self._validation.metric, self._slots)
         error = None
         if evaluation.places:
@@ -203,7 +223,7 @@ class Race:
             kind=str(candidate),
             scores=evaluation.scores,
             prompt_tokens=sum(prompts) / max(1, len(prompts)),
-            usage=Usage() if candidate.paid else evaluation.usage,
+            usage=Usage() if candidate.paid and heat < self._heats else evaluation.usage,
             error=error,
         )
 
@@ -217,7 +237,7 @@ class Race:
 
     @cached_property
     def _inputs(self) -> list[str]:
-        return [content_hash(example.inputs().toDict()) for example in self._validation.examples]
+        return [content_hash(example.inputs().toDict()) for example in self._examples]
 
     @property
     def _numbers(self) -> dict[str, int]:
@@ -253,10 +273,10 @@ class Race:
         scores = self._scores(0)
         return len({round(score, 9) for number in left for score in scores[number].values()}) <= 1
 
-    def _better_half(self, left: Sequence[int], heat: int) -> list[int]:
+    def _best_third(self, left: Sequence[int], heat: int) -> list[int]:
         believed = gains(self._measured(heat))
         others = [number for number in left if number != STUDENT]
-        kept = sorted(others, key=lambda number: -believed[number - 1].mean)[: math.ceil(len(others) / 2)]
+        kept = sorted(others, key=lambda number: -believed[number - 1].mean)[: math.ceil(len(others) / KEPT)]
         return [STUDENT, *sorted(kept)]
 
     def _compose(self, heat: int) -> list[int]:
@@ -264,7 +284,7 @@ class Race:
         self._candidates += made
         return list(range(len(self._candidates) - len(made), len(self._candidates)))
 
-    def _raced(self, left: Sequence[int], stopped: str | None, level: bool) -> Raced:
+    def _report(self, left: Sequence[int], stopped: str | None, level: bool) -> RaceReport:
         done = self._done()
         scores = self._scores(len(self._ends))
         if not scores[STUDENT]:
@@ -291,7 +311,7 @@ class Race:
             )
         running = [one for one in standings if one.number in left and one.number != STUDENT and one.scores]
         leader = max(running, key=lambda one: (round(one.gain.mean, 9), -one.prompt_tokens), default=standings[STUDENT])
-        report = RaceReport(
+        return RaceReport(
             standings=tuple(standings),
             winner=leader.number if not level and leader.gain.chance >= SURE else STUDENT,
             leader=leader.number,
@@ -300,7 +320,6 @@ class Race:
             stopped=stopped,
             level=level,
         )
-        return Raced(tuple(self._candidates), report)
 
     def _tell(self, left: Sequence[int], heat: int) -> None:
         if self._on_trial is None:
@@ -337,9 +356,9 @@ class Race:
     def _ahead(self, running: int, heat: int) -> int:
         """Sweeps of the heats that are still to come."""
         sweeps = 0
-        for one in range(heat, len(self._ends) - 1):
+        for one in range(heat, self._heats - 1):
             composing = len(COMPOSED) if one == self._composing and self._squeezed else 0
-            running = math.ceil((running + composing) / 2)
+            running = math.ceil((running + composing) / KEPT)
             sweeps += composing * self._ends[one] + (running + 1) * (self._ends[one + 1] - self._ends[one])
         return sweeps
 

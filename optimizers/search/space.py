@@ -17,9 +17,10 @@ from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["Candidate", "demonstration_effect", "shown_inputs"]
 
-SHOWING, DEMONSTRATION, CONTRAST, INSTRUCTIONS, PROGRAM = 0.1, 0.03, 0.05, 0.05, 0.1
-"""Prior standard deviations of the effects that a candidate's parts have on the index. Sets of four squeezed
-demonstrations from one pool spread by some 0.05 to 0.06 around a mean that lay 0.1 above the student."""
+SHOWING, DEMONSTRATION, CONTRAST, INSTRUCTIONS, PROGRAM = 0.1, 0.06, 0.05, 0.05, 0.1
+"""Prior standard deviations of the effects that a candidate's parts have on the index. Sets of four to six squeezed
+demonstrations from one pool spread by some 0.06 (where all stand for one step) to 0.13 around a mean that lay 0.1 above
+the student."""
 
 
 @dataclass(frozen=True)

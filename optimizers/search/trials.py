@@ -29,14 +29,16 @@ class Validation:
     """What candidates are measured on.
 
     Attributes:
-        examples: All of them, in the order in which they are run.
+        examples: Those of the heats, in the order in which they are run.
         metric: The Anytime Index.
         threads: Examples run at the same time.
+        overtime: Further ones, for a leader whose gain is not sure after the heats.
     """
 
     examples: Sequence[dspy.Example]
     metric: AnytimeIndex
     threads: int = 1
+    overtime: Sequence[dspy.Example] = ()
 
 
 @dataclass(frozen=True)

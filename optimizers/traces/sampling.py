@@ -37,6 +37,7 @@ class Sampling:
     Attributes:
         _: What follows is given by keyword.
         samples: Traces of each example, spread evenly over the styles.
+        first: The number of the first of them, where earlier ones are kept elsewhere.
         temperature: Above 0; answers that have to be forced are greedy all the same.
         seed: The same seed gives the same traces where the LM repeats itself, and fresh ones to a caching LM else.
         round: Which round of sampling this is, from 0; each has seeds of its own.
@@ -48,6 +49,7 @@ class Sampling:
 
     _: KW_ONLY
     samples: int = 6
+    first: int = 0
     temperature: float = 0.9
     seed: int = 0
     round: int = 0
@@ -65,6 +67,7 @@ def sample_traces(
     trainset: Sequence[dspy.Example],
     sampling: Sampling,
     *,
+    places: Sequence[int] | None = None,
     log: TraceLog | None = None,
     on_trace: OnTrace | None = None,
 ) -> list[SampledTrace]:
@@ -77,6 +80,7 @@ def sample_traces(
         student: The program; it is copied, never changed.
         trainset: Examples with their inputs set; labels are not looked at.
         sampling: How many, how hot, in which styles.
+        places: Of the examples to run; by default all.
         log: Where given, each trace is kept there as it finishes, and those that are there are not sampled again. The
             LM calls are kept beside it, in calls.jsonl, unless a block of `keeping_calls` around this keeps them.
         on_trace: Called with each trace as it finishes, and with each that the log had.
@@ -88,16 +92,18 @@ def sample_traces(
         AnytimeError: Every run failed, or the program cannot be run under a budget at all.
         RunError: The log is of another sampling, is damaged, or cannot be written.
     """
-    known = log.open(student, _fingerprint(student, trainset, sampling)) if log else []
+    places = range(len(trainset)) if places is None else places
+    known = log.open(student, _fingerprint(student, [trainset[place] for place in places], sampling)) if log else []
     traces = {(trace.example_index, trace.sample): trace for trace in known}
     for trace in traces.values():
         if on_trace:
             on_trace(trace)
-    variants = [_Variant.of(student, sampling, sample) for sample in range(sampling.samples)]
+    numbers = range(sampling.first, sampling.first + sampling.samples)
+    variants = [_Variant.of(student, sampling, sample) for sample in numbers]
     # All samples of an example in a row: an engine's prefix cache then still holds its prompt.
     runs = [
-        (place, example, variant)
-        for place, example in enumerate(trainset)
+        (place, trainset[place], variant)
+        for place in places
         for variant in variants
         if (place, variant.sample) not in traces
     ]
@@ -129,6 +135,7 @@ def _fingerprint(student: Anytime, trainset: Sequence[dspy.Example], sampling: S
         "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in predictors],
         "budgets": student.state.dump_state(),
         "samples": sampling.samples,
+        **({"first": sampling.first} if sampling.first else {}),
         "temperature": sampling.temperature,
         "seed": sampling.seed,
         "round": sampling.round,

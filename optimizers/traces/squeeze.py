@@ -52,10 +52,13 @@ class SqueezedTrace:
         style: The style that it was sampled under.
         calls: Its calls, shortened.
         states_answer: The share of its answers' words that stand in the reasoning, in [0, 1].
-        uses_input: The share of the words that distinguish its inputs which stand in the reasoning, in [0, 1].
+        uses_input: The share of the words that distinguish its inputs which stand in the reasoning, in [0, 1]. A word
+            that the answer has too counts where it stands there once more.
         earned: Whether the program, forced without any reasoning, does not give that answer.
-        brevity: 1 where it fits into the smallest budget, less by as much as it is longer.
+        brevity: 1 where it fits into the middle budget, the lower of two, less by as much as it is longer.
         usage: What the forced answers cost.
+        substance: How many different words of those that tell inputs apart stand in it: the numbers of a calculation,
+            or the rare words of a text. Examples that take more steps have more of them.
     """
 
     example_index: int
@@ -67,6 +70,7 @@ class SqueezedTrace:
     earned: bool
     brevity: float
     usage: Usage = field(default_factory=Usage)
+    substance: int = 0
 
     @property
     def reasoning_tokens(self) -> int:
@@ -77,9 +81,9 @@ class SqueezedTrace:
     def merit(self) -> float:
         """What it is ranked by, in [0, 1]: its figures multiplied, less a fifth where it is not earned.
 
-        A trace that does not state its answer, or does not work with its input, teaches to answer without thinking; a
-        long one teaches to be long. Four short traces that were not earned were worth more than four long ones that
-        were.
+        A trace that does not state its answer, or does not work with its input, teaches to answer without thinking; one
+        that is longer than most budgets teaches to be long. Four short traces that were not earned were worth more than
+        four long ones that were.
         """
         return self.states_answer * self.uses_input * self.brevity * (1.0 if self.earned else 0.8)
 
@@ -190,6 +194,7 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
     reasoned = "\n".join(one.call.reasoning for one in made)
     inputs = frozenset().union(*(squeezing.words.in_inputs(one.call.inputs) for one in made))
     answers = frozenset().union(*(squeezing.words_of_answer(one.call.outputs) for one in made))
+    middle = program.budgets[(len(program.budgets) - 1) // 2]
     tokens = sum(one.call.reasoning_tokens for one in made)
     return SqueezedTrace(
         example_index=trace.example_index,
@@ -197,10 +202,11 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
         style=trace.style,
         calls=tuple(one.call for one in made),
         states_answer=WordsOf.share(answers, reasoned),
-        uses_input=WordsOf.share(inputs, reasoned),
+        uses_input=WordsOf.share(inputs, reasoned, beside=answers),
         earned=any(one.earned for one in made),
-        brevity=min(1.0, program.budgets[0] / max(1, tokens)),
+        brevity=min(1.0, middle / max(1, tokens)),
         usage=spent.usage,
+        substance=len(squeezing.words.in_text(reasoned)),
     )
 
 

@@ -51,14 +51,24 @@ class WordsOf:
 
     def in_inputs(self, inputs: Mapping[str, Any]) -> frozenset[str]:
         """Returns the words that distinguish these inputs."""
-        text = _text(inputs)
+        return self.in_text(_text(inputs))
+
+    def in_text(self, text: str) -> frozenset[str]:
+        """Returns the words of a text that distinguish it: its numbers, else those that few inputs have."""
         numbers = frozenset(_NUMBER.findall(text))
         return numbers or frozenset(word for word in _words(text) if self._known[word] <= self._most)
 
     @staticmethod
-    def share(words: frozenset[str], text: str) -> float:
-        """Returns the share of the words that stand in a text, 1 where there are none."""
-        return len(words & _words(text)) / len(words) if words else 1.0
+    def share(words: frozenset[str], text: str, beside: frozenset[str] = frozenset()) -> float:
+        """Returns the share of the words that stand in a text, 1 where there are none.
+
+        Args:
+            words: What to look for.
+            text: Where.
+            beside: Words that stand there once for another reason, and count from their second time on.
+        """
+        found = Counter(_WORD.findall(text.casefold()))
+        return sum(found[word] > (word in beside) for word in words) / len(words) if words else 1.0
 
     @staticmethod
     def of_answer(answer: str) -> frozenset[str]:

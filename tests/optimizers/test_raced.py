@@ -55,8 +55,42 @@ def test_every_judge_says_what_is_squeezed(judge):
     assert after < before / 2
 
 
+def test_examples_without_a_right_trace_are_sampled_again_with_what_was_squeezed_in_the_prompt(tmp_path):
+    trainset = examples(1, 24)
+    program = compiled(log_dir=tmp_path, samples=2, trainset=trainset, trials=2)
+
+    def right(name):
+        lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()[1:]]
+        return {
+            line["example_index"]: str(line["checkpoints"][-1]["prediction"]["answer"])
+            == trainset[line["example_index"]].answer
+            for line in lines
+        }
+
+    first, second = right("traces.jsonl"), right("traces-sample-1.jsonl")
+    assert set(first) == set(range(24))
+    assert set(second) == {place for place, is_right in first.items() if not is_right}
+    # Without a demonstration none of these fits into the largest budget.
+    assert sum(second.values()) > len(second) / 2
+    assert program.compile_report.traces <= 2 * 24
+    assert program.compile_report.failed == 0
+
+
+def test_a_judge_without_labels_samples_every_example_alike(tmp_path):
+    program = compiled(log_dir=tmp_path, judge="agreement", samples=3)
+    assert program.compile_report.traces == 3 * len(TRAIN)
+    assert not list(tmp_path.glob("traces-sample-*"))
+
+
+def test_traces_are_sampled_on_no_more_examples_than_wanted(tmp_path):
+    program = compiled(log_dir=tmp_path, trainset=[*TRAIN, *VALIDATION], sampled=len(TRAIN), examples=len(TRAIN))
+    assert {pair.example_index for pair in read_pairs(tmp_path / "pairs.jsonl")} <= set(range(len(TRAIN)))
+    student = program.compile_report.rounds[0].race.student
+    assert len(student.scores) in (len(TRAIN), 2 * len(TRAIN))
+
+
 def test_squeezed_pairs_are_marked_and_can_be_left_out(tmp_path):
-    compiled(log_dir=tmp_path)
+    compiled(log_dir=tmp_path, samples=6)
     pairs = read_pairs(tmp_path / "pairs.jsonl")
     squeezed = [pair for pair in pairs if pair.squeezed]
     assert squeezed

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
 
@@ -27,17 +28,24 @@ DEMOS = [f"shown {n}" for n in range(12)]
 POOL = Pool([shown(question) for question in DEMOS])
 
 
-def raced(effects, *, seed=0, examples=64, trials=16, store=None, pool=POOL, on_trial=None, base=0.4):
+def raced(effects, *, seed=0, examples=64, trials=16, store=None, pool=POOL, on_trial=None, base=0.4, overtime=0):
     student = ScoredProgram(effects, base, seed)
     return Race(
         student,
         pool.candidates(trials, seed),
         pool.squeezed,
-        Validation(questions(examples) if isinstance(examples, int) else examples, METRIC, 2),
+        validation(examples, overtime),
         store or TrialStore(None, "race"),
         Meter(Limits(), Usage(), time.monotonic()),
         on_trial=on_trial,
     ).run()
+
+
+def validation(examples, overtime=0):
+    if not isinstance(examples, int):
+        return Validation(examples, METRIC, 2)
+    asked = questions(examples + overtime)
+    return Validation(asked[:examples], METRIC, 2, asked[examples:])
 
 
 def sweeps(done):
@@ -80,14 +88,35 @@ def test_the_gain_that_is_reported_is_nearer_to_the_truth_than_the_one_that_was_
     assert abs(fmean(shrunk)) < abs(fmean(raw)) / 2
 
 
-def test_all_meet_the_same_examples_and_the_worse_half_leaves_after_each_heat():
+def test_a_leader_that_is_not_sure_runs_overtime_with_the_student_alone():
+    settled = {True: 0, False: 0}
+    for seed in range(24):
+        short = raced({"shown 3": 0.2, "shown 4": 0.2}, seed=seed, examples=24)
+        done = raced({"shown 3": 0.2, "shown 4": 0.2}, seed=seed, examples=24, overtime=40)
+        ran = [one for one in done.report.standings if len(one.scores) > 24]
+        if short.report.winner or (short.report.needed or 99) > 64:
+            assert done.report == short.report
+            continue
+        assert {one.number for one in ran} == {0, short.report.leader}
+        assert done.report.heats == (*short.report.heats, 64)
+        assert len(done.report.student.scores) == 64
+        settled[done.report.winner > 0] += 1
+    assert settled[True] >= 2
+
+
+def test_overtime_returns_no_more_candidates_that_are_no_better():
+    equal = [raced({}, seed=seed, examples=32, overtime=32).report.winner for seed in range(50)]
+    assert equal.count(0) >= 45
+
+
+def test_all_meet_the_same_examples_and_the_best_third_goes_on_after_each_heat():
     done = raced({"shown 0": 0.3}, examples=32)
     student, *others = done.report.standings
     assert len(student.scores) == 32
     assert done.report.heats == (8, 16, 32)
     for one in others:
         assert list(one.scores) == list(range(heat_ends(32)[one.heats - 1]))
-    assert sum(one.heats > 1 for one in others[:15]) == 8
+    assert sum(one.heats > 1 for one in others[:15]) == 5
     assert {one.state for one in others} == {"finished", "left"}
 
 
@@ -220,6 +249,15 @@ def test_candidates_differ_and_show_each_demonstration_about_as_often():
     assert {len(one.pairs) for one in candidates} == {0, 2, 4, 6}
     counts = [sum(pair in one.pairs for one in candidates[6:]) for pair in POOL.squeezed]
     assert max(counts) - min(counts) <= 6
+
+
+def test_sets_of_weighty_traces_alone_race_beside_mixed_ones():
+    squeezed = [replace(shown(question), substance=3 + place % 2) for place, question in enumerate(DEMOS)]
+    weights = [[pair.substance for pair in one.pairs] for one in Pool(squeezed).candidates(9, 0)[1:]]
+    assert [4, 4, 4, 4] in weights
+    assert any(len(one) == 4 and sorted(one) == [3, 3, 4, 4] for one in weights)
+    few = [replace(shown(question), substance=3 + (place == 0)) for place, question in enumerate(DEMOS)]
+    assert sum(pair.substance for pair in Pool(few).ranked_set(4, weighty=True)) == 13
 
 
 def test_others_programs_race_too():

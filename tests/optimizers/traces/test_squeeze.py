@@ -215,3 +215,14 @@ def test_words_that_few_inputs_have_distinguish_where_there_are_no_numbers():
     words = WordsOf([{"text": f"the city of {name} is a place"} for name in ("Rome", "Bonn", "Oslo", "Lima", "Bern")])
     assert words.in_inputs({"text": "the city of Rome is a place"}) == {"rome"}
     assert WordsOf.share(frozenset({"rome"}), "In Rome, say.") == 1.0
+
+
+def test_a_word_of_the_input_that_is_the_answer_too_counts_where_it_is_said_twice():
+    assert WordsOf.share(frozenset({"9", "3"}), "(9) (3).", beside=frozenset({"3"})) == 0.5
+    assert WordsOf.share(frozenset({"9", "3"}), "9 / 3 = 3", beside=frozenset({"3"})) == 1.0
+
+
+def test_traces_of_more_steps_have_more_substance():
+    words = WordsOf([{"q": "Add 3 and 4."}, {"q": "Add 5 and 6."}])
+    one, two = (len(words.in_text(text)) for text in ("3 + 4 = 7", "3 + 4 = 7, 7 * 5 = 35"))
+    assert one < two
