@@ -11,7 +11,7 @@ from anytime_dspy.calls.formats import REASONING_NAMES
 from anytime_dspy.checkpoint import Call, Checkpoint
 
 if TYPE_CHECKING:
-    from anytime_dspy.storage.run_folder import Point
+    from anytime_dspy.storage.run_folder import ScoredCheckpoint
 
 __all__ = ["AnswerKey", "answer_text", "answer_values", "is_answered", "key_at"]
 
@@ -67,7 +67,7 @@ def is_answered(prediction: dspy.Prediction, calls: Sequence[Call]) -> bool:
     )
 
 
-def key_at(point: Checkpoint | Point, answer_key: AnswerKey) -> str | None:
+def key_at(point: Checkpoint | ScoredCheckpoint, answer_key: AnswerKey) -> str | None:
     """Returns the canonical answer at a checkpoint, of a stored run too, None where it is unanswered."""
     if not point.answered:
         return None

@@ -13,13 +13,13 @@ import dspy
 from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
-from anytime_dspy.runtime.answer_size import check_room_in
-from anytime_dspy.runtime.context import ANSWER_TOKENS, budget, enclosing, inner_adapter
+from anytime_dspy.runtime.answer_size import check_answer_sizes
+from anytime_dspy.runtime.context import ANSWER_TOKENS, budget, current_tracker, inner_adapter
 from anytime_dspy.runtime.inputs import takes_input
-from anytime_dspy.runtime.multi_budget import Walk
+from anytime_dspy.runtime.multi_budget import MultiBudgetRun
 from anytime_dspy.runtime.predictors import named_predictors
 from anytime_dspy.runtime.tool_tape import tape_tools
-from anytime_dspy.runtime.tracker import Spending
+from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.state import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.stopping import Converged, check_stop
 
@@ -194,12 +194,12 @@ class Anytime(_Wrapper):
         Raises:
             BudgetError: `deadline` is not positive, or `stop` is no stopping rule.
         """
-        walk, rule = self._streamed(positional, inputs, deadline, stop)
+        run, rule = self._streamed(positional, inputs, deadline, stop)
         scene = copy_context()
 
         def steps() -> Generator[Checkpoint, None, None]:
-            for tokens in walk.upwards(rule):
-                yield scene.run(walk.step, tokens)
+            for tokens in run.ascending(rule):
+                yield scene.run(run.step, tokens)
 
         return steps()
 
@@ -207,56 +207,58 @@ class Anytime(_Wrapper):
         self, *positional: Any, deadline: Any = None, stop: Any = None, **inputs: Any
     ) -> AsyncGenerator[Checkpoint, None]:
         """Yields a checkpoint at each budget as it is reached, asynchronously; see `stream`."""
-        walk, rule = self._streamed(positional, inputs, deadline, stop)
+        run, rule = self._streamed(positional, inputs, deadline, stop)
         scene = copy_context()
 
         async def steps() -> AsyncGenerator[Checkpoint, None]:
-            for tokens in walk.upwards(rule):
-                yield await scene.run(asyncio.ensure_future, walk.astep(tokens))
+            for tokens in run.ascending(rule):
+                yield await scene.run(asyncio.ensure_future, run.astep(tokens))
 
         return steps()
 
     def forward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:
         """Answers at every budget; DSPy calls this."""
-        walk = self._walk(positional, inputs)
+        run = self._start(positional, inputs)
         if self.state.stop is None:
-            walk.run_downwards()
+            run.descend()
         else:
-            for tokens in self._order(walk):
-                walk.step(tokens)
-        return _prediction(walk)
+            for tokens in self._order(run):
+                run.step(tokens)
+        return _prediction(run)
 
     async def aforward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:
         """Answers at every budget, asynchronously; DSPy calls this."""
-        walk = self._walk(positional, inputs)
-        for tokens in self._order(walk):
-            await walk.astep(tokens)
-        return _prediction(walk)
+        run = self._start(positional, inputs)
+        for tokens in self._order(run):
+            await run.astep(tokens)
+        return _prediction(run)
 
     def _streamed(
         self, positional: Sequence[Any], inputs: dict[str, Any], deadline: Any, stop: Any
-    ) -> tuple[Walk, Converged | None]:
+    ) -> tuple[MultiBudgetRun, Converged | None]:
         """The walk of a stream and its rule; what the program calls `deadline` or `stop` itself is its input."""
         if deadline is not None and self._takes("deadline"):
             inputs, deadline = {**inputs, "deadline": deadline}, None
         if stop is not None and not isinstance(stop, Converged) and self._takes("stop"):
             inputs, stop = {**inputs, "stop": stop}, None
-        return self._walk(positional, inputs, deadline), check_stop(stop) or self.state.stop
+        return self._start(positional, inputs, deadline), check_stop(stop) or self.state.stop
 
     def _takes(self, name: str) -> bool:
         return takes_input(self.program, self.predictors(), name)
 
-    def _walk(self, positional: Sequence[Any], inputs: Mapping[str, Any], deadline: float | None = None) -> Walk:
+    def _start(
+        self, positional: Sequence[Any], inputs: Mapping[str, Any], deadline: float | None = None
+    ) -> MultiBudgetRun:
         predictors = named_predictors(self.program)
-        check_room_in((predictor for _, predictor in predictors), inner_adapter(), self.answer_tokens)
+        check_answer_sizes((predictor for _, predictor in predictors), inner_adapter(), self.answer_tokens)
         clock = None
         if deadline is not None:
-            clock = Spending(Budget(seconds=deadline), self.answer_tokens, parent=enclosing())
-        return Walk(self.program, positional, inputs, self.state, predictors, clock)
+            clock = BudgetTracker(Budget(seconds=deadline), self.answer_tokens, parent=current_tracker())
+        return MultiBudgetRun(self.program, positional, inputs, self.state, predictors, clock)
 
-    def _order(self, walk: Walk) -> Iterator[int]:
+    def _order(self, run: MultiBudgetRun) -> Iterator[int]:
         """A rule that may stop the run has to see the answers at smaller budgets before larger ones are paid for."""
-        return walk.upwards(self.state.stop) if self.state.stop else walk.downwards()
+        return run.ascending(self.state.stop) if self.state.stop else run.descending()
 
 
 class AtBudget(_Wrapper):
@@ -276,9 +278,9 @@ class AtBudget(_Wrapper):
             return await self.program.acall(*positional, **inputs)
 
 
-def _prediction(walk: Walk) -> AnytimePrediction:
+def _prediction(run: MultiBudgetRun) -> AnytimePrediction:
     # An optimiser that collects DSPy's trace wants one run of the program, not one for each budget.
     if dspy.settings.trace is not None:
-        dspy.settings.trace.extend(walk.trace)
-    checkpoints = walk.all_checkpoints()
+        dspy.settings.trace.extend(run.trace)
+    checkpoints = run.all_checkpoints()
     return AnytimePrediction(checkpoints[-1].prediction, checkpoints)

@@ -62,7 +62,7 @@ def sweep(
         raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
     known = {result.id: result for result in store.results() if result.error is None} if store else {}
     results = {name: known[name] for name in named if name in known}
-    turns = _Turns(program, metric, store, redact)
+    turns = _ExampleRuns(program, metric, store, redact)
     # Those that another process is at work on come last: by then it has run them, or died.
     for wait in (False, True):
         waiting = [(name, example, wait) for name, example in named.items() if name not in results]
@@ -100,7 +100,7 @@ def _content(state: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Turns:
+class _ExampleRuns:
     """Runs examples one at a time, each once among all processes that sweep into the same folder."""
 
     program: Anytime
@@ -119,7 +119,7 @@ class _Turns:
         if self.store is None:
             return self._run(name, example)
         try:
-            with self.store.turn(name, wait=wait) as known:
+            with self.store.claim(name, wait=wait) as known:
                 if known is not None:
                     return known
                 result = self._run(name, example)

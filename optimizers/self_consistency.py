@@ -15,9 +15,9 @@ from anytime_dspy.budgets import Budget
 from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
 from anytime_dspy.runtime.adapter import BudgetAdapter
-from anytime_dspy.runtime.allowance import Left
-from anytime_dspy.runtime.context import budget, enclosing
-from anytime_dspy.runtime.tracker import Spending
+from anytime_dspy.runtime.allowance import Remaining
+from anytime_dspy.runtime.context import budget, current_tracker
+from anytime_dspy.runtime.tracker import BudgetTracker
 
 __all__ = ["SelfConsistency"]
 
@@ -92,12 +92,12 @@ class SelfConsistency(dspy.Module):
                 votes.append(self._vote(await program.acall(*positional, **inputs), spent))
         return _elected(votes)
 
-    def _vote(self, prediction: dspy.Prediction, spent: Spending | None) -> _Vote:
+    def _vote(self, prediction: dspy.Prediction, spent: BudgetTracker | None) -> _Vote:
         # Without a budget DSPy raises where it cannot read an answer.
         is_read = spent is None or is_answered(prediction, spent.calls)
         return _Vote(prediction, self.answer_key(prediction) if is_read else None)
 
-    def _runs(self) -> Iterator[tuple[dspy.Module, AbstractContextManager[Spending | None]]]:
+    def _runs(self) -> Iterator[tuple[dspy.Module, AbstractContextManager[BudgetTracker | None]]]:
         """A copy of the program for each run, and the share of the budget that it runs under."""
         if isinstance(dspy.settings.adapter, BudgetAdapter) and dspy.settings.adapter.replay is not None:
             raise ProgramError(
@@ -106,7 +106,7 @@ class SelfConsistency(dspy.Module):
             )
         for sample in range(self.samples):
             program = sampler(self.program, self.temperature, seed_of(self.seed, sample))
-            around = enclosing()
+            around = current_tracker()
             if around is None:
                 yield program, nullcontext()
                 continue
@@ -122,7 +122,7 @@ def _elected(votes: Sequence[_Vote]) -> dspy.Prediction:
     return next(vote.prediction for vote in votes if vote.key == wanted)
 
 
-def _share(left: Left, runs: int) -> Budget:
+def _share(left: Remaining, runs: int) -> Budget:
     """An equal share of what is left, in each kind that is counted; with nothing left, next to nothing."""
     tokens, seconds, dollars = (None if amount == math.inf else max(0.0, amount) / runs for amount in left)
     return Budget(

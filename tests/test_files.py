@@ -33,10 +33,10 @@ def test_what_was_appended_is_there_when_it_is_opened_again(tmp_path):
 def test_news_is_what_was_added_since(tmp_path):
     here, there = (LineLog(tmp_path / "log.jsonl", RUN) for _ in range(2))
     there.append(1)
-    assert (here.lines, here.news(), here.news()) == ([], [1], [])
+    assert (here.lines, here.new_lines(), here.new_lines()) == ([], [1], [])
     here.append(2)
     there.append(3)
-    assert there.news() == [1, 2, 3]
+    assert there.new_lines() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("kept", range(1, 12))
@@ -67,7 +67,7 @@ def test_a_damaged_line_is_named(tmp_path):
     log = LineLog(path, RUN)
     path.write_text(path.read_text() + "{oops\n")
     with pytest.raises(RunError, match=r"line 2 of .* is damaged"):
-        log.news()
+        log.new_lines()
 
 
 def test_threads_and_processes_append_whole_lines(tmp_path):

@@ -15,7 +15,7 @@ from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.optimizers.pairs.export import pairs_dataset, trl_rows
 from anytime_dspy.optimizers.pairs.pair import read_pairs
 from anytime_dspy.report.examples import fields
-from anytime_dspy.storage.jsonl import as_line
+from anytime_dspy.storage.jsonl import json_line
 from tests.fakes.scripted import chat, prompt_of, scripted_lm, words
 
 IMAGES = [dspy.Image(url=f"data:image/png;base64,{random.Random(n).randbytes(30_000).hex()}") for n in range(4)]
@@ -135,7 +135,7 @@ def test_pairs_with_images_are_a_dataset_of_one_form(tmp_path):
 )
 def test_what_cannot_be_read_is_shown_as_a_word(value, text):
     assert shown(value) == text
-    kept = json.loads(as_line({"x": value}))  # as a run keeps it, and a report shows it
+    kept = json.loads(json_line({"x": value}))  # as a run keeps it, and a report shows it
     assert "base64" not in fields(kept)[0].text
 
 

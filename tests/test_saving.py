@@ -10,7 +10,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.cli.measure import Measured, show
 from anytime_dspy.measure import sweep
-from anytime_dspy.statistics.early_stopping import saving, stopped
+from anytime_dspy.statistics.early_stopping import early_stopping, stopped_by
 from anytime_dspy.statistics.summary import summarise
 from anytime_dspy.storage.run_folder import RunStore
 from tests.fakes.scripted import chat, going_on, prefill_of, scripted_lm, words
@@ -18,7 +18,7 @@ from tests.test_stability import item
 
 
 def test_later_budgets_carry_the_answer_forward_unpaid():
-    ended = stopped(item(("6", "6", "7"), (0.0, 0.5, 1.0)), ad.Converged())
+    ended = stopped_by(item(("6", "6", "7"), (0.0, 0.5, 1.0)), ad.Converged())
     assert [(point.budget, point.quality, point.reasoning_tokens) for point in ended.points] == [
         (16, 0.0, 16),
         (32, 0.5, 32),
@@ -30,7 +30,7 @@ def test_later_budgets_carry_the_answer_forward_unpaid():
 @pytest.mark.parametrize("answers", [("6", "7", "6"), ("5", "6", "6"), (None, None, "7"), (None, None, None)])
 def test_a_run_without_equal_answers_running_is_whole(answers):
     whole = item(answers, (0.0, 0.5, 1.0))
-    assert stopped(whole, ad.Converged()) == whole
+    assert stopped_by(whole, ad.Converged()) == whole
 
 
 def test_a_sweep_says_what_the_rule_saves_and_costs():
@@ -40,7 +40,7 @@ def test_a_sweep_says_what_the_rule_saves_and_costs():
         item(("1", "2", "3"), (0.0, 0.0, 0.0)),
         item(("4", "5", "6"), (0.0, 0.0, 1.0)),
     ]
-    found = saving(run, ad.Converged())
+    found = early_stopping(run, ad.Converged())
     assert (found.stopped, found.tokens, found.quality.n) == (0.5, 64 / 256, 4)
     assert found.quality.mean == pytest.approx(0)
     assert found.quality.low < 0 < found.quality.high
@@ -49,7 +49,7 @@ def test_a_sweep_says_what_the_rule_saves_and_costs():
 
 def test_the_report_of_a_sweep_says_it_in_one_line(tmp_path, capsys):
     run = [item(("6", "6", "7"), (0.0, 0.0, 1.0)), item(("7", "7", "6"), (1.0, 1.0, 0.0))]
-    found = saving(run, ad.Converged())
+    found = early_stopping(run, ad.Converged())
     show([Measured("plain", summarise(run), run, found)], [], tmp_path, title="made", as_json=True)
     report = json.loads(capsys.readouterr().out)
     assert report["stopping"]["plain"]["tokens"] == found.tokens == 0.5
@@ -57,7 +57,7 @@ def test_the_report_of_a_sweep_says_it_in_one_line(tmp_path, capsys):
 
 
 def test_nothing_measured_saves_nothing():
-    assert saving([], ad.Converged()) is None
+    assert early_stopping([], ad.Converged()) is None
 
 
 def test_a_sweep_that_stops_is_the_sweep_that_would_have_been_stopped(tmp_path):
@@ -85,5 +85,5 @@ def test_a_sweep_that_stops_is_the_sweep_that_would_have_been_stopped(tmp_path):
         rule = ad.Converged(patience=patience)
         whole, dear = run(None, f"whole{patience}")
         ended, cheap = run(rule, f"ended{patience}")
-        assert [facts(one) for one in ended] == [facts(stopped(one, rule)) for one in whole]
+        assert [facts(one) for one in ended] == [facts(stopped_by(one, rule)) for one in whole]
         assert cheap < dear if patience == 2 else cheap <= dear

@@ -12,8 +12,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from anytime_dspy.runtime import call_order as turns
-from anytime_dspy.runtime.call_order import Turns
+from anytime_dspy.runtime import call_order
+from anytime_dspy.runtime.call_order import CallOrder
 
 SECONDS = 20
 """After which a test has hung: turns come at once, or after a patience of two seconds."""
@@ -54,14 +54,14 @@ def waits(thread: threading.Thread) -> bool:
 
 @in_time
 def test_threads_have_their_turns_in_the_order_in_which_they_asked():
-    queue, met = Turns(), []
+    order, met = CallOrder(), []
 
     def ask(n: int) -> None:
-        with queue.take():
+        with order.slot():
             met.append(n)
 
     threads = []
-    with queue.take():
+    with order.slot():
         for n in range(20):
             threads.append(started(ask, n))
             while not waits(threads[-1]):
@@ -75,10 +75,10 @@ def test_threads_have_their_turns_in_the_order_in_which_they_asked():
 @in_time
 @pytest.mark.parametrize("places", [[3, 0, 2, 1], [1, 0, 3, 2], [3, 2, 1, 0]])
 def test_a_recorded_order_is_kept_whoever_asks_first(places):
-    queue, met = Turns(), []
+    order, met = CallOrder(), []
 
     def ask(place: int) -> None:
-        with queue.take(place):
+        with order.slot(place):
             met.append(place)
 
     threads = []
@@ -93,15 +93,15 @@ def test_a_recorded_order_is_kept_whoever_asks_first(places):
 
 @in_time
 def test_tasks_and_threads_share_their_turns():
-    queue, met = Turns(), []
+    order, met = CallOrder(), []
 
     async def ask(place: int) -> None:
-        async with queue.take(place):
+        async with order.slot(place):
             await asyncio.sleep(0)
             met.append(place)
 
     def from_a_thread() -> None:
-        with queue.take(2):
+        with order.slot(2):
             met.append(2)
 
     async def run() -> None:
@@ -113,30 +113,30 @@ def test_tasks_and_threads_share_their_turns():
 
 @in_time
 def test_a_turn_that_was_not_recorded_does_not_wait():
-    queue = Turns()
-    with queue.take():
+    order = CallOrder()
+    with order.slot():
         pass
-    with queue.take(0):
+    with order.slot(0):
         pass
-    with queue.take():
+    with order.slot():
         pass
 
 
 @in_time
 def test_an_order_is_given_up_where_the_one_before_never_comes(monkeypatch):
-    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
-    queue = Turns()
-    with queue.take(5):
+    monkeypatch.setattr(call_order, "PATIENCE_SECONDS", 0.01)
+    order = CallOrder()
+    with order.slot(5):
         pass
-    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 10 * SECONDS)
+    monkeypatch.setattr(call_order, "PATIENCE_SECONDS", 10 * SECONDS)
     for place in (9, 7, 8):  # once given up, nothing waits any more
-        with queue.take(place):
+        with order.slot(place):
             pass
 
-    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(call_order, "PATIENCE_SECONDS", 0.01)
 
     async def run() -> None:
-        async with Turns().take(5):
+        async with CallOrder().slot(5):
             pass
 
     asyncio.run(run())
@@ -144,17 +144,17 @@ def test_an_order_is_given_up_where_the_one_before_never_comes(monkeypatch):
 
 @in_time
 def test_a_turn_is_given_back_by_an_error_and_by_a_task_that_is_cancelled():
-    queue = Turns()
+    order = CallOrder()
 
     async def ask() -> str:
-        async with queue.take():
+        async with order.slot():
             return "came"
 
     async def run() -> str:
         with pytest.raises(ZeroDivisionError):
-            async with queue.take():
+            async with order.slot():
                 raise ZeroDivisionError
-        async with queue.take():
+        async with order.slot():
             first, second = asyncio.ensure_future(ask()), asyncio.ensure_future(ask())
             await asyncio.sleep(0)
             first.cancel()

@@ -108,19 +108,19 @@ def test_an_example_that_a_neighbour_runs_is_waited_for_and_then_known(tmp_path)
     here, there = (RunStore.open(tmp_path / "run", FINGERPRINT) for _ in range(2))
     done = ExampleResult("../a: b", {}, ())
     with ThreadPoolExecutor(1) as pool:
-        with there.turn(done.id, wait=False) as known:
+        with there.claim(done.id, wait=False) as known:
             assert known is None
-            with pytest.raises(Busy), here.turn(done.id, wait=False):
+            with pytest.raises(Busy), here.claim(done.id, wait=False):
                 pass
 
             def waited() -> ExampleResult | None:
-                with here.turn(done.id, wait=True) as known:
+                with here.claim(done.id, wait=True) as known:
                     return known
 
             waiting = pool.submit(waited)
             there.append(done)
         assert waiting.result(timeout=10) == done
-    with here.turn("another", wait=False) as known:
+    with here.claim("another", wait=False) as known:
         assert known is None
 
 
@@ -144,7 +144,7 @@ def test_a_log_s_line_that_a_killed_neighbour_tore_swallows_no_other(tmp_path):
     with path.open("ab") as file:
         file.write(b'{"torn')
     log.append("whole")
-    assert (log.news(), LineLog(path, FINGERPRINT).lines) == (["whole"], ["whole"])
+    assert (log.new_lines(), LineLog(path, FINGERPRINT).lines) == (["whole"], ["whole"])
 
 
 def test_a_neighbour_s_damaged_line_is_named(tmp_path):

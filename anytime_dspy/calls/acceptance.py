@@ -12,7 +12,15 @@ from dspy.lm15 import Request
 
 from anytime_dspy.calls.refusals import Sent, Thing, refusal_in
 
-__all__ = ["Acceptance", "acceptance", "cap_key", "options_taken", "request_taken", "sent_in", "sent_with"]
+__all__ = [
+    "Acceptance",
+    "acceptance",
+    "cap_key",
+    "accepted_options",
+    "accepted_request",
+    "options_of_request",
+    "options_of_call",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +131,7 @@ def cap_key(options: Mapping[str, Any]) -> str:
     return "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
 
 
-def sent_with(lm: Any, options: Mapping[str, Any]) -> Sent:
+def options_of_call(lm: Any, options: Mapping[str, Any]) -> Sent:
     """Returns what a call with these options, over the LM's own, sends."""
     whole = {**lm.kwargs, **options}
     stop = whole.get("stop") or ()
@@ -134,9 +142,9 @@ def sent_with(lm: Any, options: Mapping[str, Any]) -> Sent:
     )
 
 
-def options_taken(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def accepted_options(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a call's options without what the LM refuses; None takes back what the LM itself would send."""
-    sent = sent_with(lm, options)
+    sent = options_of_call(lm, options)
     fitted = acceptance(lm).fitted(sent)
     changed: dict[str, Any] = {}
     if fitted.temperature != sent.temperature:
@@ -148,15 +156,15 @@ def options_taken(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **changed}
 
 
-def sent_in(request: Request) -> Sent:
+def options_of_request(request: Request) -> Sent:
     """Returns what a request sends."""
     config = request.config
     return Sent(config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant")
 
 
-def request_taken(lm: Any, request: Request) -> Request | None:
+def accepted_request(lm: Any, request: Request) -> Request | None:
     """Returns a request without what the LM refuses, None where it refuses a request of that kind."""
-    sent, known = sent_in(request), acceptance(lm)
+    sent, known = options_of_request(request), acceptance(lm)
     if sent.prefills and not known.prefills:
         return None
     fitted = known.fitted(sent)

@@ -12,11 +12,11 @@ import dspy
 from dspy.lm15 import Request
 
 from anytime_dspy.calls.completion import Completion
-from anytime_dspy.calls.forced_answer import NOT_SENT, Question
+from anytime_dspy.calls.forced_answer import NOT_SENT, PredictorCall
 from anytime_dspy.calls.typed import typed
 from anytime_dspy.storage.jsonl import LineLog, content_hash
 
-__all__ = ["CallLog", "enclosing_log", "keeping_calls", "lasting_key"]
+__all__ = ["CallLog", "call_fingerprint", "current_call_log", "keeping_calls"]
 
 
 class CallLog:
@@ -42,7 +42,7 @@ class CallLog:
         A call that another process has made since is found too.
         """
         if key not in self._known:
-            self._learn(self._lines.news())
+            self._learn(self._lines.new_lines())
         known = self._known.get(key)
         if known is None or known.values is None:
             return known
@@ -76,27 +76,25 @@ def keeping_calls(path: Path) -> Iterator[None]:
     Raises:
         RunError: The file is something else, is damaged, or cannot be written.
     """
-    with dspy.context(anytime_call_log=enclosing_log() or CallLog(path)):
+    with dspy.context(anytime_call_log=current_call_log() or CallLog(path)):
         yield
 
 
-def enclosing_log() -> CallLog | None:
+def current_call_log() -> CallLog | None:
     """Returns the log of the block around this place, or None where there is none."""
     log = dspy.settings.get("anytime_call_log", None)
     return log if isinstance(log, CallLog) else None
 
 
-def lasting_key(adapter: dspy.Adapter, question: Question, request: Request | None) -> str:
+def call_fingerprint(adapter: dspy.Adapter, call: PredictorCall, request: Request | None) -> str:
     """Returns what makes two calls the same call, in another process too: what is sent, the model and its options.
 
     Args:
         adapter: The inner adapter, which says what is sent.
-        question: What is asked.
+        call: The predictor's call.
         request: What is sent instead, where it is a request of our own.
     """
-    sent = (
-        adapter.format(question.signature, list(question.demos), dict(question.inputs)) if request is None else request
-    )
-    options: Mapping[str, Any] = {**question.lm.kwargs, **question.lm_kwargs}
+    sent = adapter.format(call.signature, list(call.demos), dict(call.inputs)) if request is None else request
+    options: Mapping[str, Any] = {**call.lm.kwargs, **call.lm_kwargs}
     told_apart = {name: value for name, value in options.items() if name == "rollout_id" or name not in NOT_SENT}
-    return content_hash([type(adapter).__name__, str(question.lm.model), told_apart, repr(sent)])
+    return content_hash([type(adapter).__name__, str(call.lm.model), told_apart, repr(sent)])

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import dspy
 from dspy.lm15 import Response
 
-from anytime_dspy.calls.thinking import parted
+from anytime_dspy.calls.thinking import split_thinking
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.errors import ModelError, ProgramError
 
-__all__ = ["Completion", "Ledger", "check_shown", "recording", "tell_of_replay"]
+__all__ = ["Completion", "HistoryRecorder", "check_thinking_shown", "recording", "count_replayed_call"]
 
 _SUMMARY = 2
 
@@ -61,7 +61,7 @@ class Completion:
         return self.hidden_tokens > 0 and not self.thinking
 
 
-class Ledger:
+class HistoryRecorder:
     """Takes the place of a module in DSPy's list of callers, and so is told of every LM call below it."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Ledger:
         thinking = _part(entry["outputs"], "reasoning_content")
         hidden_tokens = counter.count(thinking)
         # Two tokenizers differ by less than that: a text so short is a summary. Thinking in the text is counted there.
-        if billed.thinking > _SUMMARY * hidden_tokens and not parted(text).thinking:
+        if billed.thinking > _SUMMARY * hidden_tokens and not split_thinking(text).thinking:
             thinking, hidden_tokens = "", billed.thinking
         return Completion(
             text=text,
@@ -120,19 +120,19 @@ def _why_unrecorded(lm: Any) -> str:
     )
 
 
-def recording(ledger: Ledger) -> Any:
+def recording(recorder: HistoryRecorder) -> Any:
     """Returns a context in which `ledger` is told of every LM call."""
-    return dspy.context(caller_modules=[*(dspy.settings.caller_modules or ()), ledger])
+    return dspy.context(caller_modules=[*(dspy.settings.caller_modules or ()), recorder])
 
 
-def tell_of_replay() -> None:
+def count_replayed_call() -> None:
     """Tells the ledgers around this place of a call that a tape held."""
     for caller in dspy.settings.caller_modules or ():
-        if isinstance(caller, Ledger):
+        if isinstance(caller, HistoryRecorder):
             caller.replayed += 1
 
 
-def check_shown(lm: Any, completion: Completion, counter: TokenCounter) -> None:
+def check_thinking_shown(lm: Any, completion: Completion, counter: TokenCounter) -> None:
     """Refuses a completion whose thinking cannot be cut, since it is not shown.
 
     Raises:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["CLOSE", "Parted", "joined", "least_effort", "parted"]
+__all__ = ["CLOSE", "ThinkingSplit", "joined_trace", "least_effort", "split_thinking"]
 
 OPEN, CLOSE = "<think>", "</think>"
 _REPLY_BEGINS = ("[[ ##", "{", "<")
 
 
-class Parted(NamedTuple):
+class ThinkingSplit(NamedTuple):
     """A text, taken apart into what was thought in it and what was said.
 
     Attributes:
@@ -25,32 +25,32 @@ class Parted(NamedTuple):
     rest: str
 
 
-def parted(text: str) -> Parted:
+def split_thinking(text: str) -> ThinkingSplit:
     r"""Takes the thinking out of a text, perhaps cut off anywhere.
 
     Chat templates of DeepSeek-R1 and Qwen3 open the tag in the prompt, so the text may hold its end alone.
 
     Example:
-        >>> parted("<think>\n3 + 4\n</think>\n\n7")
-        Parted(head='<think>\n', thinking='3 + 4', rest='\n\n7')
-        >>> parted("<think>3 +").thinking
+        >>> split_thinking("<think>\n3 + 4\n</think>\n\n7")
+        ThinkingSplit(head='<think>\n', thinking='3 + 4', rest='\n\n7')
+        >>> split_thinking("<think>3 +").thinking
         '3 +'
-        >>> parted("3 + 4</think>7").rest
+        >>> split_thinking("3 + 4</think>7").rest
         '7'
-        >>> parted("7")
-        Parted(head='', thinking='', rest='7')
+        >>> split_thinking("7")
+        ThinkingSplit(head='', thinking='', rest='7')
     """
     before, close, rest = text.partition(CLOSE)
     begin = before.find(OPEN) + len(OPEN) if before.lstrip().startswith(OPEN) else 0
     if not begin and (not close or before.lstrip().startswith(_REPLY_BEGINS)):
-        return Parted("", "", text)
+        return ThinkingSplit("", "", text)
     thought = before[begin:] if close else _without_half_a_tag(before[begin:])
     thinking = thought.strip()
     at = begin + len(thought) - len(thought.lstrip())
-    return Parted(before[:at], thinking, rest)
+    return ThinkingSplit(before[:at], thinking, rest)
 
 
-def joined(thinking: str, reasoning: str) -> str:
+def joined_trace(thinking: str, reasoning: str) -> str:
     """Returns one trace of what was thought and the reasoning that was written; they may be one and the same."""
     parts = [thinking] if thinking.strip() == reasoning.strip() else [thinking, reasoning]
     return "\n\n".join(part for part in parts if part)

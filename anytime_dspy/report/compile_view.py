@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from anytime_dspy.report.examples import Field
 from anytime_dspy.report.race_chart import RaceChart
-from anytime_dspy.report.tables import Grid
+from anytime_dspy.report.tables import TextTable
 
-__all__ = ["Compiled", "Contrast", "Learned", "Reasoned"]
+__all__ = ["CompileView", "PairView", "PredictorView", "TraceView"]
 
 
 @dataclass(frozen=True)
-class Reasoned:
+class TraceView:
     """One side of a pair."""
 
     reasoning: str
@@ -21,7 +21,7 @@ class Reasoned:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class PairView:
     """One preference pair.
 
     Attributes:
@@ -37,14 +37,14 @@ class Contrast:
     budget: int
     inputs: tuple[Field, ...]
     judge: str
-    chosen: Reasoned
-    rejected: Reasoned
+    chosen: TraceView
+    rejected: TraceView
     selected: bool
     squeezed: bool
 
 
 @dataclass(frozen=True)
-class Learned:
+class PredictorView:
     """One predictor of the program.
 
     Attributes:
@@ -59,7 +59,7 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompileView:
     """A compile.
 
     Attributes:
@@ -72,8 +72,8 @@ class Compiled:
     """
 
     label: str
-    predictors: tuple[Learned, ...]
-    pairs: tuple[Contrast, ...]
+    predictors: tuple[PredictorView, ...]
+    pairs: tuple[PairView, ...]
     facts: tuple[Field, ...]
-    grids: tuple[Grid, ...]
+    grids: tuple[TextTable, ...]
     races: tuple[RaceChart, ...] = ()

@@ -12,7 +12,7 @@ import dspy
 
 from anytime_dspy.answers import answer_values
 from anytime_dspy.calls.media import shown
-from anytime_dspy.storage.run_folder import ExampleResult, Point
+from anytime_dspy.storage.run_folder import ExampleResult, ScoredCheckpoint
 from anytime_dspy.storage.runs import Run
 
 __all__ = ["Attempt", "Field", "Item", "Step", "fields", "items"]
@@ -107,7 +107,7 @@ def _attempt(run: str, result: ExampleResult) -> Attempt:
     return Attempt(run, tuple(_steps(result.points)), tuple(_call(call) for call in calls), result.error)
 
 
-def _steps(points: Iterable[Point]) -> Iterable[Step]:
+def _steps(points: Iterable[ScoredCheckpoint]) -> Iterable[Step]:
     before = ""
     for point in points:
         answer = answer_values(dspy.Prediction(**point.prediction))
@@ -124,7 +124,7 @@ def _steps(points: Iterable[Point]) -> Iterable[Step]:
         before = reasoning
 
 
-def _state(point: Point) -> str:
+def _state(point: ScoredCheckpoint) -> str:
     if not point.answered:
         return "no answer, it was cut off" if point.censored else "no answer"
     if point.forced:

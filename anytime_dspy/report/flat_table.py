@@ -11,7 +11,7 @@ import dspy
 
 from anytime_dspy.answers import answer_values
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.jsonl import as_line
+from anytime_dspy.storage.jsonl import json_line
 from anytime_dspy.storage.runs import Run
 
 __all__ = ["point_rows", "write_rows"]
@@ -40,8 +40,8 @@ def point_rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
                     "answer_tokens": point.usage.answer_tokens,
                     "hidden_tokens": point.usage.hidden_tokens,
                     "dollars": point.usage.dollars,
-                    "inputs": as_line(result.inputs).strip(),
-                    "answer": as_line(answer_values(dspy.Prediction(**point.prediction))).strip(),
+                    "inputs": json_line(result.inputs).strip(),
+                    "answer": json_line(answer_values(dspy.Prediction(**point.prediction))).strip(),
                 }
 
 

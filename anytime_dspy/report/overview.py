@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from anytime_dspy.report.tables import Grid, change_grid, comparison_grid, cost_grid, curve_grid, log_grid, summary_grid
+from anytime_dspy.report.tables import (
+    TextTable,
+    change_grid,
+    comparison_grid,
+    cost_grid,
+    curve_grid,
+    log_grid,
+    summary_grid,
+)
 from anytime_dspy.statistics.comparison import Comparison, compare_runs
 from anytime_dspy.statistics.summary import Summary, summarise
 from anytime_dspy.storage.runs import Run
@@ -37,7 +45,7 @@ class Overview:
         """Label and summary of each run."""
         return [(run.label, summary) for run, summary in zip(self.runs, self.linear, strict=True)]
 
-    def grids(self) -> dict[str, Grid]:
+    def grids(self) -> dict[str, TextTable]:
         """Returns the tables by their headings, in the order to show them in."""
         log_rows = [(run.label, summary) for run, summary in zip(self.runs, self.log, strict=True)]
         return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from anytime_dspy.report.compile_view import Compiled
+from anytime_dspy.report.compile_view import CompileView
 from anytime_dspy.report.examples import fields, items
 from anytime_dspy.report.overview import Overview
 from anytime_dspy.report.plots import Series
@@ -19,7 +19,7 @@ from anytime_dspy.storage.jsonl import write_text
 __all__ = ["render_page", "write_page"]
 
 
-def write_page(path: Path, found: Overview, compiled: Sequence[Compiled] = ()) -> None:
+def write_page(path: Path, found: Overview, compiled: Sequence[CompileView] = ()) -> None:
     """Writes the page of a report.
 
     Args:
@@ -33,7 +33,7 @@ def write_page(path: Path, found: Overview, compiled: Sequence[Compiled] = ()) -
     write_text(path, render_page(found, compiled))
 
 
-def render_page(found: Overview, compiled: Sequence[Compiled] = ()) -> str:
+def render_page(found: Overview, compiled: Sequence[CompileView] = ()) -> str:
     """Returns the page of a report; arguments as for `write_page`.
 
     Every text in it is escaped: what models and data sets say is anyone's. It holds no script and forbids any.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from anytime_dspy.curve import Axis
 from anytime_dspy.report.plots import Series
 
-__all__ = ["HEIGHT", "WIDTH", "Chart", "Line", "Tick", "chart"]
+__all__ = ["HEIGHT", "WIDTH", "Chart", "ChartLine", "Tick", "chart"]
 
 WIDTH, HEIGHT = 520.0, 320.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 16.0, 12.0, 44.0
@@ -32,7 +32,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """One program's curves, as the `points` and `d` attributes of SVG.
 
     Attributes:
@@ -57,7 +57,7 @@ class Chart:
     """Curves over one axis of budgets."""
 
     axis: Axis
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     budgets: tuple[Tick, ...]
     qualities: tuple[Tick, ...]
 
@@ -90,11 +90,11 @@ def _up(quality: float) -> float:
     return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * quality
 
 
-def _line(number: int, series: Series, across: Callable[[int], float]) -> Line:
+def _line(number: int, series: Series, across: Callable[[int], float]) -> ChartLine:
     places = [across(budget) for budget in series.budgets]
     known = not any(map(math.isnan, (*series.low, *series.high)))
     outline = [*zip(places, series.low, strict=True), *reversed([*zip(places, series.high, strict=True)])]
-    return Line(
+    return ChartLine(
         colour=number,
         label=series.label,
         committed=_points(zip(places, series.committed, strict=True)),

@@ -16,7 +16,7 @@ from anytime_dspy.statistics.comparison import Comparison
 from anytime_dspy.statistics.summary import Difference, Estimate, Summary
 
 __all__ = [
-    "Grid",
+    "TextTable",
     "change_grid",
     "comparison_grid",
     "cost_grid",
@@ -49,7 +49,7 @@ _LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextTable:
     """A table of texts; the first column is of labels, the others of figures.
 
     Attributes:
@@ -63,7 +63,7 @@ class Grid:
     caption: str
 
 
-def summary_grid(rows: Sequence[tuple[str, Summary]]) -> Grid:
+def summary_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
     """Sets programs side by side, a column each: two of them fit 80 columns.
 
     Args:
@@ -74,10 +74,10 @@ def summary_grid(rows: Sequence[tuple[str, Summary]]) -> Grid:
         AnytimeError: Their indices are on different axes.
     """
     figures = tuple((name, *(figure(summary) for _, summary in rows)) for name, figure in _SUMMARY.items())
-    return Grid(_columns("", rows), figures, _caption(rows))
+    return TextTable(_columns("", rows), figures, _caption(rows))
 
 
-def curve_grid(rows: Sequence[tuple[str, Summary]]) -> Grid:
+def curve_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
     """Shows the mean committed quality, a row a budget and a column a program, each with its 95% interval.
 
     Raises:
@@ -88,17 +88,17 @@ def curve_grid(rows: Sequence[tuple[str, Summary]]) -> Grid:
         (str(budget), *(_estimate(summary.points[place].committed) for _, summary in rows))
         for place, budget in enumerate(budgets)
     )
-    return Grid(_columns("Budget", rows), figures, "Mean committed quality with its 95% interval")
+    return TextTable(_columns("Budget", rows), figures, "Mean committed quality with its 95% interval")
 
 
-def log_grid(rows: Sequence[tuple[str, Summary]]) -> Grid:
+def log_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
     """Shows both indices of programs that were summed up on a log axis."""
     names = list(_SUMMARY)[:2]
     figures = tuple((name, *(_SUMMARY[name](summary) for _, summary in rows)) for name in names)
-    return Grid(_columns("", rows), figures, "On a log axis every doubling of the budget weighs the same.")
+    return TextTable(_columns("", rows), figures, "On a log axis every doubling of the budget weighs the same.")
 
 
-def change_grid(rows: Sequence[tuple[str, Summary]], target: float) -> Grid:
+def change_grid(rows: Sequence[tuple[str, Summary]], target: float) -> TextTable:
     """Says what more thinking does to the answers of each program.
 
     Args:
@@ -112,7 +112,7 @@ def change_grid(rows: Sequence[tuple[str, Summary]], target: float) -> Grid:
         "Went from right to wrong": lambda summary: f"{summary.stability.worsened:.0%}",
         "Ended below its best": lambda summary: f"{summary.stability.lost:.0%}",
     }
-    return Grid(
+    return TextTable(
         _columns("", rows),
         tuple((name, *(figure(summary) for _, summary in rows)) for name, figure in figures.items()),
         "Tokens to quality: the smallest budget whose mean committed quality is as high. Settled: the budget from "
@@ -120,7 +120,7 @@ def change_grid(rows: Sequence[tuple[str, Summary]], target: float) -> Grid:
     )
 
 
-def cost_grid(rows: Sequence[tuple[str, Summary]]) -> Grid:
+def cost_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
     """Shows what an item costs at each budget, in the four token columns and in dollars.
 
     Raises:
@@ -132,14 +132,14 @@ def cost_grid(rows: Sequence[tuple[str, Summary]]) -> Grid:
         for label, summary in rows
         for place, budget in enumerate(budgets)
     )
-    return Grid(
+    return TextTable(
         ("Program, budget", "Prompt", "Reasoning", "Answer", "Hidden", "Dollars"),
         figures,
         "Mean tokens per item of a run under that budget alone. A sweep reuses one trace for all budgets.",
     )
 
 
-def comparison_grid(compared: Sequence[Comparison]) -> Grid:
+def comparison_grid(compared: Sequence[Comparison]) -> TextTable:
     """Lists what each run gains over the first, with its interval and p-values."""
     several = len({one.run for one in compared}) > 1
     figures = tuple(
@@ -156,7 +156,7 @@ def comparison_grid(compared: Sequence[Comparison]) -> Grid:
     reference = compared[0].reference if compared else ""
     run = "each run" if several or not compared else compared[0].run
     tests = sorted({one.test for one in compared}, reverse=True)
-    return Grid(
+    return TextTable(
         ("", "Difference", "p", *(["p, Holm"] if several else []), "Pairs", "It is"),
         figures,
         f"How much higher {run} is than {reference} on the same items, with 95% intervals. p: two-sided, by "
@@ -183,7 +183,7 @@ def markdown_table(rows: Sequence[tuple[str, Summary]]) -> str:
     return "\n".join([*(_markdown_row(line) for line in lines), "", grid.caption])
 
 
-def rich_table(grid: Grid) -> Table:
+def rich_table(grid: TextTable) -> Table:
     """Returns a table for a terminal; nothing in it is read as markup."""
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -16,29 +16,29 @@ from dspy.utils.exceptions import AdapterParseError
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.agents import last_step
 from anytime_dspy.calls.answer_fields import unread
-from anytime_dspy.calls.completion import Completion, check_shown
+from anytime_dspy.calls.completion import Completion, check_thinking_shown
 from anytime_dspy.calls.forced_answer import (
-    Question,
+    PredictorCall,
     answer_signature,
     can_continue,
-    cap_of,
-    continued,
-    forced,
-    restated,
+    continue_request,
+    effective_cap,
+    restated_call,
+    with_answer_options,
 )
 from anytime_dspy.calls.signature_text import remembering
-from anytime_dspy.calls.thinking import parted
+from anytime_dspy.calls.thinking import split_thinking
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.runtime.allowance import Allowance
-from anytime_dspy.runtime.answer_size import check_room
-from anytime_dspy.runtime.generation import Ask, Message, Writer
-from anytime_dspy.runtime.sending import asend, beyond_cap, send
-from anytime_dspy.runtime.streaming import Gate
+from anytime_dspy.runtime.answer_size import check_answer_size
+from anytime_dspy.runtime.generation import LMRequest, Message, MessageWriter
+from anytime_dspy.runtime.sending import asend, send, tokens_beyond_cap
+from anytime_dspy.runtime.streaming import StreamFilter
 from anytime_dspy.runtime.tape import Recorded, Replay, call_key
-from anytime_dspy.runtime.tracker import Spending
-from anytime_dspy.runtime.truncation import Settled, settle
+from anytime_dspy.runtime.tracker import BudgetTracker
+from anytime_dspy.runtime.truncation import Truncated, truncate
 
 __all__ = ["BudgetAdapter"]
 
@@ -54,7 +54,7 @@ logging.getLogger("dspy.clients.lm").addFilter(_ExpectedTruncation())
 
 
 @dataclass(frozen=True)
-class _Claim:
+class _TapedCall:
     """What the tape holds of a call: nothing where there is no tape, or where the call was never made."""
 
     key: Hashable = None
@@ -80,7 +80,7 @@ class _Answer:
     censored: bool = False
 
 
-_NOTHING = Settled(None, "", "", 0, 0, cut=True)
+_NOTHING = Truncated(None, "", "", 0, 0, cut=True)
 
 
 class BudgetAdapter(dspy.Adapter):
@@ -92,7 +92,7 @@ class BudgetAdapter(dspy.Adapter):
 
     Args:
         inner: The adapter whose format the program uses.
-        spending: What was spent so far; every call is added to it.
+        tracker: What was spent so far; every call is added to it.
         replay: Where given, calls are read from this tape, and only missing ones are made.
     """
 
@@ -108,15 +108,15 @@ class BudgetAdapter(dspy.Adapter):
         """Keeps DSPy from telling its callbacks of each format and parse once more for each class."""
 
     def __init__(
-        self, inner: dspy.Adapter | None = None, spending: Spending | None = None, replay: Replay | None = None
+        self, inner: dspy.Adapter | None = None, tracker: BudgetTracker | None = None, replay: Replay | None = None
     ) -> None:
-        if inner is None or spending is None:
+        if inner is None or tracker is None:
             # dspy.Refine makes one more of whatever adapter is in use: that one belongs to the same budget.
             self.__dict__.update(vars(dspy.settings.adapter))
             return
         self.__dict__.update(vars(inner))
         self.inner = _without_fallback(inner)
-        self.spending = spending
+        self.tracker = tracker
         self.replay = replay
 
     def __call__(
@@ -128,20 +128,20 @@ class BudgetAdapter(dspy.Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Answers one predictor's call under the budget; DSPy calls this."""
-        question = Question(lm, lm_kwargs, signature, demos, inputs)
-        claim = self._claim(question)
-        plan = self._plan(question, claim)
+        call = PredictorCall(lm, lm_kwargs, signature, demos, inputs)
+        taped = self._look_up(call)
+        plan = self._plan(call, taped)
         completion: Completion | None = None
-        gate = Gate(self.inner, question, self.spending.answer_tokens)
-        with self._turn(claim):
+        gate = StreamFilter(self.inner, call, self.tracker.answer_tokens)
+        with self._slot(taped):
             while True:
                 try:
-                    ask = plan.send(completion)  # the first one is None, as generators want
+                    lm_request = plan.send(completion)  # the first one is None, as generators want
                 except StopIteration as end:
                     gate.send_now(gate.accepted())
                     return [end.value]
-                with gate.passing(ask):
-                    completion = send(self.inner, ask)
+                with gate.passing(lm_request):
+                    completion = send(self.inner, lm_request)
                 gate.send_now(gate.ended())
 
     async def acall(
@@ -153,20 +153,20 @@ class BudgetAdapter(dspy.Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Answers one predictor's call under the budget, asynchronously; DSPy calls this."""
-        question = Question(lm, lm_kwargs, signature, demos, inputs)
-        claim = self._claim(question)
-        plan = self._plan(question, claim)
+        call = PredictorCall(lm, lm_kwargs, signature, demos, inputs)
+        taped = self._look_up(call)
+        plan = self._plan(call, taped)
         completion: Completion | None = None
-        gate = Gate(self.inner, question, self.spending.answer_tokens)
-        async with self._turn_async(claim):
+        gate = StreamFilter(self.inner, call, self.tracker.answer_tokens)
+        async with self._slot_async(taped):
             while True:
                 try:
-                    ask = plan.send(completion)
+                    lm_request = plan.send(completion)
                 except StopIteration as end:
                     await gate.asend(gate.accepted())
                     return [end.value]
-                with gate.passing(ask):
-                    completion = await asend(self.inner, ask)
+                with gate.passing(lm_request):
+                    completion = await asend(self.inner, lm_request)
                 await gate.asend(gate.ended())
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
@@ -183,121 +183,129 @@ class BudgetAdapter(dspy.Adapter):
         """Parses as the inner adapter does."""
         return dict(self.inner.parse(signature, completion))
 
-    def _claim(self, question: Question) -> _Claim:
+    def _look_up(self, call: PredictorCall) -> _TapedCall:
         if self.replay is None:
-            return _Claim()
-        key = call_key(**vars(question))
-        return _Claim(key, self.replay.calls.next(key))
+            return _TapedCall()
+        key = call_key(**vars(call))
+        return _TapedCall(key, self.replay.calls.next(key))
 
-    def _turn(self, claim: _Claim) -> AbstractContextManager[None]:
-        turn = self.spending.turns.take()
-        return turn if self.replay is None else _replaying(self.replay, claim, turn)
+    def _slot(self, taped: _TapedCall) -> AbstractContextManager[None]:
+        slot = self.tracker.order.slot()
+        return slot if self.replay is None else _replaying(self.replay, taped, slot)
 
-    def _turn_async(self, claim: _Claim) -> AbstractAsyncContextManager[None]:
-        turn = self.spending.turns.take()
-        return turn if self.replay is None else _replaying_async(self.replay, claim, turn)
+    def _slot_async(self, taped: _TapedCall) -> AbstractAsyncContextManager[None]:
+        slot = self.tracker.order.slot()
+        return slot if self.replay is None else _replaying_async(self.replay, taped, slot)
 
-    def _plan(self, question: Question, claim: _Claim) -> Generator[Ask, Completion | None, dict[str, Any]]:
+    def _plan(self, call: PredictorCall, taped: _TapedCall) -> Generator[LMRequest, Completion | None, dict[str, Any]]:
         """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
-        _check(question)
-        counter = counter_for(question.lm)
-        check_room(self.inner, question, counter, self.spending.answer_tokens)
-        recorded = claim.recorded.value if claim.recorded else None
-        writer = Writer(self.inner, question, self.spending, counter)
+        _check(call)
+        counter = counter_for(call.lm)
+        check_answer_size(self.inner, call, counter, self.tracker.answer_tokens)
+        recorded = taped.recorded.value if taped.recorded else None
+        writer = MessageWriter(self.inner, call, self.tracker, counter)
         message = yield from writer.write(recorded)
-        settled, usage, replayed, reasoning = _NOTHING, Usage(), None, 0
+        truncated, usage, replayed, reasoning = _NOTHING, Usage(), None, 0
         exhausting = True
         if message is not None:
-            self._keep(question, claim, message)
-            reasoning = int(min(self.spending.left(paid=recorded is not None).tokens, message.allowed.reasoning))
-            settled, usage = self._settled(question, message, reasoning)
-            exhausting = settled.shortened or (
-                settled.cut and not self._is_capped_by_user(question, message, reasoning)
+            self._keep(call, taped, message)
+            reasoning = int(min(self.tracker.left(paid=recorded is not None).tokens, message.allowed.reasoning))
+            truncated, usage = self._truncated(call, message, reasoning)
+            exhausting = truncated.shortened or (
+                truncated.cut and not self._is_capped_by_user(call, message, reasoning)
             )
             if recorded is not None and message.goes_on_from(recorded):
                 paid = int(min(reasoning, recorded.allowed.reasoning))
                 is_all_paid = message.written is recorded.written and paid == reasoning
-                replayed = usage if is_all_paid else self._settled(question, recorded, paid)[1]
-        values, answer_tokens = settled.values, settled.answer_tokens
+                replayed = usage if is_all_paid else self._truncated(call, recorded, paid)[1]
+        values, answer_tokens = truncated.values, truncated.answer_tokens
         if values is None and not reasoning:
-            values = last_step(question.signature)
+            values = last_step(call.signature)
         if values is not None:
-            given = _Answer(values, censored=settled.censored)
+            given = _Answer(values, censored=truncated.censored)
         else:
-            key = claim.key, settled.begun, settled.reasoning, self.spending.answer_tokens
+            key = taped.key, truncated.begun, truncated.reasoning, self.tracker.answer_tokens
             is_live = message is not None and (recorded is None or message.written is not recorded.written)
-            known = self.replay.forced.next(key) if self.replay and not is_live else None
+            known = self.replay.answers.next(key) if self.replay and not is_live else None
             written = message.written if message else None
-            continues = can_continue(self.inner, question, written)
+            continues = can_continue(self.inner, call, written)
             answer = known.value if known else None
             while answer is None:  # an LM that turns out not to go on with a message is asked in the other way
-                continues = can_continue(self.inner, question, written)
-                answer = yield from writer.ask(self._forced(question, claim, settled, written, continues=continues))
+                continues = can_continue(self.inner, call, written)
+                answer = yield from writer.send(
+                    self._answer_request(call, taped, truncated, written, continues=continues)
+                )
             if self.replay and not known:
-                self.replay.forced.add(key, answer)
-            given = self._given(question, settled.reasoning, answer, continues=continues)
-            answer_tokens = _written(self.inner, question.signature, answer, counter)
+                self.replay.answers.add(key, answer)
+            given = self._read_answer(call, truncated.reasoning, answer, continues=continues)
+            answer_tokens = _answer_length(self.inner, call.signature, answer, counter)
             extra = _usage(answer, 0, answer_tokens + answer.beyond, answer.hidden_tokens)
             usage += extra
             replayed = (replayed or Usage()) + extra if known else replayed
-        call = Call(
-            predictor=_caller_name(self.spending.names, question.signature),
-            inputs=dict(question.inputs),
+        finished = Call(
+            predictor=_caller_name(self.tracker.names, call.signature),
+            inputs=dict(call.inputs),
             outputs=given.values,
-            reasoning=settled.reasoning,
-            reasoning_tokens=settled.reasoning_tokens,
+            reasoning=truncated.reasoning,
+            reasoning_tokens=truncated.reasoning_tokens,
             answer_tokens=answer_tokens,
-            forced=settled.values is None,
+            forced=truncated.values is None,
             answered=not given.unread,
             censored=given.censored,
             unread=given.unread,
         )
-        self.spending.record(call, usage, cut=settled.cut, exhausting=exhausting, replayed=replayed)
-        if self.replay and self.spending.exhausted:
-            self.replay.turns.disorder()  # nothing is left whose order could matter, and the program may go elsewhere
+        self.tracker.record(finished, usage, cut=truncated.cut, exhausting=exhausting, replayed=replayed)
+        if self.replay and self.tracker.exhausted:
+            self.replay.order.abandon()  # nothing is left whose order could matter, and the program may go elsewhere
         return given.values
 
-    def _keep(self, question: Question, claim: _Claim, message: Message) -> None:
+    def _keep(self, call: PredictorCall, taped: _TapedCall, message: Message) -> None:
         if self.replay is None:
             return
-        check_shown(question.lm, message.written, counter_for(question.lm))
-        if claim.recorded is None:
-            self.replay.calls.add(claim.key, message)
-        elif message is not claim.recorded.value:
-            self.replay.calls.replace(claim.key, claim.recorded, message)
+        check_thinking_shown(call.lm, message.written, counter_for(call.lm))
+        if taped.recorded is None:
+            self.replay.calls.add(taped.key, message)
+        elif message is not taped.recorded.value:
+            self.replay.calls.replace(taped.key, taped.recorded, message)
 
-    def _settled(self, question: Question, message: Message, reasoning: int) -> tuple[Settled, Usage]:
+    def _truncated(self, call: PredictorCall, message: Message, reasoning: int) -> tuple[Truncated, Usage]:
         """What a message comes to where so many tokens of reasoning count, and what it cost."""
-        allowed = Allowance(reasoning, self.spending.answer_tokens)
-        written, counter = message.written, counter_for(question.lm)
-        settled = settle(self.inner, question.signature, written, allowed, counter)
-        billed = settled.answer_tokens + beyond_cap(question, written, allowed.cap, counter)
-        return settled, _usage(written, settled.reasoning_tokens, billed, calls=message.calls)
+        allowed = Allowance(reasoning, self.tracker.answer_tokens)
+        written, counter = message.written, counter_for(call.lm)
+        truncated = truncate(self.inner, call.signature, written, allowed, counter)
+        billed = truncated.answer_tokens + tokens_beyond_cap(call, written, allowed.cap, counter)
+        return truncated, _usage(written, truncated.reasoning_tokens, billed, calls=message.calls)
 
-    def _is_capped_by_user(self, question: Question, message: Message, reasoning: int) -> bool:
+    def _is_capped_by_user(self, call: PredictorCall, message: Message, reasoning: int) -> bool:
         """Whether a cap of the user's own, lower than the budget allows, has the message end where it does."""
-        allowed = min(message.allowed.cap, reasoning + self.spending.answer_tokens)
-        return cap_of(question, allowed) < allowed
+        allowed = min(message.allowed.cap, reasoning + self.tracker.answer_tokens)
+        return effective_cap(call, allowed) < allowed
 
-    def _forced(
-        self, question: Question, claim: _Claim, settled: Settled, written: Completion | None, *, continues: bool
-    ) -> Ask:
-        asked = forced(question, self.spending.answer_tokens, written)
+    def _answer_request(
+        self,
+        call: PredictorCall,
+        taped: _TapedCall,
+        truncated: Truncated,
+        written: Completion | None,
+        *,
+        continues: bool,
+    ) -> LMRequest:
+        asked = with_answer_options(call, self.tracker.answer_tokens, written)
         if not continues:
-            return Ask(restated(asked, settled.reasoning))
+            return LMRequest(restated_call(asked, truncated.reasoning))
         if self.replay is None:
-            return Ask(asked, continued(self.inner, asked, settled.begun))
-        last = self.replay.asked.get(claim.key)
-        is_like = last and last.question.lm is asked.lm and last.question.lm_kwargs == asked.lm_kwargs
-        like = last.request if last and is_like else None
-        ask = Ask(asked, continued(self.inner, asked, settled.begun, like))
-        self.replay.asked[claim.key] = ask
-        return ask
+            return LMRequest(asked, continue_request(self.inner, asked, truncated.begun))
+        last = self.replay.answer_requests.get(taped.key)
+        is_like = last and last.call.lm is asked.lm and last.call.lm_kwargs == asked.lm_kwargs
+        like = last.prefilled if last and is_like else None
+        lm_request = LMRequest(asked, continue_request(self.inner, asked, truncated.begun, like))
+        self.replay.answer_requests[taped.key] = lm_request
+        return lm_request
 
-    def _given(self, question: Question, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:
+    def _read_answer(self, call: PredictorCall, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:
         """What could be read of a forced answer."""
-        answers, signature = completion.values, answer_signature(question.signature)
-        said = parted(completion.text)
+        answers, signature = completion.values, answer_signature(call.signature)
+        said = split_thinking(completion.text)
         text = said.rest
         if continues or said.thinking or completion.truncated:  # half a mark may stand at a cut
             field = formats.answer_fields(signature)[0]
@@ -311,25 +319,25 @@ class BudgetAdapter(dspy.Adapter):
                 answers = None
         cut = completion.truncated and not formats.is_complete(self.inner, signature, text)
         text = text[: formats.completion_end(self.inner, signature, text)]
-        known = {**formats.reasoning_value(question.signature, reasoning), **(answers or {})}
+        known = {**formats.reasoning_value(call.signature, reasoning), **(answers or {})}
         return _Answer(
-            values={name: known.get(name) for name in question.signature.output_fields},
-            unread=unread(self.inner, question.signature, answers or {}, text, cut=cut),
+            values={name: known.get(name) for name in call.signature.output_fields},
+            unread=unread(self.inner, call.signature, answers or {}, text, cut=cut),
             censored=cut,
         )
 
 
 @contextmanager
-def _replaying(replay: Replay, claim: _Claim, turn: AbstractContextManager[None]) -> Iterator[None]:
-    with replay.turns.take(claim.place), turn, replay.refusing():
+def _replaying(replay: Replay, taped: _TapedCall, slot: AbstractContextManager[None]) -> Iterator[None]:
+    with replay.order.slot(taped.place), slot, replay.refusing():
         yield
 
 
 @asynccontextmanager
 async def _replaying_async(
-    replay: Replay, claim: _Claim, turn: AbstractAsyncContextManager[None]
+    replay: Replay, taped: _TapedCall, slot: AbstractAsyncContextManager[None]
 ) -> AsyncIterator[None]:
-    async with replay.turns.take(claim.place), turn:
+    async with replay.order.slot(taped.place), slot:
         with replay.refusing():
             yield
 
@@ -339,15 +347,15 @@ def _class_for(kind: Any) -> type[BudgetAdapter]:
     return type(kind.__name__, (BudgetAdapter, kind), {"__module__": kind.__module__, "__doc__": BudgetAdapter.__doc__})
 
 
-def _check(question: Question) -> None:
-    options = {**question.lm.kwargs, **question.lm_kwargs}
+def _check(call: PredictorCall) -> None:
+    options = {**call.lm.kwargs, **call.lm_kwargs}
     if (options.get("n") or options.get("num_generations") or 1) > 1:
         raise ProgramError("A budget covers one completion a call: leave out n > 1, or call the program several times.")
     # An engine that names no options takes what comes.
-    known = getattr(getattr(question.lm, "engine", None), "supported_params", None)
+    known = getattr(getattr(call.lm, "engine", None), "supported_params", None)
     if known and not {"max_tokens", "max_completion_tokens"} & set(known):
         raise ModelError(
-            f"{question.lm.model} takes no max_tokens, so that nothing caps what it writes: use another LM, or name "
+            f"{call.lm.model} takes no max_tokens, so that nothing caps what it writes: use another LM, or name "
             "max_tokens in its engine's supported_params if the engine does obey it."
         )
 
@@ -379,7 +387,7 @@ def _usage(
     )
 
 
-def _written(
+def _answer_length(
     adapter: dspy.Adapter, signature: type[dspy.Signature], completion: Completion, counter: TokenCounter
 ) -> int:
     end = formats.completion_end(adapter, answer_signature(signature), completion.text)

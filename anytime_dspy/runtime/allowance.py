@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["ASSUMED_SPEED", "SEGMENT", "Allowance", "Left", "Pace", "Price", "Rates", "allowance"]
+__all__ = ["ASSUMED_SPEED", "SEGMENT", "Allowance", "Remaining", "Throughput", "Price", "CallCosts", "allowance"]
 
 ASSUMED_SPEED = 50.0
 """Tokens a second that an LM is taken to write before its first call has been measured."""
@@ -16,7 +16,7 @@ SEGMENT = 16
 """The fewest tokens that are asked for at a time where a message is written piece by piece under a deadline."""
 
 
-class Left(NamedTuple):
+class Remaining(NamedTuple):
     """What is left of a budget, in each kind; without end where it does not count that kind."""
 
     tokens: float = math.inf
@@ -28,9 +28,9 @@ class Left(NamedTuple):
         """Whether one of the kinds has run out."""
         return min(self) <= 0
 
-    def within(self, outer: Left) -> Left:
+    def within(self, outer: Remaining) -> Remaining:
         """Returns the lesser of both, kind by kind."""
-        return Left(*map(min, self, outer))
+        return Remaining(*map(min, self, outer))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Price(NamedTuple):
         return self.prompt * prompt_tokens + self.output * output_tokens
 
 
-class Pace:
+class Throughput:
     """How fast each LM writes: the tokens of its measured calls over their wall time, waiting and reading included."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Rates:
+class CallCosts:
     """What a call on one LM takes of each kind of budget.
 
     Attributes:
@@ -105,31 +105,31 @@ class Rates:
     in_segments: bool = False
 
 
-def allowance(left: Left, answer: int, rates: Rates, begun: Allowance | None = None) -> Allowance:
+def allowance(left: Remaining, answer: int, costs: CallCosts, begun: Allowance | None = None) -> Allowance:
     """Returns what a call may write with what is left of its budget.
 
     Args:
         left: What is left. Its tokens include those of `begun`, the other kinds are what is left after it.
         answer: Tokens allowed for the answer on top of the reasoning.
-        rates: What the call takes of each kind.
+        costs: What the call takes of each kind.
         begun: What the message was allowed so far, where it is one that goes on.
 
-    >>> allowance(Left(tokens=256), 64, Rates())
+    >>> allowance(Remaining(tokens=256), 64, CallCosts())
     Allowance(reasoning=256, answer=64)
-    >>> allowance(Left(tokens=256, seconds=2.0), 64, Rates(speed=30.0))
+    >>> allowance(Remaining(tokens=256, seconds=2.0), 64, CallCosts(speed=30.0))
     Allowance(reasoning=60, answer=64)
-    >>> allowance(Left(seconds=2.0), 64, Rates(speed=30.0, in_segments=True), Allowance(16, 0))
+    >>> allowance(Remaining(seconds=2.0), 64, CallCosts(speed=30.0, in_segments=True), Allowance(16, 0))
     Allowance(reasoning=46, answer=0)
     """
     if left.is_over:
         return begun or Allowance(0, answer)
     base, cap = (begun.reasoning, begun.cap) if begun else (0, 0)
-    limit = min(left.tokens, base + _bought(left.dollars, answer, rates, base))
+    limit = min(left.tokens, base + _bought(left.dollars, answer, costs, base))
     if left.seconds == math.inf:
         return Allowance(int(limit), answer)
-    if not rates.in_segments:
-        return Allowance(int(min(limit, base + (rates.speed or ASSUMED_SPEED) * left.seconds)), answer)
-    total = int(min(limit + answer, cap + _segment(left.seconds, rates.speed)))
+    if not costs.in_segments:
+        return Allowance(int(min(limit, base + (costs.speed or ASSUMED_SPEED) * left.seconds)), answer)
+    total = int(min(limit + answer, cap + _segment(left.seconds, costs.speed)))
     reasoning = int(min(limit, total))
     return Allowance(reasoning, total - reasoning)
 
@@ -141,11 +141,11 @@ def _segment(seconds: float, speed: float | None) -> float:
     return max(SEGMENT, speed * seconds / 2) if speed * seconds >= 1 else 0
 
 
-def _bought(dollars: float, answer: int, rates: Rates, base: int) -> float:
+def _bought(dollars: float, answer: int, costs: CallCosts, base: int) -> float:
     """The reasoning that can be paid for together with an answer in the message and one asked for after it."""
-    if rates.price is None:
+    if costs.price is None:
         return math.inf
-    inside = rates.price.of(rates.prompt_tokens + base, answer)
-    after = rates.price.of(rates.answer_prompt_tokens + base, answer)
+    inside = costs.price.of(costs.prompt_tokens + base, answer)
+    after = costs.price.of(costs.answer_prompt_tokens + base, answer)
     # A token of reasoning is written once and, where the answer has to be forced, read once.
-    return max(0.0, (dollars - inside - after) / (rates.price.output + rates.price.prompt))
+    return max(0.0, (dollars - inside - after) / (costs.price.output + costs.price.prompt))

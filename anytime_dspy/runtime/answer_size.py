@@ -9,36 +9,36 @@ from typing import Any, cast
 import dspy
 
 from anytime_dspy.calls import formats
-from anytime_dspy.calls.forced_answer import Question, answer_signature, can_continue
+from anytime_dspy.calls.forced_answer import PredictorCall, answer_signature, can_continue
 from anytime_dspy.calls.signature_text import KNOWN
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.errors import BudgetError
 
-__all__ = ["check_room", "check_room_in"]
+__all__ = ["check_answer_size", "check_answer_sizes"]
 
 
-def check_room_in(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter, answer_tokens: int) -> None:
+def check_answer_sizes(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter, answer_tokens: int) -> None:
     """Refuses an answer allowance that is too small for one of a program's predictors, before any of them is called.
 
     Raises:
-        BudgetError: See `check_room`.
+        BudgetError: See `check_answer_size`.
     """
     for predictor in predictors:
         lm = predictor.lm or dspy.settings.lm
         if lm is not None:
-            question = Question(lm, {}, predictor.signature, [], {})
-            check_room(adapter, question, counter_for(lm), answer_tokens)
+            call = PredictorCall(lm, {}, predictor.signature, [], {})
+            check_answer_size(adapter, call, counter_for(lm), answer_tokens)
 
 
-def check_room(adapter: dspy.Adapter, question: Question, counter: TokenCounter, answer_tokens: int) -> None:
+def check_answer_size(adapter: dspy.Adapter, call: PredictorCall, counter: TokenCounter, answer_tokens: int) -> None:
     """Refuses an answer allowance in which no answer to a question can be written.
 
     Raises:
         BudgetError: The headers of the answer's fields and the shortest value in each take more tokens.
     """
     # The first header stands in the message that is continued.
-    continues = can_continue(adapter, question, None)
-    signature = answer_signature(question.signature)
+    continues = can_continue(adapter, call, None)
+    signature = answer_signature(call.signature)
     if type(adapter) in KNOWN:
         least = _least_in(cast(Any, type(adapter)), cast(Any, signature), cast(Any, counter), continues)
     else:

@@ -11,9 +11,9 @@ import dspy
 from anytime_dspy.budgets import Budget, check_answer_tokens
 from anytime_dspy.runtime.adapter import BudgetAdapter
 from anytime_dspy.runtime.tape import Replay, Tape
-from anytime_dspy.runtime.tracker import Spending
+from anytime_dspy.runtime.tracker import BudgetTracker
 
-__all__ = ["ANSWER_TOKENS", "budget", "enclosing", "enforced", "inner_adapter"]
+__all__ = ["ANSWER_TOKENS", "budget", "current_tracker", "enforce", "inner_adapter"]
 
 ANSWER_TOKENS = 64
 
@@ -25,7 +25,7 @@ def budget(
     answer_tokens: int = ANSWER_TOKENS,
     tape: Tape | None = None,
     names: Mapping[int, str] | None = None,
-) -> Iterator[Spending]:
+) -> Iterator[BudgetTracker]:
     """Caps the reasoning of every DSPy call made inside the `with` block.
 
     A call that runs out of budget is cut off and its answer asked for at once, so a program always comes to its end.
@@ -45,29 +45,29 @@ def budget(
         ModelError: From the first call: the budget is in dollars, and the LM has no price.
     """
     whole = limit if isinstance(limit, Budget) else Budget(tokens=limit)
-    spending = Spending(whole, check_answer_tokens(answer_tokens), parent=enclosing(), names=names)
-    with enforced(spending, tape):
-        yield spending
+    tracker = BudgetTracker(whole, check_answer_tokens(answer_tokens), parent=current_tracker(), names=names)
+    with enforce(tracker, tape):
+        yield tracker
 
 
-def enforced(spending: Spending, tape: Tape | None = None, **settings: Any) -> AbstractContextManager[None]:
+def enforce(tracker: BudgetTracker, tape: Tape | None = None, **settings: Any) -> AbstractContextManager[None]:
     """Returns a context that puts every DSPy call inside it under a budget that was begun before.
 
     Args:
-        spending: The budget.
+        tracker: The budget.
         tape: As for `budget`.
         **settings: More settings of DSPy that are to hold there.
     """
     if tape is not None:
-        return _replayed(spending, tape.replay(), settings)
-    scene: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), spending), **settings)
+        return _replayed(tracker, tape.replay(), settings)
+    scene: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), tracker), **settings)
     return scene
 
 
 @contextmanager
-def _replayed(spending: Spending, replay: Replay, settings: Mapping[str, Any]) -> Iterator[None]:
+def _replayed(tracker: BudgetTracker, replay: Replay, settings: Mapping[str, Any]) -> Iterator[None]:
     try:
-        with dspy.context(adapter=BudgetAdapter(inner_adapter(), spending, replay), **settings):
+        with dspy.context(adapter=BudgetAdapter(inner_adapter(), tracker, replay), **settings):
             yield
     finally:
         if replay.refusals:
@@ -80,7 +80,7 @@ def inner_adapter() -> dspy.Adapter:
     return current.inner if isinstance(current, BudgetAdapter) else current
 
 
-def enclosing() -> Spending | None:
+def current_tracker() -> BudgetTracker | None:
     """Returns what was spent of the budget around this place, or None where there is no budget."""
     adapter = dspy.settings.adapter
-    return adapter.spending if isinstance(adapter, BudgetAdapter) else None
+    return adapter.tracker if isinstance(adapter, BudgetAdapter) else None

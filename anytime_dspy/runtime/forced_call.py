@@ -17,10 +17,10 @@ from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.checkpoint import Call
 from anytime_dspy.runtime.allowance import Allowance
-from anytime_dspy.runtime.context import enclosing, enforced
+from anytime_dspy.runtime.context import current_tracker, enforce
 from anytime_dspy.runtime.generation import Message
 from anytime_dspy.runtime.tape import Recorded, Replay, Tape
-from anytime_dspy.runtime.tracker import Spending
+from anytime_dspy.runtime.tracker import BudgetTracker
 
 __all__ = ["forced_call"]
 
@@ -50,12 +50,12 @@ def forced_call(
     text = formats.begun(dspy.settings.adapter or dspy.ChatAdapter(), field, reasoning)
     tokens = max(1, counter.count(text))
     written = Message(Completion(text, truncated=True), Allowance(tokens, answer_tokens))
-    spending = Spending(
-        Budget(tokens=tokens), answer_tokens, parent=enclosing(), names={id(predictor): name}, ceiling=tokens
+    tracker = BudgetTracker(
+        Budget(tokens=tokens), answer_tokens, parent=current_tracker(), names={id(predictor): name}, ceiling=tokens
     )
-    with enforced(spending, _Prewritten(message=written)), dspy.context(trace=None, send_stream=None):
+    with enforce(tracker, _Prewritten(message=written)), dspy.context(trace=None, send_stream=None):
         predictor(**inputs)
-    [call] = spending.calls
+    [call] = tracker.calls
     return replace(call, reasoning=reasoning)
 
 

@@ -11,42 +11,42 @@ from dspy.lm15 import Request
 
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.acceptance import acceptance
-from anytime_dspy.calls.call_cache import enclosing_log, lasting_key
-from anytime_dspy.calls.completion import Completion, tell_of_replay
+from anytime_dspy.calls.call_cache import call_fingerprint, current_call_log
+from anytime_dspy.calls.completion import Completion, count_replayed_call
 from anytime_dspy.calls.forced_answer import (
     PARTIAL_REASONING,
-    Question,
+    PredictorCall,
     can_continue,
-    cap_of,
-    capped,
-    opened,
-    opening_of,
-    restated,
-    resumed,
+    capped_options,
+    effective_cap,
+    message_opening,
+    opened_request,
+    restated_call,
+    resume_request,
 )
 from anytime_dspy.calls.media import PART_TOKENS, parts
 from anytime_dspy.calls.tokens import TokenCounter
-from anytime_dspy.runtime.allowance import Allowance, Rates, allowance
+from anytime_dspy.runtime.allowance import Allowance, CallCosts, allowance
 from anytime_dspy.runtime.prices import price_of
-from anytime_dspy.runtime.tracker import Spending
-from anytime_dspy.runtime.truncation import parsed
+from anytime_dspy.runtime.tracker import BudgetTracker
+from anytime_dspy.runtime.truncation import parsed_fields
 
-__all__ = ["Ask", "Message", "Writer"]
+__all__ = ["LMRequest", "Message", "MessageWriter"]
 
 
 @dataclass(frozen=True)
-class Ask:
+class LMRequest:
     """A call to be made: the inner adapter's own, or a request of ours to the LM itself.
 
     Attributes:
-        question: What is asked.
+        call: The predictor's call.
         request: What is sent instead of the question, where it is a request of our own.
         allowed: What the whole message may be; None where an answer alone is asked for.
         begun: What is there of the message before the call.
     """
 
-    question: Question
-    request: Request | None = None
+    call: PredictorCall
+    prefilled: Request | None = None
     allowed: Allowance | None = None
     begun: str = ""
 
@@ -70,38 +70,40 @@ class Message:
         return self.written is begun.written or self.calls > begun.calls
 
 
-class Writer:
+class MessageWriter:
     """Has the message of one predictor's call written under what is left of the budget.
 
     Args:
         adapter: The inner adapter.
-        question: What the predictor asks.
-        spending: The budget.
+        call: What the predictor asks.
+        tracker: The budget.
         counter: Counts the tokens.
 
     Raises:
         ModelError: The budget is in dollars, and the LM has no price.
     """
 
-    def __init__(self, adapter: dspy.Adapter, question: Question, spending: Spending, counter: TokenCounter) -> None:
-        left = spending.left()
+    def __init__(
+        self, adapter: dspy.Adapter, call: PredictorCall, tracker: BudgetTracker, counter: TokenCounter
+    ) -> None:
+        left = tracker.left()
         self._adapter = adapter
-        self._question = question
-        self._spending = spending
+        self._call = call
+        self._tracker = tracker
         self._counter = counter
         self._is_timed = left.seconds < math.inf
-        has_reasoning = bool(formats.reasoning_fields(question.signature))
-        self._rates = Rates(in_segments=self._is_timed and has_reasoning and can_continue(adapter, question, None))
+        has_reasoning = bool(formats.reasoning_fields(call.signature))
+        self._costs = CallCosts(in_segments=self._is_timed and has_reasoning and can_continue(adapter, call, None))
         if left.dollars < math.inf:
-            self._rates = replace(
-                self._rates,
-                price=price_of(str(question.lm.model)),
-                prompt_tokens=_prompt_tokens(adapter, question, counter),
+            self._costs = replace(
+                self._costs,
+                price=price_of(str(call.lm.model)),
+                prompt_tokens=_prompt_tokens(adapter, call, counter),
                 # The longer of the two ways to ask for an answer alone.
-                answer_prompt_tokens=_prompt_tokens(adapter, restated(question, PARTIAL_REASONING), counter),
+                answer_prompt_tokens=_prompt_tokens(adapter, restated_call(call, PARTIAL_REASONING), counter),
             )
 
-    def write(self, recorded: Message | None) -> Generator[Ask, Completion | None, Message | None]:
+    def write(self, recorded: Message | None) -> Generator[LMRequest, Completion | None, Message | None]:
         """Asks for the message; one that stands on a tape is gone on with where it was cut off and more is allowed now.
 
         Where the LM cannot go on with a message, a tape's one is asked for anew.
@@ -113,24 +115,24 @@ class Writer:
             The message; `recorded` where nothing changed, None where there is nothing left to reason with.
         """
         message, allowed = recorded, self._allowed()
-        tokens = self._spending.left(paid=True).tokens if recorded else allowed.reasoning
+        tokens = self._tracker.left(paid=True).tokens if recorded else allowed.reasoning
         # With nothing left to reason with, only an answer is asked for.
-        if tokens <= 0 and formats.reasoning_fields(self._question.signature):
+        if tokens <= 0 and formats.reasoning_fields(self._call.signature):
             return None
         if message is None:
             message = yield from self._begin(allowed)
         else:
-            tell_of_replay()
-        while message.written.truncated and (message is recorded or self._rates.in_segments):
-            goes_on = can_continue(self._adapter, self._question, message.written)
+            count_replayed_call()
+        while message.written.truncated and (message is recorded or self._costs.in_segments):
+            goes_on = can_continue(self._adapter, self._call, message.written)
             if not goes_on and message is not recorded:
                 break
             allowed = self._allowed(message, recorded) if goes_on else self._allowed()
-            if cap_of(self._question, allowed.cap) <= cap_of(self._question, message.allowed.cap):
+            if effective_cap(self._call, allowed.cap) <= effective_cap(self._call, message.allowed.cap):
                 break
             # Where the LM turns out not to go on with a message, it is as if it had never been able to.
             message = (yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)) or message
-        own = cap_of(self._question, message.allowed.cap) < message.allowed.cap
+        own = effective_cap(self._call, message.allowed.cap) < message.allowed.cap
         is_final = own or not message.written.truncated
         if message is recorded and is_final and tokens > message.allowed.reasoning:
             # No budget would have made it longer, though a smaller one left the end of its reasoning out.
@@ -138,74 +140,74 @@ class Writer:
             return replace(message, allowed=Allowance(reasoning, message.allowed.answer))
         return message
 
-    def ask(self, ask: Ask) -> Generator[Ask, Completion | None, Completion | None]:
+    def send(self, lm_request: LMRequest) -> Generator[LMRequest, Completion | None, Completion | None]:
         """Has a call made, unless a log of this run's calls holds it, and priced where dollars are counted.
 
         Returns:
             What came of it; None where the LM refuses to go on with a message of its own, which is known from then on.
         """
-        completion = yield from _logged(self._adapter, ask)
+        completion = yield from _logged(self._adapter, lm_request)
         if completion is None:
             return None
         if completion.hidden_tokens:
-            acceptance(ask.question.lm).thinks = True
-        price, output = self._rates.price, 0
+            acceptance(lm_request.call.lm).thinks = True
+        price, output = self._costs.price, 0
         if price or self._is_timed:
             output = completion.hidden_tokens + self._counter.count(completion.text) + completion.beyond
         if self._is_timed and not completion.cached:
-            self._spending.pace.add(ask.question.lm.model, output, completion.seconds)
+            self._tracker.throughput.add(lm_request.call.lm.model, output, completion.seconds)
         if price and completion.dollars is None:
             completion = replace(completion, dollars=price.of(completion.prompt_tokens, output))
         return completion
 
     def _allowed(self, begun: Message | None = None, recorded: Message | None = None) -> Allowance:
         """What may be written now, that of a begun message included."""
-        left, rates = self._spending.left(paid=recorded is not None), self._rates
+        left, costs = self._tracker.left(paid=recorded is not None), self._costs
         if begun is not None:
             paid_before = (recorded.written.dollars or 0.0) if recorded else 0.0
             left = left._replace(dollars=left.dollars - (begun.written.dollars or 0.0) + paid_before)
         if self._is_timed:
-            rates = replace(rates, speed=self._spending.pace.of(self._question.lm.model))
-        return allowance(left, self._spending.answer_tokens, rates, begun.allowed if begun else None)
+            costs = replace(costs, speed=self._tracker.throughput.of(self._call.lm.model))
+        return allowance(left, self._tracker.answer_tokens, costs, begun.allowed if begun else None)
 
-    def _begin(self, allowed: Allowance) -> Generator[Ask, Completion | None, Message]:
-        question = replace(self._question, lm_kwargs=capped(self._question, allowed.cap))
-        header = opening_of(self._adapter, question)
+    def _begin(self, allowed: Allowance) -> Generator[LMRequest, Completion | None, Message]:
+        call = replace(self._call, lm_kwargs=capped_options(self._call, allowed.cap))
+        header = message_opening(self._adapter, call)
         made = None
         if header:
-            made = yield from self.ask(Ask(question, opened(self._adapter, question, header), allowed, header))
+            made = yield from self.send(LMRequest(call, opened_request(self._adapter, call, header), allowed, header))
         if made is None:
-            made = yield from self.ask(Ask(question, allowed=allowed))
+            made = yield from self.send(LMRequest(call, allowed=allowed))
             assert made is not None  # only a request to go on with a message is refused as a whole
             return Message(made, allowed)
         text = f"{header}{made.text}"
-        return Message(replace(made, text=text, values=parsed(self._adapter, question.signature, text)), allowed)
+        return Message(replace(made, text=text, values=parsed_fields(self._adapter, call.signature, text)), allowed)
 
-    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[Ask, Completion | None, Message | None]:
-        more = cap_of(self._question, allowed.cap) - cap_of(self._question, begun.allowed.cap)
-        question = replace(self._question, lm_kwargs=capped(self._question, more))
+    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[LMRequest, Completion | None, Message | None]:
+        more = effective_cap(self._call, allowed.cap) - effective_cap(self._call, begun.allowed.cap)
+        call = replace(self._call, lm_kwargs=capped_options(self._call, more))
         text = begun.written.text
-        made = yield from self.ask(Ask(question, resumed(self._adapter, question, text), allowed, text))
+        made = yield from self.send(LMRequest(call, resume_request(self._adapter, call, text), allowed, text))
         if made is None:
             return None
         written = _joined(begun.written, made)
-        written = replace(written, values=parsed(self._adapter, question.signature, written.text))
+        written = replace(written, values=parsed_fields(self._adapter, call.signature, written.text))
         return Message(written, allowed, begun.calls + 1)
 
 
-def _logged(adapter: dspy.Adapter, ask: Ask) -> Generator[Ask, Completion | None, Completion | None]:
+def _logged(adapter: dspy.Adapter, lm_request: LMRequest) -> Generator[LMRequest, Completion | None, Completion | None]:
     """Has a call made, unless a log of this run's calls holds it."""
-    log = enclosing_log()
+    log = current_call_log()
     if log is None:
-        return (yield ask)
-    key = lasting_key(adapter, ask.question, ask.request)
-    completion = log.get(key, ask.question.signature)
+        return (yield lm_request)
+    key = call_fingerprint(adapter, lm_request.call, lm_request.prefilled)
+    completion = log.get(key, lm_request.call.signature)
     if completion is None:
-        completion = yield ask
+        completion = yield lm_request
         if completion is not None:
             log.add(key, completion)
     else:
-        tell_of_replay()
+        count_replayed_call()
     return completion
 
 
@@ -223,7 +225,7 @@ def _joined(begun: Completion, made: Completion) -> Completion:
     )
 
 
-def _prompt_tokens(adapter: dspy.Adapter, question: Question, counter: TokenCounter) -> int:
-    messages = adapter.format(question.signature, list(question.demos), dict(question.inputs))
+def _prompt_tokens(adapter: dspy.Adapter, call: PredictorCall, counter: TokenCounter) -> int:
+    messages = adapter.format(call.signature, list(call.demos), dict(call.inputs))
     contents = [parts(message["content"]) for message in messages]
     return counter.count("\n".join(text for text, _ in contents)) + PART_TOKENS * sum(media for _, media in contents)

@@ -15,17 +15,17 @@ from anytime_dspy.answers import is_answered
 from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint
 from anytime_dspy.errors import ProgramError
-from anytime_dspy.runtime.context import enclosing, enforced
+from anytime_dspy.runtime.context import current_tracker, enforce
 from anytime_dspy.runtime.tape import Tape
-from anytime_dspy.runtime.tracker import Spending
+from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.state import BudgetState
 from anytime_dspy.stopping import Converged
 
-__all__ = ["Walk"]
+__all__ = ["MultiBudgetRun"]
 
 
 @dataclass
-class Walk:
+class MultiBudgetRun:
     """A program's answers at one budget after the other.
 
     Downwards each step replays the tape for free up to its own cut. Upwards each step goes on where the one before
@@ -48,7 +48,7 @@ class Walk:
     inputs: Mapping[str, Any]
     state: BudgetState
     predictors: Sequence[tuple[str, dspy.Predict]]
-    clock: Spending | None = None
+    clock: BudgetTracker | None = None
     checkpoints: list[Checkpoint] = field(default_factory=list)
     trace: list[Any] = field(default_factory=list)
     _tape: Tape = field(default_factory=Tape)
@@ -56,11 +56,11 @@ class Walk:
     def __post_init__(self) -> None:
         self._names = {id(predictor): name for name, predictor in self.predictors}
 
-    def downwards(self) -> Iterator[int]:
+    def descending(self) -> Iterator[int]:
         """Yields the budgets from the largest down, in which order forced answers find their prefix in a cache."""
         return reversed(self.state.budgets)
 
-    def upwards(self, stop: Converged | None = None) -> Iterator[int]:
+    def ascending(self, stop: Converged | None = None) -> Iterator[int]:
         """Yields the budgets from the smallest up, as long as there is time and the stopping rule is not met."""
         for tokens in self.state.budgets:
             yield tokens
@@ -68,9 +68,9 @@ class Walk:
             if late or (stop is not None and stop.is_met_by(self.checkpoints)):
                 return
 
-    def run_downwards(self) -> None:
+    def descend(self) -> None:
         """Answers at every budget, from the largest down; the forced answers at once where the LM gains by that."""
-        largest, *smaller = self.downwards()
+        largest, *smaller = self.descending()
         self.step(largest)
         if len(smaller) < 2 or not self._forces_together():
             for tokens in smaller:
@@ -91,9 +91,9 @@ class Walk:
         """Answers at one budget, asynchronously."""
         checkpoint = self._carried(tokens)
         if checkpoint is None:
-            with self._running(tokens) as spending:
+            with self._running(tokens) as tracker:
                 prediction = await self.program.acall(*self.positional, **self.inputs)
-            checkpoint = _checkpoint(tokens, prediction, spending)
+            checkpoint = _checkpoint(tokens, prediction, tracker)
         self.checkpoints.append(checkpoint)
         return checkpoint
 
@@ -107,9 +107,9 @@ class Walk:
         checkpoint = self._carried(tokens)
         if checkpoint is not None:
             return checkpoint
-        with self._running(tokens) as spending:
+        with self._running(tokens) as tracker:
             prediction = self.program(*self.positional, **self.inputs)
-        return _checkpoint(tokens, prediction, spending)
+        return _checkpoint(tokens, prediction, tracker)
 
     def _forces_together(self) -> bool:
         """Whether all cuts of the trace can be answered at once, and whether that is quicker.
@@ -117,7 +117,7 @@ class Walk:
         They can where the program made one call in all: then no answer decides what is asked next. It is quicker where
         the engine decodes requests together and reads what they share once.
         """
-        if self.state.mode == "contract" or self.clock is not None or enclosing() is not None:
+        if self.state.mode == "contract" or self.clock is not None or current_tracker() is not None:
             return False
         if len(self.predictors) != 1 or not self._tape.is_one_call:
             return False
@@ -136,22 +136,22 @@ class Walk:
         return replace(last, budget=tokens) if ended else None
 
     @contextmanager
-    def _running(self, tokens: int) -> Iterator[Spending]:
+    def _running(self, tokens: int) -> Iterator[BudgetTracker]:
         is_largest = all(checkpoint.budget < tokens for checkpoint in self.checkpoints)
         trace: list[Any] = []
         heard: dict[str, Any] = {} if is_largest else {"send_stream": None}  # a listener hears one answer, the best
-        around = self.clock or enclosing()
+        around = self.clock or current_tracker()
         limit = self._limit(around, is_largest)
-        spending = Spending(
+        tracker = BudgetTracker(
             Budget(tokens=tokens), self.state.answer_tokens, parent=around, names=self._names, ceiling=limit
         )
         tape = None if self.state.mode == "contract" else self._tape
-        with enforced(spending, tape, trace=trace, **heard):
-            yield spending
+        with enforce(tracker, tape, trace=trace, **heard):
+            yield tracker
         if is_largest:
             self.trace = trace
 
-    def _limit(self, around: Spending | None, is_largest: bool) -> int | None:
+    def _limit(self, around: BudgetTracker | None, is_largest: bool) -> int | None:
         """What a step may reason with by the budget around it, which has paid for what is on the tape."""
         if around is None or self.state.mode == "contract":
             return None
@@ -161,19 +161,19 @@ class Walk:
         return None if around.remaining is None else paid + around.remaining
 
 
-def _checkpoint(tokens: int, prediction: Any, spending: Spending) -> Checkpoint:
+def _checkpoint(tokens: int, prediction: Any, tracker: BudgetTracker) -> Checkpoint:
     if not isinstance(prediction, dspy.Prediction):
         kind = type(prediction).__name__
         raise ProgramError(f"The program returned a {kind}: a program that is to be anytime returns a dspy.Prediction.")
     return Checkpoint(
         budget=tokens,
         prediction=prediction,
-        reasoning_tokens=spending.reasoning,
-        answer_tokens=sum(call.answer_tokens for call in spending.calls),
-        forced=spending.forced,
-        answered=is_answered(prediction, spending.calls),
-        usage=spending.usage,
-        calls=spending.calls,
-        cut=spending.cut,
-        censored=spending.censored,
+        reasoning_tokens=tracker.reasoning,
+        answer_tokens=sum(call.answer_tokens for call in tracker.calls),
+        forced=tracker.forced,
+        answered=is_answered(prediction, tracker.calls),
+        usage=tracker.usage,
+        calls=tracker.calls,
+        cut=tracker.cut,
+        censored=tracker.censored,
     )

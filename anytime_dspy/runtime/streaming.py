@@ -16,16 +16,16 @@ import anyio
 import dspy
 
 from anytime_dspy.calls import formats
-from anytime_dspy.calls.forced_answer import Question, cap_of
-from anytime_dspy.calls.thinking import joined, parted
+from anytime_dspy.calls.forced_answer import PredictorCall, effective_cap
+from anytime_dspy.calls.thinking import joined_trace, split_thinking
 from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.runtime.allowance import Allowance
-from anytime_dspy.runtime.generation import Ask
+from anytime_dspy.runtime.generation import LMRequest
 
-__all__ = ["Gate"]
+__all__ = ["StreamFilter"]
 
 
-class Gate:
+class StreamFilter:
     """Stands before the stream that a predictor's call is heard on, where there is one.
 
     Reasoning is passed on as it comes, up to the budget; an answer as it comes where it is sure to have its whole
@@ -33,14 +33,14 @@ class Gate:
 
     Args:
         adapter: The inner adapter.
-        question: What the predictor asks.
+        call: What the predictor asks.
         answer_tokens: Tokens that the answer may take.
     """
 
-    def __init__(self, adapter: dspy.Adapter, question: Question, answer_tokens: int) -> None:
+    def __init__(self, adapter: dspy.Adapter, call: PredictorCall, answer_tokens: int) -> None:
         self._stream: Any = dspy.settings.send_stream
         self._adapter = adapter
-        self._question = question
+        self._call = call
         self._answer_tokens = answer_tokens
         self._allowed: Allowance | None = None
         self._text = self._thinking = ""
@@ -50,17 +50,17 @@ class Gate:
         self._held: list[Any] = []
         self._last: Any = None
 
-    def passing(self, ask: Ask) -> AbstractContextManager[Any]:
+    def passing(self, lm_request: LMRequest) -> AbstractContextManager[Any]:
         """Returns a context in which the chunks of a call come through here."""
         if self._stream is None:
             return nullcontext()
-        self._allowed, self._header, self._last = ask.allowed, None, None
-        if ask.allowed is None:
+        self._allowed, self._header, self._last = lm_request.allowed, None, None
+        if lm_request.allowed is None:
             self._held = []  # an answer is asked for anew: what was held back does not count
-            if ask.request is not None:
-                self._header = formats.opening(self._adapter, formats.answer_fields(ask.question.signature)[0])
-        elif len(ask.begun) >= len(self._text) or not ask.begun:
-            self._text, self._thinking = ask.begun, ""
+            if lm_request.prefilled is not None:
+                self._header = formats.opening(self._adapter, formats.answer_fields(lm_request.call.signature)[0])
+        elif len(lm_request.begun) >= len(self._text) or not lm_request.begun:
+            self._text, self._thinking = lm_request.begun, ""
             self._is_open, self._is_sure, self._is_answering, self._held = True, False, False, []
         scene: AbstractContextManager[Any] = dspy.context(send_stream=self)
         return scene
@@ -110,17 +110,17 @@ class Gate:
 
     def _weigh(self, allowed: Allowance) -> None:
         """Decides by what was written so far, as `settle` will by all of it."""
-        signature, counter = self._question.signature, counter_for(self._question.lm)
-        inline = parted(self._text)
+        signature, counter = self._call.signature, counter_for(self._call.lm)
+        inline = split_thinking(self._text)
         split = formats.split(self._adapter, signature, inline.rest)
         self._is_answering = split.answer_at is not None
         if formats.reasoning_fields(signature):
-            trace = joined(inline.thinking or self._thinking, split.reasoning)
+            trace = joined_trace(inline.thinking or self._thinking, split.reasoning)
             self._is_open = counter.count(trace) <= allowed.reasoning
         if split.answer_at is not None:
             before = self._text[: len(self._text) - len(inline.rest) + split.answer_at]
             used = counter.count(before) + counter.count(self._thinking)
-            self._is_sure = cap_of(self._question, allowed.cap) - used >= self._answer_tokens
+            self._is_sure = effective_cap(self._call, allowed.cap) - used >= self._answer_tokens
 
 
 def _delta(chunk: Any) -> Any:

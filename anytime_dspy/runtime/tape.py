@@ -15,11 +15,11 @@ import dspy
 
 from anytime_dspy.calls.completion import Completion
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.runtime.call_order import Turns
+from anytime_dspy.runtime.call_order import CallOrder
 from anytime_dspy.runtime.content import content_key
-from anytime_dspy.runtime.generation import Ask, Message
+from anytime_dspy.runtime.generation import LMRequest, Message
 
-__all__ = ["Outcome", "Recorded", "Replay", "Tape", "call_key"]
+__all__ = ["ToolOutcome", "Recorded", "Replay", "Tape", "call_key"]
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Recorded(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ToolOutcome:
     """What a tool did.
 
     Attributes:
@@ -134,15 +134,15 @@ class Tape:
 
     Attributes:
         calls: What was written in the predictors' calls.
-        forced: The completions of forced answers.
+        answers: The completions of forced answers.
         tools: What the tools did.
-        asked: By a call, how its answer was last asked for: at another cut all but the reasoning is the same.
+        answer_requests: By a call, how its answer was last asked for: at another cut all but the reasoning is the same.
     """
 
     calls: _Track[Message] = field(default_factory=_Track)
-    forced: _Track[Completion] = field(default_factory=_Track)
-    tools: _Track[Outcome] = field(default_factory=_Track)
-    asked: dict[Hashable, Ask] = field(default_factory=dict)
+    answers: _Track[Completion] = field(default_factory=_Track)
+    tools: _Track[ToolOutcome] = field(default_factory=_Track)
+    answer_requests: dict[Hashable, LMRequest] = field(default_factory=dict)
 
     @property
     def is_one_call(self) -> bool:
@@ -151,7 +151,9 @@ class Tape:
 
     def replay(self) -> Replay:
         """Returns a fresh reader, for one run of the program."""
-        return Replay(_Reader(self.calls), _Reader(self.forced), _Reader(self.tools), self.asked, Turns())
+        return Replay(
+            _Reader(self.calls), _Reader(self.answers), _Reader(self.tools), self.answer_requests, CallOrder()
+        )
 
 
 @dataclass(frozen=True)
@@ -163,18 +165,18 @@ class Replay:
 
     Attributes:
         calls: The predictors' calls.
-        forced: Their forced answers.
+        answers: Their forced answers.
         tools: The calls of tools.
-        asked: How answers were asked for, as on the tape.
-        turns: Has the calls of this run take turns as they did when they were recorded.
+        answer_requests: How answers were asked for, as on the tape.
+        order: Has the calls of this run take turns as they did when they were recorded.
         refusals: Why calls of this run were refused; one is enough to end it.
     """
 
     calls: _Reader[Message]
-    forced: _Reader[Completion]
-    tools: _Reader[Outcome]
-    asked: dict[Hashable, Ask]
-    turns: Turns
+    answers: _Reader[Completion]
+    tools: _Reader[ToolOutcome]
+    answer_requests: dict[Hashable, LMRequest]
+    order: CallOrder
     refusals: list[AnytimeError] = field(default_factory=list)
 
     @contextmanager

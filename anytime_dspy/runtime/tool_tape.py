@@ -9,10 +9,10 @@ from typing import Any
 
 import dspy
 
-from anytime_dspy.calls.completion import Ledger, recording
+from anytime_dspy.calls.completion import HistoryRecorder, recording
 from anytime_dspy.runtime.adapter import BudgetAdapter
 from anytime_dspy.runtime.content import content_key
-from anytime_dspy.runtime.tape import Outcome, Replay
+from anytime_dspy.runtime.tape import Replay, ToolOutcome
 
 __all__ = ["tape_tools"]
 
@@ -58,23 +58,23 @@ class _Taped:
             raise outcome.error.with_traceback(outcome.traceback)
         return outcome.value
 
-    def _run(self, replay: Replay | None, key: Hashable, args: Any, kwargs: Any) -> Outcome:
-        ledger = Ledger()
-        with recording(ledger):
+    def _run(self, replay: Replay | None, key: Hashable, args: Any, kwargs: Any) -> ToolOutcome:
+        recorder = HistoryRecorder()
+        with recording(recorder):
             try:
-                outcome = Outcome(self._func(*args, **kwargs))
+                outcome = ToolOutcome(self._func(*args, **kwargs))
             except Exception as error:
                 outcome = _raised(error)
-        return _kept(replay, key, outcome, ledger)
+        return _kept(replay, key, outcome, recorder)
 
-    async def _arun(self, replay: Replay | None, key: Hashable, args: Any, kwargs: Any) -> Outcome:
-        ledger = Ledger()
-        with recording(ledger):
+    async def _arun(self, replay: Replay | None, key: Hashable, args: Any, kwargs: Any) -> ToolOutcome:
+        recorder = HistoryRecorder()
+        with recording(recorder):
             try:
-                outcome = Outcome(await self._func(*args, **kwargs))
+                outcome = ToolOutcome(await self._func(*args, **kwargs))
             except Exception as error:
                 outcome = _raised(error)
-        return _kept(replay, key, outcome, ledger)
+        return _kept(replay, key, outcome, recorder)
 
     def _key(self, args: Any, kwargs: Any) -> Hashable:
         # Two tools of one name may be different functions.
@@ -90,12 +90,12 @@ def _is_async(func: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
 
 
-def _raised(error: Exception) -> Outcome:
+def _raised(error: Exception) -> ToolOutcome:
     frames = error.__traceback__
-    return Outcome(error=error, traceback=frames.tb_next if frames else None)
+    return ToolOutcome(error=error, traceback=frames.tb_next if frames else None)
 
 
-def _kept(replay: Replay | None, key: Hashable, outcome: Outcome, ledger: Ledger) -> Outcome:
-    if replay and not ledger.is_used and not inspect.isawaitable(outcome.value):
+def _kept(replay: Replay | None, key: Hashable, outcome: ToolOutcome, recorder: HistoryRecorder) -> ToolOutcome:
+    if replay and not recorder.is_used and not inspect.isawaitable(outcome.value):
         replay.tools.add(key, outcome)
     return outcome

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Call, Usage
-from anytime_dspy.runtime.allowance import Left, Pace
-from anytime_dspy.runtime.call_order import Turns
+from anytime_dspy.runtime.allowance import Remaining, Throughput
+from anytime_dspy.runtime.call_order import CallOrder
 
-__all__ = ["Spending"]
+__all__ = ["BudgetTracker"]
 
 
-class Spending:
+class BudgetTracker:
     """What was spent under one budget so far; it may be read at any time, from any thread.
 
     Calls that share a budget take turns in the order in which they start, since what one may use is known only when the
@@ -36,7 +36,7 @@ class Spending:
         budget: Budget,
         answer_tokens: int,
         *,
-        parent: Spending | None = None,
+        parent: BudgetTracker | None = None,
         names: Mapping[int, str] | None = None,
         ceiling: int | None = None,
     ) -> None:
@@ -52,8 +52,8 @@ class Spending:
         self._reasoning = 0
         self._usage = Usage()
         self._calls: list[Call] = []
-        self.turns: Turns = parent.turns if parent else Turns()
-        self.pace: Pace = parent.pace if parent else Pace()
+        self.order: CallOrder = parent.order if parent else CallOrder()
+        self.throughput: Throughput = parent.throughput if parent else Throughput()
 
     @property
     def reasoning(self) -> int:
@@ -106,14 +106,14 @@ class Spending:
         """Whether an answer filled its allowance before it was complete, and may be a fragment."""
         return any(call.censored for call in self._calls)
 
-    def left(self, *, paid: bool = False) -> Left:
+    def left(self, *, paid: bool = False) -> Remaining:
         """Returns what is left, in every kind.
 
         Args:
             paid: Whether the next call is on a tape already: the budget around this one has paid for its tokens, and
                 limits them no more.
         """
-        own = Left(
+        own = Remaining(
             tokens=0 if self._exhausted else self._tokens - self._reasoning,
             seconds=self._deadline - time.monotonic(),
             dollars=math.inf if self.budget.dollars is None else self.budget.dollars - (self._usage.dollars or 0.0),

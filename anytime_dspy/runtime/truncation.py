@@ -12,15 +12,15 @@ from anytime_dspy.calls import formats
 from anytime_dspy.calls.answer_fields import unread
 from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.forced_answer import answer_signature
-from anytime_dspy.calls.thinking import CLOSE, Parted, joined, parted
+from anytime_dspy.calls.thinking import CLOSE, ThinkingSplit, joined_trace, split_thinking
 from anytime_dspy.calls.tokens import TokenCounter
 from anytime_dspy.runtime.allowance import Allowance
 
-__all__ = ["Settled", "parsed", "settle"]
+__all__ = ["Truncated", "parsed_fields", "truncate"]
 
 
 @dataclass(frozen=True)
-class Settled:
+class Truncated:
     """A completion under an allowance.
 
     Attributes:
@@ -46,13 +46,13 @@ class Settled:
     censored: bool = False
 
 
-def settle(
+def truncate(
     adapter: dspy.Adapter,
     signature: type[dspy.Signature],
     completion: Completion,
     allowance: Allowance,
     counter: TokenCounter,
-) -> Settled:
+) -> Truncated:
     """Decides what counts of a completion under an allowance.
 
     A completion that was recorded under a larger allowance is first cut to what this one would have let the LM write,
@@ -70,7 +70,7 @@ def settle(
     if total > allowance.cap:
         written = counter.cut(completion.text, allowance.cap - hidden)
         total = hidden + counter.count(written)
-    inline = parted(written)
+    inline = split_thinking(written)
     text = inline.rest[: formats.completion_end(adapter, signature, inline.rest)]
     # What stands behind the mark of completion is no part of the answer, cut off or not. An LM that filled its cap had
     # no token left to say that it had ended.
@@ -78,32 +78,32 @@ def settle(
     over = min(max(total - allowance.answer, 0), allowance.reasoning)
     thinking = inline.thinking or completion.thinking
     unseen = hidden if completion.conceals else 0
-    is_whole = not cut and parted(completion.text).rest[len(text) :].strip() in ("", formats.CHAT_END)
+    is_whole = not cut and split_thinking(completion.text).rest[len(text) :].strip() in ("", formats.CHAT_END)
     # The adapter knows nothing of thinking inside a text, and may have taken it for the answer.
     values = completion.values if is_whole and not inline.thinking else None
     if values is None:
-        values = parsed(adapter, signature, text, thinking)
+        values = parsed_fields(adapter, signature, text, thinking)
     split = formats.split(adapter, signature, text)
     if values is not None and not unread(adapter, signature, values, text, cut=cut):
         # What DSPy leaves out of the field, such as a remark before its header, was written and paid for as well.
         before = split.reasoning if split.answer_at is not None else ""
-        reasoning = joined(thinking, before or _reasoning(signature, values, split))
+        reasoning = joined_trace(thinking, before or _reasoning(signature, values, split))
         if not formats.reasoning_fields(signature):  # no answer is given up for a remark before it
             kept = max(allowance.reasoning - unseen, counter.count(thinking))
             reasoning = counter.cut(reasoning, kept).rstrip()
         spent = max(unseen + counter.count(reasoning), over)
         if spent <= allowance.reasoning and not (cut and _is_short(split, text, allowance, counter)):
             censored = cut and not formats.is_complete(adapter, signature, text)
-            return Settled(values, reasoning, "", spent, max(0, total - spent), cut, censored=censored)
-    whole = joined(thinking, split.reasoning)
+            return Truncated(values, reasoning, "", spent, max(0, total - spent), cut, censored=censored)
+    whole = joined_trace(thinking, split.reasoning)
     reasoning = counter.cut(whole, allowance.reasoning - unseen).rstrip()
     spent = min(max(unseen + counter.count(reasoning), over), allowance.reasoning)
     begun = _begun(written, inline, split, len(reasoning))
     shortened = reasoning != whole
-    return Settled(None, reasoning, begun, spent, max(0, total - spent), cut or shortened, shortened)
+    return Truncated(None, reasoning, begun, spent, max(0, total - spent), cut or shortened, shortened)
 
 
-def parsed(
+def parsed_fields(
     adapter: dspy.Adapter, signature: type[dspy.Signature], text: str, thinking: str = ""
 ) -> dict[str, Any] | None:
     """Returns the output fields that stand in a text, None where the adapter cannot read them.
@@ -119,7 +119,7 @@ def parsed(
     except AdapterParseError:
         if not thinking or not formats.reasoning_fields(signature):
             return None
-    answers = parsed(adapter, answer_signature(signature), text, "")
+    answers = parsed_fields(adapter, answer_signature(signature), text, "")
     return None if answers is None else {**formats.reasoning_value(signature, thinking), **answers}
 
 
@@ -131,7 +131,7 @@ def _reasoning(signature: type[dspy.Signature], values: dict[str, Any], split: f
     return split.reasoning
 
 
-def _begun(written: str, inline: Parted, split: formats.Split, length: int) -> str:
+def _begun(written: str, inline: ThinkingSplit, split: formats.Split, length: int) -> str:
     """Returns what had been written when the trace had `length` characters; thinking inside the text is closed."""
     if inline.thinking:
         if length <= len(inline.thinking):

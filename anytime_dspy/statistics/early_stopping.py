@@ -11,11 +11,11 @@ from anytime_dspy.statistics.summary import index_difference
 from anytime_dspy.stopping import Converged
 from anytime_dspy.storage.run_folder import ExampleResult
 
-__all__ = ["Saving", "saving", "stopped"]
+__all__ = ["EarlyStopping", "early_stopping", "stopped_by"]
 
 
 @dataclass(frozen=True)
-class Saving:
+class EarlyStopping:
     """What a stopping rule would have done to a sweep that ran to its end.
 
     Attributes:
@@ -33,7 +33,7 @@ class Saving:
     def __str__(self) -> str:
         """Says it in one line.
 
-        >>> print(Saving(2, 0.75, 0.4, Difference(-0.01, -0.03, 0.004, 60, 0.3)))
+        >>> print(EarlyStopping(2, 0.75, 0.4, Difference(-0.01, -0.03, 0.004, 60, 0.3)))
         Stopping at 2 equal answers running: 40% fewer reasoning tokens, committed index -0.010 [-0.030, +0.004]
         """
         q = self.quality
@@ -43,7 +43,7 @@ class Saving:
         )
 
 
-def saving(results: Sequence[ExampleResult], rule: Converged, *, seed: int = 0) -> Saving | None:
+def early_stopping(results: Sequence[ExampleResult], rule: Converged, *, seed: int = 0) -> EarlyStopping | None:
     """Returns what a stopping rule would have saved in a finished sweep, and what it would have cost in quality.
 
     Args:
@@ -58,8 +58,8 @@ def saving(results: Sequence[ExampleResult], rule: Converged, *, seed: int = 0) 
     spent = sum(result.points[-1].reasoning_tokens for result in whole)
     if not spent:
         return None
-    ended = [stopped(result, rule) for result in whole]
-    return Saving(
+    ended = [stopped_by(result, rule) for result in whole]
+    return EarlyStopping(
         patience=rule.patience,
         stopped=sum(early != late for early, late in zip(ended, whole, strict=True)) / len(whole),
         tokens=1 - sum(result.points[-1].reasoning_tokens for result in ended) / spent,
@@ -67,7 +67,7 @@ def saving(results: Sequence[ExampleResult], rule: Converged, *, seed: int = 0) 
     )
 
 
-def stopped(result: ExampleResult, rule: Converged) -> ExampleResult:
+def stopped_by(result: ExampleResult, rule: Converged) -> ExampleResult:
     """Returns a result as it would be had the rule ended its run: later budgets carry the answer forward, unpaid."""
     answers = [key_at(point, answer_text) for point in result.points]
     ends = (number for number in range(1, len(answers)) if rule.is_met(answers[:number]))

@@ -21,10 +21,10 @@ __all__ = [
     "DAMAGE",
     "LineLog",
     "SharedLines",
-    "as_line",
+    "json_line",
     "content_hash",
     "lock_path",
-    "on_disk",
+    "writing",
     "parsed_line",
     "read_json",
     "reading",
@@ -75,7 +75,7 @@ class SharedLines(Generic[Line]):
         return self._seen.lines
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keeps all others who write off the file inside the block.
 
         Raises:
@@ -86,16 +86,16 @@ class SharedLines(Generic[Line]):
             with FileLock(lock_path(self.path)):
                 yield
 
-    def news(self) -> list[Line]:
+    def new_lines(self) -> list[Line]:
         """Returns the lines that were added since lines were last read, here or by another process.
 
         Raises:
             OSError: The file cannot be read.
         """
-        mend(self.path)
-        return self.whole()
+        drop_torn_line(self.path)
+        return self.peek()
 
-    def whole(self) -> list[Line]:
+    def peek(self) -> list[Line]:
         """Returns the same to one who only looks, and need not be alone: a line that is not whole is left for later.
 
         Raises:
@@ -118,7 +118,7 @@ class SharedLines(Generic[Line]):
         Raises:
             OSError: It cannot be written; what was there stays whole.
         """
-        mend(self.path)
+        drop_torn_line(self.path)
         append_line(self.path, line)
 
 
@@ -153,11 +153,11 @@ class LineLog(Generic[Line]):
         self._kind = kind
         self._lines: SharedLines[list[Line]] = SharedLines(path, self._line)
         wanted = {"fingerprint": fingerprint}
-        self._wanted = json.loads(as_line(wanted))
-        with self._alone():
-            self.lines = self._news()
+        self._wanted = json.loads(json_line(wanted))
+        with self._exclusive():
+            self.lines = self._new_lines()
             if self._lines.count == 0:
-                self._lines.append(as_line(wanted))
+                self._lines.append(json_line(wanted))
 
     def append(self, value: Any) -> None:
         """Adds a line and waits until it is on disk.
@@ -165,24 +165,24 @@ class LineLog(Generic[Line]):
         Raises:
             RunError: It cannot be written; what was there stays whole.
         """
-        with self._alone():
-            self._lines.append(as_line(value))
+        with self._exclusive():
+            self._lines.append(json_line(value))
 
-    def news(self) -> list[Line]:
+    def new_lines(self) -> list[Line]:
         """Returns the lines that were added since lines were last read, here or by another process.
 
         Raises:
             RunError: A line is damaged, or the file cannot be read.
         """
-        with self._alone():
-            return self._news()
+        with self._exclusive():
+            return self._new_lines()
 
-    def _news(self) -> list[Line]:
-        return [line for lines in self._lines.news() for line in lines]
+    def _new_lines(self) -> list[Line]:
+        return [line for lines in self._lines.new_lines() for line in lines]
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with on_disk(self._path), self._lines.alone():
+    def _exclusive(self) -> Iterator[None]:
+        with writing(self._path), self._lines.exclusive():
             yield
 
     def _line(self, number: int, content: bytes) -> list[Line]:
@@ -214,7 +214,7 @@ class LineLog(Generic[Line]):
                 )
 
 
-def as_line(value: Any) -> str:
+def json_line(value: Any) -> str:
     """Returns a value as one line of JSON; what JSON cannot hold becomes its `str`, a NaN null."""
     plain = to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64", fallback=str)
     return json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n"
@@ -222,7 +222,7 @@ def as_line(value: Any) -> str:
 
 def content_hash(value: Any) -> str:
     """Returns a short hash of a value's content; the order of a mapping's keys, or of a set, is no part of it."""
-    content = json.dumps(json.loads(as_line(_ordered(value))), sort_keys=True)
+    content = json.dumps(json.loads(json_line(_ordered(value))), sort_keys=True)
     return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
 
 
@@ -231,7 +231,7 @@ def _ordered(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _ordered(part) for key, part in value.items()}
     if isinstance(value, (set, frozenset)):
-        return sorted(map(_ordered, value), key=as_line)
+        return sorted(map(_ordered, value), key=json_line)
     return [_ordered(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -241,7 +241,7 @@ def write_lines(path: Path, values: Iterable[Any]) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    write_text(path, "".join(map(as_line, values)))
+    write_text(path, "".join(map(json_line, values)))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -250,7 +250,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    write_text(path, json.dumps(json.loads(as_line(value)), ensure_ascii=False, indent=2) + "\n")
+    write_text(path, json.dumps(json.loads(json_line(value)), ensure_ascii=False, indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -261,7 +261,7 @@ def write_text(path: Path, text: str) -> None:
     """
     # A name of one's own: another process may be writing the same file.
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    with on_disk(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(text.encode("utf-8", "replace"))
@@ -303,7 +303,7 @@ def lock_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
-def mend(path: Path) -> None:
+def drop_torn_line(path: Path) -> None:
     """Takes off a last line that a kill tore. Nobody else may be writing to the file, which need not be there.
 
     Raises:
@@ -368,7 +368,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def on_disk(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turns what the operating system refuses into the one-line error of this library."""
     try:
         yield

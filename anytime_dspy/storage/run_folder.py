@@ -21,9 +21,9 @@ from pydantic_core import to_jsonable_python
 
 from anytime_dspy.checkpoint import AnswerState, Checkpoint, Usage, answer_state
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.jsonl import SharedLines, as_line, content_hash, lock_path, write_json
+from anytime_dspy.storage.jsonl import SharedLines, content_hash, json_line, lock_path, write_json
 
-__all__ = ["Busy", "ExampleResult", "Point", "RunStore", "result_from"]
+__all__ = ["Busy", "ExampleResult", "ScoredCheckpoint", "RunStore", "result_from"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ RUN, RESULTS, SUMMARY = "run.json", "results.jsonl", "summary.json"
 
 
 @dataclass(frozen=True)
-class Point:
+class ScoredCheckpoint:
     """One checkpoint of one example, scored.
 
     Attributes:
@@ -80,7 +80,7 @@ class ExampleResult:
 
     id: str
     inputs: dict[str, JsonValue]
-    points: tuple[Point, ...]
+    points: tuple[ScoredCheckpoint, ...]
     trace: tuple[dict[str, JsonValue], ...] = ()
     error: str | None = None
 
@@ -108,7 +108,7 @@ def result_from(
         id=example_id,
         inputs=_as_json(inputs),
         points=tuple(
-            Point(
+            ScoredCheckpoint(
                 budget=checkpoint.budget,
                 quality=quality,
                 prediction=_as_json(dict(checkpoint.prediction.items())),
@@ -148,9 +148,9 @@ class RunStore:
         self._results: dict[str, ExampleResult] = {}
         if writable:
             with self._writing():
-                self._learn(self._lines.news())
+                self._learn(self._lines.new_lines())
         else:
-            self._learn(self._lines.whole())
+            self._learn(self._lines.peek())
 
     @classmethod
     def open(cls, path: str | Path, fingerprint: Mapping[str, Any]) -> RunStore:
@@ -212,7 +212,7 @@ class RunStore:
         """
         line = self._seal.line(result)
         with self._writing():
-            self._learn(self._lines.news())
+            self._learn(self._lines.new_lines())
             if self._is_done(result.id):
                 logger.debug("example %s is already in %s; its first result stands", result.id, self.path)
                 return
@@ -220,7 +220,7 @@ class RunStore:
             self._learn([result])
 
     @contextmanager
-    def turn(self, example_id: str, *, wait: bool) -> Iterator[ExampleResult | None]:
+    def claim(self, example_id: str, *, wait: bool) -> Iterator[ExampleResult | None]:
         """Keeps others off an example inside the block, and yields its result where somebody has run it already.
 
         The operating system takes the turn back when its process dies.
@@ -243,7 +243,7 @@ class RunStore:
             raise _unusable(self.path, error) from error
         try:
             with self._writing():
-                self._learn(self._lines.news())
+                self._learn(self._lines.new_lines())
             known = self._results.get(example_id)
             yield known if self._is_done(example_id) else None
         finally:
@@ -265,7 +265,7 @@ class RunStore:
     def _writing(self) -> Iterator[None]:
         if not self._writable:
             raise RunError(f"{self.path} was opened for reading: use RunStore.open to write to it")
-        with _disk(self.path), self._lines.alone():
+        with _disk(self.path), self._lines.exclusive():
             yield
 
     def _learn(self, results: Iterable[ExampleResult]) -> None:
@@ -350,7 +350,7 @@ class _Seal:
 
     def line(self, result: ExampleResult) -> str:
         """Returns the line of a result: a JSON object whose last key is the seal."""
-        text = as_line(asdict(result)).rstrip("\n")
+        text = json_line(asdict(result)).rstrip("\n")
         return text[:-1] + self._end(text.encode("utf-8", "replace")).decode() + "\n"
 
     def read(self, number: int, line: bytes) -> ExampleResult:

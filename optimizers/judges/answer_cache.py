@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.jsonl import LineLog, as_line, content_hash, reason_of
+from anytime_dspy.storage.jsonl import LineLog, content_hash, json_line, reason_of
 
 __all__ = ["Memo"]
 
@@ -57,7 +57,7 @@ class Memo:
                     f'the answer with the key "{key}" in {self._path} is damaged ({reason_of(error)}): delete that line'
                 ) from error
         answer = make()
-        self._kept[key] = json.loads(as_line(answer))
+        self._kept[key] = json.loads(json_line(answer))
         if self._log:
             self._log.append({"key": key, "answer": answer})
         return answer

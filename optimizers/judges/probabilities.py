@@ -10,8 +10,8 @@ from typing import Any
 
 from dspy.utils.exceptions import LMError, LMInvalidRequestError, LMUnsupportedFeatureError
 
-from anytime_dspy.calls.acceptance import acceptance, cap_key, options_taken, sent_with
-from anytime_dspy.calls.completion import Ledger, recording
+from anytime_dspy.calls.acceptance import acceptance, accepted_options, cap_key, options_of_call
+from anytime_dspy.calls.completion import HistoryRecorder, recording
 from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.judges.quoting import quoted
@@ -72,14 +72,14 @@ def ask(lm: Any, asked: Asked) -> Said:
     refusal = f"{lm.model} gives no log-probabilities"
     if "logprobs" not in lm.supported_params:
         return Said(None, refusal=refusal)
-    ledger, begun = Ledger(), time.perf_counter()
+    recorder, begun = HistoryRecorder(), time.perf_counter()
     try:
-        with recording(ledger):
+        with recording(recorder):
             output = _output(lm, asked)
     except (LMUnsupportedFeatureError, LMInvalidRequestError) as error:
         return Said(None, refusal=f"{refusal} ({error})")
     counter = counter_for(lm)
-    completion = ledger.completion(lm, None, time.perf_counter() - begun)
+    completion = recorder.completion(lm, None, time.perf_counter() - begun)
     usage = Usage(
         prompt_tokens=completion.prompt_tokens or counter.count(asked.prompt),  # litellm's path keeps no messages
         answer_tokens=counter.count(completion.text),
@@ -96,11 +96,11 @@ def _output(lm: Any, asked: Asked) -> Any:
     """What the LM replies when it is asked without what it refuses."""
     options = {"logprobs": True, "top_logprobs": ALTERNATIVES, cap_key(lm.kwargs): REPLY_TOKENS}
     while True:
-        taken = options_taken(lm, options)
+        taken = accepted_options(lm, options)
         try:
             [output] = lm(asked.prompt, **taken)
         except LMError as error:
-            if not acceptance(lm).learns_from(error, sent_with(lm, taken)):
+            if not acceptance(lm).learns_from(error, options_of_call(lm, taken)):
                 raise
         else:
             return output

@@ -19,7 +19,7 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import RunError
 from anytime_dspy.optimizers.search.locks import Busy, held
 from anytime_dspy.optimizers.search.quiet import quiet_optuna
-from anytime_dspy.storage.jsonl import DAMAGE, SharedLines, on_disk, parsed_line, reason_of
+from anytime_dspy.storage.jsonl import DAMAGE, SharedLines, parsed_line, reason_of, writing
 
 __all__ = ["Entry", "Trial", "TrialStore"]
 
@@ -158,13 +158,13 @@ class _Journal(BaseJournalBackend):
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         """Returns the operations from that one on."""
-        with on_disk(self._lines.path), self._lines.alone():
-            self._known += self._lines.news()
+        with writing(self._lines.path), self._lines.exclusive():
+            self._known += self._lines.new_lines()
         return self._known[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Adds operations and waits until they are on disk."""
-        with on_disk(self._lines.path), self._lines.alone():
+        with writing(self._lines.path), self._lines.exclusive():
             self._lines.append("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
 
     def _operation(self, number: int, content: bytes) -> dict[str, Any]:

@@ -20,13 +20,13 @@ import pytest
 
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local import models, pull
-from anytime_dspy.local.models import Chunk, HubFile, Model
+from anytime_dspy.local.models import Chunk, EmbeddedModel, HubFile
 from anytime_dspy.local.pull import pull_model
 from anytime_dspy.local.sources import Scratch
 
 PIECES = (b"GGUF" + b"a" * 3000, b"b" * 2000)
 WHOLE = b"".join(PIECES)
-MODEL = Model(
+MODEL = EmbeddedModel(
     name="tiny",
     file="tiny.gguf",
     bytes=len(WHOLE),

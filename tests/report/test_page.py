@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from anytime_dspy.report.compile_view import Compiled, Contrast, Learned, Reasoned
+from anytime_dspy.report.compile_view import CompileView, PairView, PredictorView, TraceView
 from anytime_dspy.report.examples import Field, items
 from anytime_dspy.report.overview import overview
 from anytime_dspy.report.page import render_page
 from anytime_dspy.report.plots import Series
 from anytime_dspy.report.svg_chart import HEIGHT, WIDTH, chart
-from anytime_dspy.report.tables import Grid
+from anytime_dspy.report.tables import TextTable
 from anytime_dspy.storage.redaction import without_texts
 from anytime_dspy.storage.run_folder import ExampleResult, RunStore
 from anytime_dspy.storage.runs import read_runs
@@ -55,7 +55,7 @@ class Elements(HTMLParser):
         self.texts.append(data)
 
 
-def page(*folders: Path, compiled: tuple[Compiled, ...] = ()) -> str:
+def page(*folders: Path, compiled: tuple[CompileView, ...] = ()) -> str:
     return render_page(overview(read_runs(folders)), compiled)
 
 
@@ -81,13 +81,13 @@ def test_a_page_needs_nothing_from_outside_and_runs_nothing(tmp_path):
 
 def test_what_models_and_data_say_is_text_and_never_markup(tmp_path):
     field = Field(EVIL, EVIL)
-    side = Reasoned(EVIL, (field,), 1.0)
-    compiled = Compiled(
+    side = TraceView(EVIL, (field,), 1.0)
+    compiled = CompileView(
         EVIL,
-        (Learned(EVIL, EVIL, ((field,),)),),
-        (Contrast(16, (field,), EVIL, side, side, True, False),),
+        (PredictorView(EVIL, EVIL, ((field,),)),),
+        (PairView(16, (field,), EVIL, side, side, True, False),),
         (field,),
-        (Grid((EVIL,), ((EVIL,),), EVIL),),
+        (TextTable((EVIL,), ((EVIL,),), EVIL),),
     )
     run = made_run(
         tmp_path / "<b>", n=3, question=EVIL.format, reasoning=EVIL, change={"task": EVIL, "model": EVIL, EVIL: EVIL}
