@@ -83,7 +83,7 @@ def compile_task(
         ),
     ] = 64,
     train_data: Annotated[str | None, typer.Option("--train-data", help="A file of training examples instead.")] = None,
-    samples: Annotated[int, typer.Option("--samples", min=2, help="Traces sampled for each of them.")] = 6,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Traces sampled for each of them.")] = 6,
     contrastive: Annotated[bool, typer.Option(help="Show rejected traces beside the chosen ones.")] = True,
     judge: Annotated[
         str | None,

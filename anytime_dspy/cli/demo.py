@@ -12,10 +12,10 @@ EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
 TASK = "word_problems"
 TEST_EXAMPLES = 40
-TRAINING_EXAMPLES = 40
-OVERTIME = 32
+TRAINING_EXAMPLES = 32
+OVERTIME = 24
 """Further training examples, for a race that is undecided."""
-SAMPLES, TRIALS = 2, 10
+SAMPLES, TRIALS, ROUNDS = 1, 7, 2
 
 
 def demo(
@@ -43,7 +43,7 @@ def demo(
     threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)
     student = anytime_program(task, None, None)
-    recipe = Recipe(SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=1, judge="metric")
+    recipe = Recipe(SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=ROUNDS, judge="metric")
     with profiled() as spent, phase("everything else"):
         lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
         measurement = Measurement(task, test, lm, threads, seed)

@@ -200,7 +200,7 @@ def _anytime(program: object) -> Anytime:
 
 # In the order in which a seed's cells run.
 COMPILERS = {
-    "PDP raced with gold": Method(_raced("metric", samples=3), uses=("race", "shares"), stops_itself=True),
+    "PDP raced with gold": Method(_raced("metric", samples=2), uses=("race", "shares"), stops_itself=True),
     "MIPROv2": Method(_mipro, uses=("demos",), watcher=_by_validation, peer=True),
     "BootstrapFewShotWithRandomSearch": Method(_random_search, uses=("demos",), watcher=_by_validation, peer=True),
     "PDP raced": Method(_raced("auto", samples=4), uses=("race", "shares"), stops_itself=True),

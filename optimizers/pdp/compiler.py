@@ -20,7 +20,7 @@ from anytime_dspy.optimizers.judges.answer_cache import Memo
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import Panel, own_lm
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, select_pairs, write_pairs
-from anytime_dspy.optimizers.pdp.gathering import Gathered, Gathering
+from anytime_dspy.optimizers.pdp.gathering import ENOUGH, Gathered, Gathering, one_an_example
 from anytime_dspy.optimizers.pdp.report import CompileReport, Searched, gold_agreement, searched
 from anytime_dspy.optimizers.pdp.rounds import Round, pool_of
 from anytime_dspy.optimizers.prompts.render import prompted
@@ -28,7 +28,7 @@ from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
 from anytime_dspy.optimizers.search.locks import held
 from anytime_dspy.optimizers.search.pool import Pool
-from anytime_dspy.optimizers.search.race import Race, Raced
+from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate
 from anytime_dspy.optimizers.search.standing import RaceReport
 from anytime_dspy.optimizers.search.trial_store import TrialStore
@@ -36,6 +36,7 @@ from anytime_dspy.optimizers.search.trials import Meter, Validation
 from anytime_dspy.optimizers.search.verdict import verdict
 from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling, TraceGroup
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
+from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.profiling import phase
 from anytime_dspy.storage.jsonl import content_hash, write_json
 
@@ -45,6 +46,10 @@ logger = logging.getLogger(__name__)
 
 PROPOSALS = 2
 """Styles that the LM is asked to propose for the sampling of a race, at most."""
+
+SCOUTING = 2
+"""Heats of a round that is not the last: enough to see which program to sample next. What small LMs write imitates what
+they are shown, the broken forms too, so that a set that leads by its score also teaches better ones."""
 
 WRITING_TRIALS = 12
 """Candidates from which on a race has room for instructions that the LM is asked to write."""
@@ -70,8 +75,18 @@ class _Step:
     """A round that was raced."""
 
     gathered: Gathered
+    race: Race
     raced: Raced
-    report: Round
+    writing: Usage
+
+    @property
+    def report(self) -> Round:
+        """What it was."""
+        return _report_of(self.gathered, self.raced.report, self.writing)
+
+    def ended(self) -> _Step:
+        """The same round with its race run to the end."""
+        return replace(self, raced=self.race.run())
 
 
 @dataclass(frozen=True)
@@ -120,25 +135,27 @@ class Compiling:
 
     def _by_recipe(self) -> Anytime:
         with held(self.folder, "preparing"), self._keeping_calls():
-            gathered = self._gathered(self.student, self.sampling, ())
+            gathered = self._gathered(self.student, self.sampling)
         selected = select_pairs(gathered.pairs)
         compiled = prompted(self.student, selected, contrastive=self.contrastive)
         return self._reported(compiled, [gathered], [_report_of(gathered)], selected, None)
 
     def _searched(self) -> Anytime:
         steps: list[_Step] = []
-        best = Candidate()
+        leader = Candidate()
         while len(steps) < self.rounds:
-            step = self._step(steps, best)
+            last = len(steps) == self.rounds - 1
+            step = self._step(steps, leader, None if last else SCOUTING)
             if step is None:
+                steps[-1] = steps[-1].ended()
                 break
             steps.append(step)
-            if step.raced.report.winner:
-                found, best = best, step.raced.winner
-                if found.key == best.key:
-                    break
-            if not step.raced.report.winner or step.raced.report.stopped:
+            report = step.raced.report
+            if last or report.stopped or report.level:
                 break
+            if report.standings[report.leader].gain.mean > 0:
+                leader = step.raced.candidates[report.leader]
+        best = steps[-1].raced.winner
         compiled = best.applied(self.student)
         rounds = [step.report for step in steps]
         found_by = searched(
@@ -149,15 +166,15 @@ class Compiling:
         _like_dspys(compiled, self.student, [step.raced for step in steps], found_by.score)
         return compiled
 
-    def _step(self, steps: Sequence[_Step], best: Candidate) -> _Step | None:
+    def _step(self, steps: Sequence[_Step], best: Candidate, heats: int | None) -> _Step | None:
         """Runs the next round; None where it gave nothing to race, and there is something from the rounds before."""
         number = len(steps)
         try:
             # Whoever shares the folder waits here, and finds everything done.
             with held(self.folder, "preparing"), self._keeping_calls():
-                sampling, proposing = self._sampling(number)
+                sampling, proposing = self._sampling(number, best)
                 earlier = [group for step in steps for group in step.gathered.groups]
-                gathered = self._gathered(best.applied(self.student), sampling, earlier)
+                gathered = self._gathered(best.applied(self.student), sampling, best.pairs, earlier)
                 pool, writing = self._pool(gathered, steps, sampling)
         except RunError:
             raise
@@ -169,35 +186,47 @@ class Compiling:
         pool = replace(pool, best=best if steps else None, programs=() if steps else self.programs)
         writing += proposing
         prepared = gathered.synthesis + gathered.squeezing + gathered.judge.usage + writing
+        before = sum((step.report.usage for step in steps), prepared)
+        candidates = pool.candidates(self.trials, self.sampling.seed)
         race = Race(
             self.student,
-            self._marked(pool.candidates(self.trials, self.sampling.seed), number),
+            candidates,
             pool.squeezed,
             self.validation,
             TrialStore(self.folder, f"round-{number}"),
-            Meter(self.limits, sum((step.report.usage for step in steps), prepared), self.begun),
+            Meter(self.limits, before, self.begun, self._paid(candidates, number, sampling)),
             round=number,
             on_trial=self.watch.on_trial,
         )
         with self._keeping_calls(), phase("racing"):
-            raced = race.run()
+            raced = race.run(heats)
         logger.info("Round %d: %s", number, verdict(raced.report))
-        return _Step(gathered, raced, _report_of(gathered, raced.report, writing))
+        return _Step(gathered, race, raced, writing)
 
-    def _marked(self, candidates: Sequence[Candidate], number: int) -> list[Candidate]:
-        """Marks candidates whose runs the log has: the student's own samples, and what raced in the round before."""
-        if self.folder is None:
-            return list(candidates)
+    def _paid(self, candidates: Sequence[Candidate], number: int, sampling: Sampling) -> dict[str, int]:
+        """Of how many heats the log has the runs: of those that were sampled, and that raced in the round before."""
+        if not self.folder:
+            return {}
         asked, sampled = (
             {content_hash(example.inputs().toDict()) for example in examples}
             for examples in (self.validation.examples, self.trainset)
         )
-        known = 2 if number else int(asked <= sampled)
-        return [replace(one, paid=place < known) for place, one in enumerate(candidates)]
+        paid = {one.key: SCOUTING for one in candidates[:2]} if number else {}
+        if asked <= sampled:
+            paid[candidates[0].key] = len(heat_ends(len(asked)))
+            if number and sampling.as_it_is:
+                paid[candidates[1].key] = paid[candidates[0].key]
+        return paid
 
-    def _sampling(self, number: int) -> tuple[Sampling, Usage]:
-        """How a round samples: where there are samples enough, in styles that the LM proposes too, at a call's cost."""
-        sampling = replace(self.sampling, round=number, as_it_is=True)
+    def _sampling(self, number: int, best: Candidate) -> tuple[Sampling, Usage]:
+        """How a round samples: where there are samples enough, in styles that the LM proposes too, at a call's cost.
+
+        The best program of the rounds before gives fewer samples: they are right more often. Its first is what it runs
+        in the race; the student's own first is the first round's.
+        """
+        sampling = replace(self.sampling, round=number, as_it_is=not number or best != Candidate())
+        if number:
+            return replace(sampling, samples=max(1, sampling.samples // 3), styles=(PLAIN,)), Usage()
         wanted = min(PROPOSALS, sampling.samples - len(sampling.styles))
         if wanted < 1:  # no sample would be left for them
             return sampling, Usage()
@@ -205,7 +234,13 @@ class Compiling:
             proposed = proposed_styles(self.student, wanted)
         return replace(sampling, styles=(*sampling.styles, *proposed.styles)), proposed.usage
 
-    def _gathered(self, program: Anytime, sampling: Sampling, earlier: Sequence[TraceGroup]) -> Gathered:
+    def _gathered(
+        self,
+        program: Anytime,
+        sampling: Sampling,
+        shown: Sequence[PreferencePair] = (),
+        earlier: Sequence[TraceGroup] = (),
+    ) -> Gathered:
         panel = Panel(
             self.validation.metric,
             self.trainset,
@@ -225,18 +260,20 @@ class Compiling:
             on_trace=self.watch.on_trace,
             on_squeezed=self.watch.on_squeezed,
         )
-        done = gathering.gathered(program, sampling, earlier)
+        done = gathering.gathered(program, sampling, shown, earlier)
         if self.folder and sampling.round == 0:
             write_pairs(self.folder / "pairs.jsonl", done.preferences)  # paid for, whatever happens next
         return done
 
     def _pool(self, gathered: Gathered, steps: Sequence[_Step], sampling: Sampling) -> tuple[Pool, Usage]:
-        before = [pair for step in reversed(steps) for pair in step.gathered.squeezed]
+        squeezed = [*gathered.squeezed]
+        for step in reversed(steps):
+            squeezed += step.gathered.squeezed if len(one_an_example(squeezed)) < ENOUGH else ()
         with self._asking(), phase("writing styles and instructions"):
             return pool_of(
                 self.student,
                 gathered,
-                [*gathered.squeezed, *before],
+                squeezed,
                 contrastive=self.contrastive,
                 sampling=sampling,
                 write=self.trials >= WRITING_TRIALS,

@@ -13,7 +13,7 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.curve import anytime_index
-from anytime_dspy.errors import AnytimeError, RunError
+from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.judges.agreement import Agreement
 from anytime_dspy.optimizers.judges.base import Choice, Judge, Judgement, choose_judge
 from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
@@ -21,8 +21,6 @@ from anytime_dspy.optimizers.judges.registry import Panel
 from anytime_dspy.optimizers.judges.report import JudgeReport, judge_report
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, build_pairs
 from anytime_dspy.optimizers.pairs.squeezed import squeezed_pairs, targets
-from anytime_dspy.optimizers.prompts.render import prompted
-from anytime_dspy.optimizers.search.pool import LEAST, Pool
 from anytime_dspy.optimizers.traces.sampling import (
     OnTrace,
     SampledTrace,
@@ -37,12 +35,15 @@ from anytime_dspy.optimizers.traces.units import WordsOf
 from anytime_dspy.profiling import phase
 from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["Gathered", "Gathering", "one_an_example"]
+__all__ = ["ENOUGH", "Gathered", "Gathering", "one_an_example"]
 
 logger = logging.getLogger(__name__)
 
 SQUEEZED_AN_EXAMPLE = 2
 """Traces of one example that are squeezed, the shortest first."""
+
+ENOUGH = 8
+"""Squeezed traces of as many examples are enough to draw sets from."""
 
 GOOD = 0.8
 """The merit from which on an example needs no second squeezed trace."""
@@ -82,18 +83,6 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class _Wave:
-    """Traces that were sampled together, judged, and squeezed where they are good."""
-
-    traces: Sequence[SampledTrace]
-    groups: Sequence[TraceGroup]
-    choice: Choice
-    judgement: Judgement
-    squeezed: Sequence[SqueezedTrace]
-    failed: int
-
-
-@dataclass(frozen=True)
 class Gathering:
     """How a round's traces are gathered.
 
@@ -117,17 +106,19 @@ class Gathering:
     on_trace: OnTrace | None = None
     on_squeezed: OnSqueezed | None = None
 
-    def gathered(self, program: Anytime, sampling: Sampling, earlier: Sequence[TraceGroup] = ()) -> Gathered:
+    def gathered(
+        self,
+        program: Anytime,
+        sampling: Sampling,
+        shown: Sequence[PreferencePair] = (),
+        earlier: Sequence[TraceGroup] = (),
+    ) -> Gathered:
         """Samples a program, has its traces judged, pairs them, and squeezes the good ones.
-
-        Where it can be told whether an answer is right, every example gets a third of its samples, and the rest go, in
-        waves, to those that have no right trace yet, at most as many again. What a program gets right at once is what
-        it finds easy, and demonstrations of easy examples alone teach it to stop after the first step. What was
-        squeezed in the waves before is shown in the next one.
 
         Args:
             program: The best one so far.
             sampling: How to sample.
+            shown: What stands in its prompt: these examples are not asked, or it would only repeat them.
             earlier: The traces of the rounds before: where votes judge they vote too, so that a round does not confirm
                 its own mistakes.
 
@@ -136,96 +127,41 @@ class Gathering:
                 the metric is outside its scale.
             RunError: The folder is another compile's, or cannot be written.
         """
-        told = self.squeeze and isinstance(self.panel.judges(self.judge)[0], Checked | Gold)
-        first = replace(sampling, samples=max(1, sampling.samples // 3)) if told else sampling
-        waves = [self._wave(program, first, range(len(self.trainset)), None, earlier)]
-        left = len(self.trainset) * (sampling.samples - first.samples)
-        while told and len(waves) < 2 * sampling.samples:
-            places = self._unsolved(waves)[:left]
-            if not places:
-                break
-            left -= len(places)
-            number = first.samples + len(waves) - 1
-            one = replace(sampling, samples=1, first=number, as_it_is=False)
-            taught = program if sampling.round else self._taught(waves) or program
-            try:
-                waves.append(self._wave(taught, one, places, waves[0].choice, ()))
-            except RunError:
-                raise
-            except AnytimeError as error:
-                logger.warning("Sampling ends with %d traces of an example: %s", number, error)
-                break
-        traces = [trace for wave in waves for trace in wave.traces]
-        groups = group_traces(program, self.trainset, sorted(traces, key=lambda one: (one.example_index, one.sample)))
-        judgement = _together([wave.judgement for wave in waves], [wave.groups for wave in waves], groups)
-        squeezed = sorted((one for wave in waves for one in wave.squeezed), key=rank)
-        return Gathered(
-            traces=len(traces),
-            failed=sum(wave.failed for wave in waves),
-            groups=tuple(groups),
-            judge=judge_report(waves[0].choice, judgement, groups, self.trainset, self.panel.metric),
-            styles=_by_style(groups, judgement),
-            pairs=tuple(build_pairs(groups, judgement, self.panel.answer_key)),
-            squeezed=tuple(squeezed_pairs(squeezed, groups, judgement)),
-            synthesis=sum((trace.usage for trace in traces), Usage()),
-            squeezing=sum((one.usage for one in squeezed), Usage()),
-        )
-
-    def _wave(
-        self,
-        program: Anytime,
-        sampling: Sampling,
-        places: Sequence[int],
-        choice: Choice | None,
-        earlier: Sequence[TraceGroup],
-    ) -> _Wave:
-        """Samples some of the examples, judges the traces and squeezes the good ones."""
-        log = TraceLog(self._file("traces", sampling)) if self.folder else None
+        asked = sorted(set(range(len(self.trainset))) - {pair.example_index for pair in shown})
+        log = TraceLog(self._file("traces", sampling.round)) if self.folder else None
         with phase("sampling traces"):
             traces = sample_traces(
-                program, self.trainset, sampling, places=places, log=log, on_trace=self._checked_trace
+                program, self.trainset, sampling, places=asked, log=log, on_trace=self._checked_trace
             )
         groups = group_traces(program, self.trainset, traces)
         with phase("choosing a judge"):
-            choice = choice or choose_judge(self.panel.judges(self.judge), groups)
+            choice = choose_judge(self.panel.judges(self.judge), groups)
         if isinstance(choice.judge, Agreement) and earlier:
             choice = replace(choice, judge=replace(choice.judge, earlier=tuple(earlier)))
         with phase("judging"):
             judgement = choice.judge.scores(groups)
         judgement.failures.refuse(f"questions of the judge {judgement.judge}", ", or name another judge")
-        squeezed = self._squeezed(groups, choice, judgement, sampling) if self.squeeze else []
-        failed = len(places) * sampling.samples - len(traces)
-        return _Wave(traces, groups, choice, judgement, squeezed, failed)
+        squeezed, squeezing = self._squeezed(groups, choice, judgement, sampling) if self.squeeze else ((), Usage())
+        return Gathered(
+            traces=len(traces),
+            failed=len(asked) * sampling.samples - len(traces),
+            groups=tuple(groups),
+            judge=judge_report(choice, judgement, groups, self.trainset, self.panel.metric),
+            styles=_by_style(groups, judgement),
+            pairs=tuple(build_pairs(groups, judgement, self.panel.answer_key)),
+            squeezed=squeezed,
+            synthesis=sum((trace.usage for trace in traces), Usage()),
+            squeezing=squeezing,
+        )
 
     def _checked_trace(self, trace: SampledTrace) -> None:
         _refuse_bad_quality(trace, self.trainset[trace.example_index], self.panel)
         if self.on_trace:
             self.on_trace(trace)
 
-    def _unsolved(self, waves: Sequence[_Wave]) -> list[int]:
-        """The examples none of whose traces ends in the best answer that there can be."""
-        solved = {
-            group.example_index
-            for wave in waves
-            for group, rows in zip(wave.groups, wave.judgement.scores, strict=True)
-            if any((row[-1] or 0.0) >= 1 for row in rows)
-        }
-        return [place for place in range(len(self.trainset)) if place not in solved]
-
-    def _taught(self, waves: Sequence[_Wave]) -> Anytime | None:
-        """The student with a set of what was squeezed so far, each time of another kind; None where that is too little.
-
-        It is right more often on what the student could not do, and as brief as it is to become.
-        """
-        pairs = [pair for wave in waves for pair in squeezed_pairs(wave.squeezed, wave.groups, wave.judgement)]
-        ranked = one_an_example(sorted(pairs, key=lambda pair: (-round(pair.merit, 6), pair.chosen.reasoning_tokens)))
-        if len(ranked) < LEAST:
-            return None
-        return prompted(self.student, Pool(ranked).ranked_set(LEAST, weighty=len(waves) % 2 == 0), contrastive=False)
-
     def _squeezed(
         self, groups: Sequence[TraceGroup], choice: Choice, judgement: Judgement, sampling: Sampling
-    ) -> list[SqueezedTrace]:
+    ) -> tuple[tuple[PreferencePair, ...], Usage]:
         squeezing = Squeezing(
             self.student,
             WordsOf(example.inputs().toDict() for example in self.trainset),
@@ -233,7 +169,7 @@ class Gathering:
             self._as_good(choice.judge),
             sampling.threads,
         )
-        path = self._file("squeezed", sampling) if self.folder else None
+        path = self._file("squeezed", sampling.round) if self.folder else None
         squeezed: list[SqueezedTrace] = []
         with phase("squeezing traces"):
             # An example's next trace is squeezed only where the one before has left something to wish for.
@@ -241,7 +177,9 @@ class Gathering:
                 good = {one.example_index for one in squeezed if one.merit >= GOOD}
                 wanted = [trace for trace in targets(groups, judgement, turn) if trace.example_index not in good]
                 squeezed += squeeze_traces(wanted, squeezing, path=path, on_squeezed=self.on_squeezed)
-        return squeezed
+        squeezed.sort(key=rank)
+        pairs = squeezed_pairs(squeezed, groups, judgement)
+        return tuple(pairs), sum((one.usage for one in squeezed), Usage())
 
     def _as_good(self, judge: Judge) -> Keeps | None:
         """Where quality can be asked for any answer, an answer is as good as another that is no better."""
@@ -260,11 +198,9 @@ class Gathering:
 
         return keeps
 
-    def _file(self, kind: str, sampling: Sampling) -> Path:
+    def _file(self, kind: str, round: int) -> Path:
         assert self.folder is not None
-        round = f"-{sampling.round}" if sampling.round else ""
-        wave = f"-sample-{sampling.first}" if sampling.first else ""
-        return self.folder / f"{kind}{round}{wave}.jsonl"
+        return self.folder / (f"{kind}-{round}.jsonl" if round else f"{kind}.jsonl")
 
 
 def one_an_example(squeezed: Sequence[PreferencePair]) -> list[PreferencePair]:
@@ -274,20 +210,6 @@ def one_an_example(squeezed: Sequence[PreferencePair]) -> list[PreferencePair]:
         if pair.chosen.worked_out:
             kept.setdefault(content_hash(pair.inputs), pair)
     return list(kept.values())
-
-
-def _together(
-    judgements: Sequence[Judgement], judged: Sequence[Sequence[TraceGroup]], groups: Sequence[TraceGroup]
-) -> Judgement:
-    """Returns what was said of each wave's traces as one judgement of all traces, by example."""
-    rows = {
-        (group.example_index, trace.sample): row
-        for judgement, wave in zip(judgements, judged, strict=True)
-        for group, scores in zip(wave, judgement.scores, strict=True)
-        for trace, row in zip(group.traces, scores, strict=True)
-    }
-    scores = tuple(tuple(rows[group.example_index, trace.sample] for trace in group.traces) for group in groups)
-    return replace(judgements[0], scores=scores)
 
 
 def _by_style(groups: Sequence[TraceGroup], judgement: Judgement) -> dict[str, float]:

@@ -61,7 +61,7 @@ class PDP(Teleprompter):
         metric: The Anytime Index. It chooses no pair, only between candidates; the report says with it how often
             self-judgement and gold quality agree, where there are labels.
         _: What follows is given by keyword.
-        samples: Traces of each training example; in the mean, where gold or a check judges.
+        samples: Traces of each training example; a round after the first takes a third as many.
         sampled: Training examples that traces are sampled on, at most, the first ones.
         temperature: They are sampled at, above 0.
         contrastive: Whether the worse trace is shown beside the better one; without it the recipe is PDP(+).
@@ -77,9 +77,9 @@ class PDP(Teleprompter):
             way. 0 is the paper's recipe.
         examples: That a race runs at most: of the valset, else of the trainset, those first that traces were sampled
             on. Where it ends undecided, the leader and the student run as many again, if there are more.
-        rounds: At most so many times the best program so far is sampled, judged, squeezed and raced, until that no
-            longer gives a better one. By default 2 where gold or a check judges, else 1: votes would confirm their own
-            mistakes.
+        rounds: How many times the best program so far is sampled, judged, squeezed and raced; all but the last time for
+            two heats alone, whose leader is sampled next. By default 2 where gold or a check judges, else 1: votes
+            would confirm their own mistakes.
         programs: Further candidates: programs made from the same student, such as the `candidate_programs` of MIPROv2,
             with what to call them.
         limits: Where the race stops before its last trial.
@@ -117,8 +117,10 @@ class PDP(Teleprompter):
     def __post_init__(self) -> None:
         if not isinstance(self.metric, AnytimeIndex):
             raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(self.metric).__name__}")
-        if self.samples < 2:
-            raise AnytimeError(f"samples must be at least 2, since pairs compare traces; got {self.samples}")
+        if self.samples < 1:
+            raise AnytimeError(f"samples must be at least 1, got {self.samples}")
+        if self.samples < 2 and not self.trials:
+            raise AnytimeError("samples must be at least 2 for the paper's recipe, since its pairs compare traces")
         if not self.temperature > 0:
             raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
         if self.threads < 1:

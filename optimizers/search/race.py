@@ -124,8 +124,11 @@ class Race:
         self._slots = Semaphore(validation.threads)
         self._skipped: dict[int, frozenset[str]] = {}
 
-    def run(self) -> Raced:
-        """Runs all heats, or as many as the limits allow.
+    def run(self, heats: int | None = None) -> Raced:
+        """Runs the heats, or as many as the limits allow.
+
+        Args:
+            heats: The first ones alone, without composing, to learn who leads; a run without it goes on from there.
 
         Raises:
             AnytimeError: The student could not be measured, or the metric cannot score.
@@ -133,7 +136,7 @@ class Race:
         left = list(range(len(self._candidates)))
         level = False
         stopped: str | None = None
-        for heat in range(self._heats):
+        for heat in range(min(self._heats, heats or self._heats)):
             stopped = self._run(left, heat)
             left = [number for number in left if number not in self._errors]
             if stopped:
@@ -142,7 +145,7 @@ class Race:
             if level:
                 logger.warning("All %d candidates score the same on every example of the first heat", len(left))
                 break
-            if heat == self._composing:
+            if heat == self._composing and not heats:
                 left += self._compose(heat)
                 stopped = self._run(left, heat)
                 left = [number for number in left if number not in self._errors]
@@ -151,7 +154,7 @@ class Race:
             if heat < self._heats - 1:
                 left = self._best_third(left, heat)
         report = self._report(left, stopped, level)
-        if self._undecided(report):
+        if not heats and self._undecided(report):
             self._ends = (*self._ends, len(self._examples))
             stopped = self._run([STUDENT, report.leader], self._heats)
             report = self._report(left, stopped, level)
@@ -223,7 +226,7 @@ class Race:
             kind=str(candidate),
             scores=evaluation.scores,
             prompt_tokens=sum(prompts) / max(1, len(prompts)),
-            usage=Usage() if candidate.paid and heat < self._heats else evaluation.usage,
+            usage=Usage() if heat < self._meter.paid.get(candidate.key, 0) else evaluation.usage,
             error=error,
         )
 

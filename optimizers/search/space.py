@@ -34,7 +34,6 @@ class Candidate:
         pairs: What is shown.
         contrast: Whether their rejected traces are shown too.
         program: A whole program in place of all this, such as another optimiser made it.
-        paid: Whether its runs were made before the race, are in the log of calls, and cost nothing again.
     """
 
     kind: str = "student"
@@ -42,7 +41,6 @@ class Candidate:
     pairs: PairSet = ()
     contrast: bool = False
     program: Anytime | None = None
-    paid: bool = False
 
     def applied(self, student: Anytime) -> Anytime:
         """Returns a copy of the student that is prompted so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Semaphore
 from typing import Any
@@ -49,11 +49,13 @@ class Meter:
         limits: Of the whole compile.
         before: Spent before the race.
         begun: When the compile began, by `time.monotonic`.
+        paid: By the keys of candidates, of how many heats their runs are in the log of calls, and cost nothing again.
     """
 
     limits: Limits
     before: Usage
     begun: float
+    paid: Mapping[str, int] = field(default_factory=dict)
 
     def reached(self, racing: Usage) -> str | None:
         """Returns the name of a limit that is reached, None where none is."""

@@ -37,7 +37,6 @@ class Sampling:
     Attributes:
         _: What follows is given by keyword.
         samples: Traces of each example, spread evenly over the styles.
-        first: The number of the first of them, where earlier ones are kept elsewhere.
         temperature: Above 0; answers that have to be forced are greedy all the same.
         seed: The same seed gives the same traces where the LM repeats itself, and fresh ones to a caching LM else.
         round: Which round of sampling this is, from 0; each has seeds of its own.
@@ -49,7 +48,6 @@ class Sampling:
 
     _: KW_ONLY
     samples: int = 6
-    first: int = 0
     temperature: float = 0.9
     seed: int = 0
     round: int = 0
@@ -98,8 +96,7 @@ def sample_traces(
     for trace in traces.values():
         if on_trace:
             on_trace(trace)
-    numbers = range(sampling.first, sampling.first + sampling.samples)
-    variants = [_Variant.of(student, sampling, sample) for sample in numbers]
+    variants = [_Variant.of(student, sampling, sample) for sample in range(sampling.samples)]
     # All samples of an example in a row: an engine's prefix cache then still holds its prompt.
     runs = [
         (place, trainset[place], variant)
@@ -135,7 +132,6 @@ def _fingerprint(student: Anytime, trainset: Sequence[dspy.Example], sampling: S
         "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in predictors],
         "budgets": student.state.dump_state(),
         "samples": sampling.samples,
-        **({"first": sampling.first} if sampling.first else {}),
         "temperature": sampling.temperature,
         "seed": sampling.seed,
         "round": sampling.round,
