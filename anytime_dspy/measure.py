@@ -1,14 +1,12 @@
-"""A sweep: every example of a data set at every budget, kept as it comes."""
+"""`sweep`: runs a program on every example of a data set and scores it at every budget."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +16,10 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.parallel import finished
 from anytime_dspy.state import BUDGETS_KEY
-from anytime_dspy.storage.run_folder import Busy, ExampleResult, RunStore, result_from
+from anytime_dspy.storage.results import ExampleResult, result_from
+from anytime_dspy.storage.run_folder import Busy, RunStore
 
 __all__ = ["example_id", "program_hash", "sweep"]
 
@@ -40,34 +40,36 @@ def sweep(
 
     Args:
         program: The program; the LM is that of the surrounding `dspy.context`.
-        examples: What to run it on; each has an `id`, or is known by its place.
+        examples: The examples; one without an `id` is identified by its position.
         metric: Scores the checkpoints.
-        store: Where given, each result is written there as it comes, and what is there already is not run again.
+        store: A run folder. Each result is appended to it at once, and examples that it has already are not run again.
             Several processes may sweep into the same folder: each example is run by one of them.
         threads: Examples run at the same time.
-        on_result: Called in this thread with each result that comes in, be it another process's.
-        redact: Takes from each new result what may not be kept, before anything else sees it.
+        on_result: Called in this thread with each new result, also those of other processes.
+        redact: Removes from each new result what must not be stored.
 
     Returns:
-        One result an example, in the order of `examples`. An example that could not be run or scored has an `error` and
-        no points.
+        One result per example, in the order of `examples`. An example that could not be run or scored has an `error`
+        and no points.
 
     Raises:
         DataError: There are no examples, or two have the same id.
-        ModelError: The LM cannot be swept: what stops one example would stop them all.
-        AnytimeError: Every example failed; the message is the first one's.
+        ModelError: The LM cannot be swept, which holds for all examples.
+        AnytimeError: Every example failed; the message is that of the first one.
     """
     named = {example_id(example, place): example for place, example in enumerate(examples)}
     if not named or len(named) < len(examples):
         raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
     known = {result.id: result for result in store.results() if result.error is None} if store else {}
     results = {name: known[name] for name in named if name in known}
-    turns = _ExampleRuns(program, metric, store, redact)
-    # Those that another process is at work on come last: by then it has run them, or died.
+    runs = _ExampleRuns(program, metric, store, redact)
+    # Examples that another process has claimed come last: by then it has run them, or died.
     for wait in (False, True):
         waiting = [(name, example, wait) for name, example in named.items() if name not in results]
-        with closing(_finished(turns.take, waiting, threads)) as finished:
-            for result in finished:
+        with closing(finished(lambda example: runs.run(*example), waiting, threads)) as results_now:
+            for _, result in results_now:
+                if result is None:
+                    continue
                 if result.error:
                     logger.warning("Example %s failed: %s", result.id, result.error)
                 results[result.id] = result
@@ -84,13 +86,13 @@ def sweep(
 
 
 def example_id(example: dspy.Example, place: int) -> str:
-    """Returns an example's `id`, or its place in the data where it has none."""
+    """Returns an example's `id`, or its position in the data if it has none."""
     own = example.get("id", None)
     return str(place if own is None else own)
 
 
 def program_hash(program: dspy.Module) -> str:
-    """Returns a hash of what was learned or written into a program: its instructions, fields and demonstrations."""
+    """Returns a hash of a program's instructions, fields and demonstrations."""
     state = {name: _content(value) for name, value in program.dump_state().items() if name != BUDGETS_KEY}
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -101,14 +103,14 @@ def _content(state: Any) -> Any:
 
 @dataclass(frozen=True)
 class _ExampleRuns:
-    """Runs examples one at a time, each once among all processes that sweep into the same folder."""
+    """Runs examples, each once among all processes that sweep into the same folder."""
 
     program: Anytime
     metric: AnytimeIndex
     store: RunStore | None
     redact: Callable[[ExampleResult], ExampleResult] | None
 
-    def take(self, name: str, example: dspy.Example, wait: bool) -> ExampleResult | None:
+    def run(self, name: str, example: dspy.Example, wait: bool) -> ExampleResult | None:
         """Returns an example's result, another process's too; None where that one is still at work on it.
 
         Args:
@@ -133,29 +135,13 @@ class _ExampleRuns:
         return self.redact(result) if self.redact else result
 
 
-def _finished(
-    run: Callable[..., ExampleResult | None], waiting: Iterable[tuple[Any, ...]], threads: int
-) -> Generator[ExampleResult, None, None]:
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        # DSPy keeps its settings in context variables, which a pool's threads do not see by themselves.
-        futures = [pool.submit(copy_context().run, run, *arguments) for arguments in waiting]
-        try:
-            for future in as_completed(futures):
-                result = future.result()
-                if result is not None:
-                    yield result
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
 def _run_one(program: Anytime, metric: AnytimeIndex, name: str, example: dspy.Example) -> ExampleResult:
     inputs = example.inputs().toDict()
 
     def failed(error: Exception, where: str = "") -> ExampleResult:
         return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}{where}")
 
-    # One bad example must not lose the paid ones.
+    # One bad example must not lose the results that were paid for.
     try:
         prediction = program(**inputs)
     except ModelError:

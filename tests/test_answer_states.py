@@ -18,7 +18,7 @@ from anytime_dspy.report.overview import overview
 from anytime_dspy.report.page import render_page
 from anytime_dspy.report.tables import markdown_table, summary_grid
 from anytime_dspy.statistics.summary import summarise
-from anytime_dspy.storage.redaction import without_texts
+from anytime_dspy.storage.results import without_texts
 from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import read_runs
 from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words

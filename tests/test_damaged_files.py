@@ -11,7 +11,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.calls.call_cache import CallLog
+from anytime_dspy.calls.call_cache import CallCache
 from anytime_dspy.cli.compile_folder import read_compiled
 from anytime_dspy.cli.options import task_of
 from anytime_dspy.errors import AnytimeError, RunError
@@ -59,7 +59,7 @@ def whole(tmp_path_factory) -> Path:
 LINES: dict[str, Callable[[Path], object]] = {
     "run/results.jsonl": lambda folder: RunStore.read(folder / "run"),
     "study.jsonl": searched,
-    "calls.jsonl": lambda folder: CallLog(folder / "calls.jsonl"),
+    "calls.jsonl": lambda folder: CallCache(folder / "calls.jsonl"),
     "traces.jsonl": searched,
     "judged.jsonl": searched,
     "compile.jsonl": searched,
@@ -171,7 +171,7 @@ BLOCKED: dict[str, Callable[[Path], object]] = {
     "a run that is read": lambda path: RunStore.read(path / "run"),
     "a search": searched,
     "LEAP": lambda path: LEAP(METRIC, samples=2, log_dir=path).compile(student(), trainset=examples(1, 2)),
-    "calls": lambda path: CallLog(path / "calls.jsonl"),
+    "calls": lambda path: CallCache(path / "calls.jsonl"),
     "pairs": lambda path: read_pairs(path / "pairs.jsonl"),
     "a grid": lambda path: read_grid(path / "grid.toml"),
     "records": lambda path: read_records(path / "data.json", dict),

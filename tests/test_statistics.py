@@ -20,7 +20,7 @@ from anytime_dspy.statistics.summary import (
     item_indices,
     summarise,
 )
-from anytime_dspy.storage.run_folder import ExampleResult, result_from
+from anytime_dspy.storage.results import ExampleResult, result_from
 
 BUDGETS = (16, 32, 64)
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore, result_from
+from anytime_dspy.storage.results import ExampleResult, result_from
+from anytime_dspy.storage.run_folder import RunStore
 
 FINGERPRINT = {"task": "trip", "model": "simulated", "budgets": (16, 32)}
 

@@ -18,7 +18,8 @@ import pytest
 
 from anytime_dspy.errors import RunError
 from anytime_dspy.storage.jsonl import LineLog, write_json
-from anytime_dspy.storage.run_folder import Busy, ExampleResult, RunStore
+from anytime_dspy.storage.results import ExampleResult
+from anytime_dspy.storage.run_folder import Busy, RunStore
 from tests.sweep_beside_others import FINGERPRINT
 
 COUNT = 200

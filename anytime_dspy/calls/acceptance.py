@@ -1,4 +1,4 @@
-"""What an LM takes: learned from its first refusal, said once, remembered for that LM, and not sent to it again."""
+"""The options that an LM rejects: learned from its first error, logged once, and not sent to it again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dspy.lm15 import Request
-
+from anytime_dspy._dspy import Request
 from anytime_dspy.calls.refusals import Sent, Thing, refusal_in
 
 __all__ = [
@@ -28,12 +27,12 @@ _KEPT_AS = "_anytime_acceptance"
 
 
 class Acceptance:
-    """What one LM has been seen to refuse and to do; safe to use from several threads.
+    """What is known of the options that one LM accepts; safe to use from several threads.
 
     Attributes:
-        thinks: Whether it has been seen to think apart from its text.
-        prefills: Whether it goes on with a message of its own, as far as is known.
-        least_cap: The least cap that it takes.
+        thinks: Whether it has been seen to think outside of its text.
+        prefills: Whether it continues a prefilled assistant message, as far as is known.
+        least_cap: The lowest cap that it accepts.
     """
 
     def __init__(self, model: str) -> None:
@@ -48,15 +47,15 @@ class Acceptance:
 
     @property
     def has_refused(self) -> bool:
-        """Whether it has refused anything yet."""
+        """Whether it has rejected anything yet."""
         return bool(self._said)
 
     def takes_temperature(self, temperature: float) -> bool:
-        """Whether it takes this temperature, as far as is known: some take one value alone, some none."""
+        """Whether it accepts this temperature, as far as is known: some LMs accept one value, some none."""
         return temperature not in self._temperatures
 
     def fitted(self, sent: Sent) -> Sent:
-        """Returns what is sent instead: without what it refuses, and with a cap that it takes."""
+        """Returns the options without those that it rejects, and with a cap that it accepts."""
         return replace(
             sent,
             temperature=sent.temperature
@@ -67,9 +66,9 @@ class Acceptance:
         )
 
     def learns_from(self, error: Exception, sent: Sent) -> bool:
-        """Whether an error refuses something of what was sent; it is not sent again then.
+        """Whether an error rejects one of the options that were sent, which is then not sent again.
 
-        What the run does instead is logged as a warning, once for each of the things.
+        What the run does instead is logged as a warning, once per option.
         """
         refusal = refusal_in(error, sent)
         if refusal is None:
@@ -100,10 +99,10 @@ class Acceptance:
 
 
 class _Book(dict[Any, Acceptance]):
-    """What is known of an LM's models and addresses.
+    """What is known of an LM, by its model and address.
 
-    It hangs on the LM, and copies of an LM share it. Saved with a whole program it is an empty dict, which needs
-    nothing of this library.
+    An attribute of the LM, shared by its copies. In a pickled program it is an empty dict, which loads without this
+    library.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Book:
@@ -114,7 +113,7 @@ class _Book(dict[Any, Acceptance]):
 
 
 def acceptance(lm: Any) -> Acceptance:
-    """Returns what is known of an LM; a copy that names another model or address is another LM."""
+    """Returns what is known of an LM; a copy with another model or address counts as another LM."""
     book = vars(lm).get(_KEPT_AS)
     if book is None:
         book = vars(lm).setdefault(_KEPT_AS, _Book())
@@ -123,16 +122,16 @@ def acceptance(lm: Any) -> Acceptance:
     model = str(lm.model)
     address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
     key = model, getattr(lm, "model_type", None), address
-    return book.get(key) or book.setdefault(key, Acceptance(model))  # asked for several times in every call
+    return book.get(key) or book.setdefault(key, Acceptance(model))  # several times in every call
 
 
 def cap_key(options: Mapping[str, Any]) -> str:
-    """Returns the name under which an LM's options cap its replies."""
+    """Returns the name of the option that caps an LM's replies."""
     return "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
 
 
 def options_of_call(lm: Any, options: Mapping[str, Any]) -> Sent:
-    """Returns what a call with these options, over the LM's own, sends."""
+    """Returns the options that a call sends, those of the LM itself included."""
     whole = {**lm.kwargs, **options}
     stop = whole.get("stop") or ()
     return Sent(
@@ -143,7 +142,7 @@ def options_of_call(lm: Any, options: Mapping[str, Any]) -> Sent:
 
 
 def accepted_options(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a call's options without what the LM refuses; None takes back what the LM itself would send."""
+    """Returns a call's options without those that the LM rejects; None overrides an option of the LM itself."""
     sent = options_of_call(lm, options)
     fitted = acceptance(lm).fitted(sent)
     changed: dict[str, Any] = {}
@@ -157,13 +156,13 @@ def accepted_options(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def options_of_request(request: Request) -> Sent:
-    """Returns what a request sends."""
+    """Returns the options that a request sends."""
     config = request.config
     return Sent(config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant")
 
 
 def accepted_request(lm: Any, request: Request) -> Request | None:
-    """Returns a request without what the LM refuses, None where it refuses a request of that kind."""
+    """Returns a request without the options that the LM rejects; None if it rejects prefilled messages."""
     sent, known = options_of_request(request), acceptance(lm)
     if sent.prefills and not known.prefills:
         return None

@@ -51,9 +51,9 @@ def main() -> None:
     except AnytimeError as error:
         _leave(" ".join(str(error).split()), USAGE_ERROR)
     except Exception as error:
-        from dspy.utils.exceptions import LMError
+        import dspy
 
-        if not isinstance(error, LMError):
+        if not isinstance(error, dspy.LMError):
             raise
         _leave(f"The LM failed: {' '.join(str(error).split())}", USAGE_ERROR)
     except KeyboardInterrupt:

@@ -23,8 +23,8 @@ from anytime_dspy.statistics.early_stopping import EarlyStopping, early_stopping
 from anytime_dspy.statistics.summary import Difference, Summary, index_difference, summarise
 from anytime_dspy.stopping import Converged
 from anytime_dspy.storage.jsonl import json_line, write_json, write_text
-from anytime_dspy.storage.redaction import without_texts
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.results import ExampleResult, without_texts
+from anytime_dspy.storage.run_folder import RunStore
 
 if TYPE_CHECKING:
     from anytime_dspy.programs.task import Task

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import dspy
 import typer
-from dspy.utils.exceptions import LMConfigurationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -139,7 +138,7 @@ def open_lm(
     try:
         # Whether a model takes 0.0 shows at its first call: see `acceptance`.
         return dspy.LM(model, temperature=temperature or 0.0, **options)
-    except LMConfigurationError as error:
+    except dspy.LMConfigurationError as error:
         if temperature is None:
             return dspy.LM(model, **options)
         raise ModelError(

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dspy.lm15 import ConfigurationError, Request, Response
 from typing_extensions import Self
 
+from anytime_dspy._dspy import ConfigurationError, Request, Response
 from anytime_dspy.calls.tokens import cut_by_codec
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local import openvino_server

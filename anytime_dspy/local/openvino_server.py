@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from dspy.lm15 import Config, ContextLengthError, InvalidRequestError, Message, Response, Usage
 
+from anytime_dspy._dspy import Config, ContextLengthError, InvalidRequestError, Message, Response, Usage
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.server import ServerSettings, SharedServer

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from dspy.lm15 import Config, InvalidRequestError, Response
 from typing_extensions import Self
 
+from anytime_dspy._dspy import Config, InvalidRequestError, Response
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.wire import body_of, response_of

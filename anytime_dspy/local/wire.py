@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from dspy.lm15 import (
+from anytime_dspy._dspy import (
     Config,
     ContextLengthError,
     InvalidRequestError,

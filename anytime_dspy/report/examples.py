@@ -12,7 +12,8 @@ import dspy
 
 from anytime_dspy.answers import answer_values
 from anytime_dspy.calls.media import shown
-from anytime_dspy.storage.run_folder import ExampleResult, ScoredCheckpoint
+from anytime_dspy.checkpoint import ScoredCheckpoint
+from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.runs import Run
 
 __all__ = ["Attempt", "Field", "Item", "Step", "fields", "items"]

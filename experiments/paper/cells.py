@@ -23,7 +23,8 @@ from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
 from anytime_dspy.statistics.summary import Summary
 from anytime_dspy.storage.jsonl import content_hash, read_json, reading
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.results import ExampleResult
+from anytime_dspy.storage.run_folder import RunStore
 from experiments.paper.grid import DataSet, Grid, Method, Model
 
 __all__ = ["Bench", "Cell", "Examples", "examples_of", "measured", "open_model"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.errors import ModelError
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import RELIABLE
 from anytime_dspy.optimizers.judges.confidence import RELIABILITY_PAIRS, Confidence
 from anytime_dspy.optimizers.judges.probabilities import yes_probability
@@ -140,7 +140,7 @@ def test_a_question_that_fails_leaves_its_answer_undecided(caplog):
 
 def test_what_was_said_is_kept_and_counted_as_paid(tmp_path):
     def judge():
-        return Confidence(listening(believes("a", 0.75, 0.25)), memo=Memo(tmp_path / "judged.jsonl"))
+        return Confidence(listening(believes("a", 0.75, 0.25)), memo=AnswerCache(tmp_path / "judged.jsonl"))
 
     first = judge()
     judged = first.scores(VOTED)

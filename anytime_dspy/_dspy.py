@@ -1,0 +1,58 @@
+"""All that this library takes from DSPy's and litellm's inner modules, so that a new version is a change in one place.
+
+`tests/test_import_graph.py` checks that no other module imports them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dspy.adapters.types.base_type import CUSTOM_TYPE_END_IDENTIFIER, CUSTOM_TYPE_START_IDENTIFIER
+from dspy.adapters.utils import parse_value
+from dspy.lm15 import (
+    Config,
+    ConfigurationError,
+    ContextLengthError,
+    InvalidRequestError,
+    Message,
+    Request,
+    Response,
+    ServerError,
+    TokenLogprob,
+    TopLogprob,
+    UnsupportedFeatureError,
+    Usage,
+    request_from_openai_chat,
+)
+from dspy.predict.parameter import Parameter
+
+__all__ = [
+    "CUSTOM_TYPE_END_IDENTIFIER",
+    "CUSTOM_TYPE_START_IDENTIFIER",
+    "Config",
+    "ConfigurationError",
+    "ContextLengthError",
+    "InvalidRequestError",
+    "Message",
+    "Parameter",
+    "Request",
+    "Response",
+    "ServerError",
+    "TokenLogprob",
+    "TopLogprob",
+    "UnsupportedFeatureError",
+    "Usage",
+    "litellm_tokenizer",
+    "parse_value",
+    "request_from_openai_chat",
+]
+
+
+def litellm_tokenizer(model: str) -> Any:
+    """Returns the tokenizer that litellm has for a model.
+
+    Held by the caller, since litellm would try again for each text where a tokenizer cannot be fetched.
+    """
+    from litellm.utils import _select_tokenizer
+
+    return _select_tokenizer(model=model)
