@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy import optimizers
 
 HEAVY = ("xllamacpp", "matplotlib", "optuna", "litellm", "datasets", "scipy")
 
@@ -24,6 +25,21 @@ def modules() -> list[str]:
 
 def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+PUBLIC = """Anytime AnytimeCurve AnytimeError AnytimeIndex AnytimePrediction AtBudget Budget BudgetError Call Checkpoint
+Converged DataError ModelError ProgramError RunError RunStore Usage anytime_index budget index_difference local_lm
+summarise sweep"""
+
+OPTIMIZERS = """Agreement Checked CompileReport Confidence Judge JudgeReport LEAP LeapReport Limits PDP Pairwise
+PreferencePair Progress SelfConsistency Teacher pairs_dataset read_pairs"""
+
+
+def test_the_public_names_are_these():
+    assert sorted(ad.__all__) == PUBLIC.split()
+    assert sorted(optimizers.__all__) == OPTIMIZERS.split()
+    for name in optimizers.__all__:
+        assert getattr(optimizers, name) is not None
 
 
 def test_every_public_name_resolves():
