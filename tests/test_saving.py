@@ -8,7 +8,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.cli.measure import Measured, show
+from anytime_dspy.cli.measure import MeasuredProgram, show
 from anytime_dspy.measure import sweep
 from anytime_dspy.statistics.early_stopping import early_stopping, stopped_by
 from anytime_dspy.statistics.summary import summarise
@@ -50,7 +50,7 @@ def test_a_sweep_says_what_the_rule_saves_and_costs():
 def test_the_report_of_a_sweep_says_it_in_one_line(tmp_path, capsys):
     run = [item(("6", "6", "7"), (0.0, 0.0, 1.0)), item(("7", "7", "6"), (1.0, 1.0, 0.0))]
     found = early_stopping(run, ad.Converged())
-    show([Measured("plain", summarise(run), run, found)], [], tmp_path, title="made", as_json=True)
+    show([MeasuredProgram("plain", summarise(run), run, found)], [], tmp_path, title="made", as_json=True)
     report = json.loads(capsys.readouterr().out)
     assert report["stopping"]["plain"]["tokens"] == found.tokens == 0.5
     assert f"- plain: {found}\n" in (tmp_path / "table.md").read_text()

@@ -29,7 +29,7 @@ from anytime_dspy.storage.run_folder import RunStore
 if TYPE_CHECKING:
     from anytime_dspy.programs.task import Task
 
-__all__ = ["Measured", "Measurement", "compare", "fingerprint", "show"]
+__all__ = ["MeasuredProgram", "Measurement", "compare", "fingerprint", "show"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Measurement:
     threads: int
     seed: int
 
-    def of(self, label: str, program: Anytime, folder: Path) -> Measured:
+    def of(self, label: str, program: Anytime, folder: Path) -> MeasuredProgram:
         """Sweeps a program, or goes on with a sweep of it that was stopped.
 
         Raises:
@@ -74,11 +74,11 @@ class Measurement:
         summary = summarise(results, seed=self.seed)
         stopping = early_stopping(results, Converged(), seed=self.seed)
         store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
-        return Measured(label, summary, results, stopping)
+        return MeasuredProgram(label, summary, results, stopping)
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredProgram:
     """One program's sweep, what it comes to, and what stopping at equal answers would have saved of it."""
 
     label: str
@@ -109,7 +109,7 @@ def scorer_name(quality: Any) -> str:
     return str(getattr(quality, "__qualname__", type(quality).__qualname__))
 
 
-def compare(before: Measured, after: Measured, seed: int) -> list[tuple[str, Difference]]:
+def compare(before: MeasuredProgram, after: MeasuredProgram, seed: int) -> list[tuple[str, Difference]]:
     """Returns how much the second program gains over the first, in both readings of the index, paired by example."""
     readings = (("Anytime Index (best-so-far)", True), ("Anytime Index (committed)", False))
     return [
@@ -122,7 +122,7 @@ def compare(before: Measured, after: Measured, seed: int) -> list[tuple[str, Dif
 
 
 def show(
-    measured: Sequence[Measured],
+    measured: Sequence[MeasuredProgram],
     differences: Sequence[tuple[str, Difference]],
     folder: Path,
     *,

@@ -1,4 +1,4 @@
-"""Between DSPy's requests and llama.cpp's: pure functions."""
+"""Converts DSPy's requests and responses to those of llama.cpp and back; pure functions."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ SUPPORTED_PARAMS = frozenset(
 """The keyword arguments of a call that reach the model."""
 
 _NOT_CARRIED = ("tool_choice", "reasoning", "cache", "service_tier", "user_id", "store", "probabilities")
-# Small models, left free, fill the reply with white space between the parts of a JSON document.
+# Unconstrained, small models fill the reply with white space between the parts of a JSON document.
 _JSON_LAYOUT = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 _SEEDS = 2**32 - 1  # llama.cpp reads the number after the last seed as "no seed"
 
 
 class Chat(NamedTuple):
-    """A conversation as a chat template takes it, and the beginning of the reply."""
+    """The messages for a chat template, and the beginning of the reply."""
 
     messages: list[dict[str, str]]
     prefill: str
@@ -68,13 +68,13 @@ def chat_of(request: Request) -> Chat:
 
 
 def body_of(config: Config) -> dict[str, Any]:
-    """Returns the fields of llama.cpp's completion request that say how to generate.
+    """Returns the generation options of llama.cpp's completion request.
 
-    Without a temperature decoding is greedy, so that a measurement repeats; with one and without a seed every call
-    draws anew. What is not asked for keeps llama.cpp's default (top_k 40, top_p 0.95, min_p 0.05).
+    Without a temperature decoding is greedy, so that measurements are reproducible; with one and without a seed every
+    call gives another reply. Other options have llama.cpp's defaults (top_k 40, top_p 0.95, min_p 0.05).
 
     Raises:
-        UnsupportedFeatureError: The call asks for something that the embedded models cannot do.
+        UnsupportedFeatureError: The request needs a feature that the embedded models lack.
 
     >>> body_of(Config(max_tokens=8, seed=1, temperature=0.7))
     {'temperature': 0.7, 'cache_prompt': True, 'n_predict': 8, 'seed': 1}
@@ -101,10 +101,10 @@ def body_of(config: Config) -> dict[str, Any]:
 
 
 def refuse_not_carried(config: Config) -> None:
-    """Refuses what no embedded engine can do.
+    """Checks that a request needs no feature that all embedded engines lack.
 
     Raises:
-        UnsupportedFeatureError: The call asks for it.
+        UnsupportedFeatureError: It needs one.
     """
     for name in _NOT_CARRIED:
         if getattr(config, name) is not None:
@@ -120,7 +120,7 @@ def response_of(model: str, reply: dict[str, Any]) -> Response:
 
     Raises:
         ContextLengthError: The prompt is longer than a slot's context.
-        InvalidRequestError: The request cannot be read, such as a grammar with a mistake.
+        InvalidRequestError: The request is invalid, for example its grammar.
         ServerError: Decoding failed.
     """
     if "error" in reply:
@@ -180,7 +180,7 @@ def _scored(token: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse(feature: str, what: str) -> NoReturn:
-    """Raises the error that says that a feature is not there.
+    """Raises the error for a feature that is not supported.
 
     Args:
         feature: Its place in the request.

@@ -1,4 +1,4 @@
-"""All that a report says of its runs, however it is shown."""
+"""The content of a report, whatever its form."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["Overview", "overview"]
 
 @dataclass(frozen=True)
 class Overview:
-    """Runs and what they come to.
+    """Runs, their summaries and their comparison.
 
     Attributes:
-        runs: The runs; the others are compared with the first.
+        runs: The runs; all others are compared with the first.
         linear: Their summaries on the paper's axis.
         log: The same on a log axis.
         compared: The paired differences.
-        target: The quality whose price in tokens is told.
+        target: The quality whose cost in tokens is reported.
     """
 
     runs: tuple[Run, ...]
@@ -46,7 +46,7 @@ class Overview:
         return [(run.label, summary) for run, summary in zip(self.runs, self.linear, strict=True)]
 
     def grids(self) -> dict[str, TextTable]:
-        """Returns the tables by their headings, in the order to show them in."""
+        """Returns the tables by heading, in the order in which they are shown."""
         log_rows = [(run.label, summary) for run, summary in zip(self.runs, self.log, strict=True)]
         return {
             "Summary": summary_grid(self.rows),
@@ -74,12 +74,12 @@ class Overview:
 
 
 def overview(runs: Sequence[Run], *, target: float | None = None, seed: int = 0) -> Overview:
-    """Sums up runs and compares them with the first.
+    """Summarises runs and compares them with the first.
 
     Args:
         runs: At least one.
-        target: The quality whose price in tokens is told; by default what the first run ends with.
-        seed: Of intervals and tests.
+        target: The quality whose cost in tokens is reported; by default the first run's final quality.
+        seed: The seed of the intervals and tests.
 
     Raises:
         RunError: The runs cannot be compared.

@@ -54,8 +54,8 @@ class KeyValueFile:
             RunError: The stored value is of another type.
         """
         if key not in self._values and self._log:
-            for found, value in self._log.new_lines():
-                self._values.setdefault(found, value)
+            for found, other in self._log.new_lines():
+                self._values.setdefault(found, other)
         if key not in self._values:
             return None
         try:
