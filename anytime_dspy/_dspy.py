@@ -7,45 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from dspy import lm15
 from dspy.adapters.types.base_type import CUSTOM_TYPE_END_IDENTIFIER, CUSTOM_TYPE_START_IDENTIFIER
 from dspy.adapters.utils import parse_value
-from dspy.lm15 import (
-    Config,
-    ConfigurationError,
-    ContextLengthError,
-    InvalidRequestError,
-    Message,
-    Request,
-    Response,
-    ServerError,
-    TokenLogprob,
-    TopLogprob,
-    UnsupportedFeatureError,
-    Usage,
-    request_from_openai_chat,
-)
 from dspy.predict.parameter import Parameter
 
-__all__ = [
-    "CUSTOM_TYPE_END_IDENTIFIER",
-    "CUSTOM_TYPE_START_IDENTIFIER",
-    "Config",
-    "ConfigurationError",
-    "ContextLengthError",
-    "InvalidRequestError",
-    "Message",
-    "Parameter",
-    "Request",
-    "Response",
-    "ServerError",
-    "TokenLogprob",
-    "TopLogprob",
-    "UnsupportedFeatureError",
-    "Usage",
-    "litellm_tokenizer",
-    "parse_value",
-    "request_from_openai_chat",
-]
+CUSTOM_TYPE = CUSTOM_TYPE_START_IDENTIFIER, CUSTOM_TYPE_END_IDENTIFIER
+"""What stands in a prompt's text before and after a value of one of DSPy's own types."""
+
+__all__ = ["CUSTOM_TYPE", "Parameter", "litellm_tokenizer", "lm15", "parse_value"]
 
 
 def litellm_tokenizer(model: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.checkpoint import Call
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.parallel import finished
@@ -24,6 +23,9 @@ from anytime_dspy.storage.run_folder import Busy, RunStore
 __all__ = ["example_id", "program_hash", "sweep"]
 
 logger = logging.getLogger(__name__)
+
+# The parts of a call that a run stores.
+_TRACED = ("predictor", "reasoning", "outputs", "reasoning_tokens", "answer_tokens", "forced")
 
 
 def sweep(
@@ -152,18 +154,6 @@ def _run_one(program: Anytime, metric: AnytimeIndex, name: str, example: dspy.Ex
         curve = metric.curve(example, prediction)
     except Exception as error:
         return failed(error, "" if isinstance(error, AnytimeError) else " (raised by the quality function)")
-    return result_from(name, inputs, prediction.checkpoints, curve.qualities, _trace(prediction.checkpoints[-1].calls))
-
-
-def _trace(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    return [
-        {
-            "predictor": call.predictor,
-            "reasoning": call.reasoning,
-            "outputs": dict(call.outputs),
-            "reasoning_tokens": call.reasoning_tokens,
-            "answer_tokens": call.answer_tokens,
-            "forced": call.forced,
-        }
-        for call in calls
-    ]
+    calls = prediction.checkpoints[-1].calls
+    trace = [{part: getattr(call, part) for part in _TRACED} for call in calls]
+    return result_from(name, inputs, prediction.checkpoints, curve.qualities, trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
@@ -64,7 +64,7 @@ class AnytimeIndex:
             AnytimeError: `quality` returned no number in [0, q_max].
         """
         scores = self._scores(example, prediction)
-        curve = _curve(scores)
+        curve = _curve(prediction, scores)
         score = curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
         if pred_name is None:
             return score
@@ -73,7 +73,7 @@ class AnytimeIndex:
 
     def curve(self, example: dspy.Example, prediction: dspy.Prediction) -> AnytimeCurve:
         """Returns the quality at each checkpoint; raises what calling the metric raises."""
-        return _curve(self._scores(example, prediction))
+        return _curve(prediction, self._scores(example, prediction))
 
     def quality_of(self, example: dspy.Example, prediction: dspy.Prediction) -> float:
         """Returns the quality of one answer, in [0, q_max].
@@ -88,9 +88,7 @@ class AnytimeIndex:
         if not checkpoints:
             raise ProgramError("the prediction has no checkpoints to score: wrap the program in ad.Anytime(...)")
         return [
-            replace(self._score(example, one.prediction, f" at budget {one.budget}"), budget=one.budget)
-            if one.answered
-            else _Score(0.0, budget=one.budget)
+            self._score(example, one.prediction, f" at budget {one.budget}") if one.answered else _Score(0.0)
             for one in checkpoints
         ]
 
@@ -112,7 +110,6 @@ class _Score:
 
     quality: float
     feedback: str | None = None
-    budget: int = 0
 
 
 # A metric for dspy.GEPA may require a trace, a predictor's name and its trace.
@@ -142,8 +139,9 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _curve(scores: Sequence[_Score]) -> AnytimeCurve:
-    return AnytimeCurve(tuple(score.budget for score in scores), tuple(score.quality for score in scores))
+def _curve(prediction: dspy.Prediction, scores: Sequence[_Score]) -> AnytimeCurve:
+    budgets = tuple(checkpoint.budget for checkpoint in prediction.checkpoints)
+    return AnytimeCurve(budgets, tuple(score.quality for score in scores))
 
 
 _STATES: Mapping[AnswerState, str] = {

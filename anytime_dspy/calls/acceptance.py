@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from anytime_dspy._dspy import Request
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls.refusals import Sent, Thing, refusal_in
 
 __all__ = [
@@ -56,11 +56,10 @@ class Acceptance:
 
     def fitted(self, sent: Sent) -> Sent:
         """Returns the options without those that it rejects, and with a cap that it accepts."""
+        is_taken = sent.temperature is None or self.takes_temperature(sent.temperature)
         return replace(
             sent,
-            temperature=sent.temperature
-            if sent.temperature is None or self.takes_temperature(sent.temperature)
-            else None,
+            temperature=sent.temperature if is_taken else None,
             stop=sent.stop if self._stops else (),
             cap=None if sent.cap is None else max(sent.cap, self.least_cap),
         )
@@ -155,13 +154,13 @@ def accepted_options(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **changed}
 
 
-def options_of_request(request: Request) -> Sent:
+def options_of_request(request: lm15.Request) -> Sent:
     """Returns the options that a request sends."""
     config = request.config
     return Sent(config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant")
 
 
-def accepted_request(lm: Any, request: Request) -> Request | None:
+def accepted_request(lm: Any, request: lm15.Request) -> lm15.Request | None:
     """Returns a request without the options that the LM rejects; None if it rejects prefilled messages."""
     sent, known = options_of_request(request), acceptance(lm)
     if sent.prefills and not known.prefills:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dspy
 
-from anytime_dspy._dspy import Request
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.predictor_call import NOT_SENT, PredictorCall
 from anytime_dspy.storage.jsonl import content_hash
@@ -60,7 +60,7 @@ def current_call_cache() -> CallCache | None:
     return cache if isinstance(cache, CallCache) else None
 
 
-def call_fingerprint(adapter: dspy.Adapter, call: PredictorCall, request: Request | None) -> str:
+def call_fingerprint(adapter: dspy.Adapter, call: PredictorCall, request: lm15.Request | None) -> str:
     """Returns a hash that is the same for the same call in every process: of what is sent, the model and its options.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import dspy
 
-from anytime_dspy._dspy import Response
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls.thinking import split_thinking
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.errors import ModelError, ProgramError
@@ -155,7 +155,7 @@ class _Billed(NamedTuple):
 
 def _billed(entry: Mapping[str, Any]) -> _Billed:
     response = entry["response"]
-    if isinstance(response, Response):  # it has its usage also when it comes from DSPy's cache
+    if isinstance(response, lm15.Response):  # it has its usage also when it comes from DSPy's cache
         return _Billed(response.usage.input_tokens, response.usage.reasoning_tokens or 0)
     usage = entry["usage"] or {}
     details = usage.get("completion_tokens_details") or {}
@@ -169,7 +169,7 @@ def _part(outputs: list[Any], name: str) -> str:
 
 
 def _finish_reason(response: Any) -> str | None:
-    if isinstance(response, Response):
+    if isinstance(response, lm15.Response):
         return str(response.finish_reason)
     choices = getattr(response, "choices", None)  # litellm's own response
     return getattr(choices[0], "finish_reason", None) if choices else None

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import dspy
 
-from anytime_dspy._dspy import Message, Request, request_from_openai_chat
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.acceptance import acceptance
 from anytime_dspy.calls.answer_fields import unread
@@ -104,7 +104,9 @@ def can_continue(adapter: dspy.Adapter, call: PredictorCall, completion: Complet
     return able and formats.opening(adapter, formats.answer_fields(call.signature)[0]) is not None
 
 
-def continue_request(adapter: dspy.Adapter, call: PredictorCall, begun: str, like: Request | None = None) -> Request:
+def continue_request(
+    adapter: dspy.Adapter, call: PredictorCall, begun: str, like: lm15.Request | None = None
+) -> lm15.Request:
     """Returns the request in which the LM's cut reasoning is followed by the answer's header, for the LM to continue.
 
     Args:
@@ -118,18 +120,18 @@ def continue_request(adapter: dspy.Adapter, call: PredictorCall, begun: str, lik
     names = formats.reasoning_fields(signature)
     prefix = f"{begun or formats.opening(adapter, names[0])}\n\n{answer}" if names else str(answer)
     if like is not None:
-        return replace(like, messages=(*like.messages[:-1], Message.assistant(prefix)))
+        return replace(like, messages=(*like.messages[:-1], lm15.Message.assistant(prefix)))
     request = resume_request(adapter, call, prefix)
     stop = (*request.config.stop, *formats.answer_stops(signature, at_any_header=_opens_messages(call.lm)))
     return replace(request, config=replace(request.config, stop=stop))
 
 
-def resume_request(adapter: dspy.Adapter, call: PredictorCall, prefix: str) -> Request:
+def resume_request(adapter: dspy.Adapter, call: PredictorCall, prefix: str) -> lm15.Request:
     """Returns the request that has the LM continue its own message after `prefix`."""
     messages = [*call.messages(adapter), {"role": "assistant", "content": prefix}]
     body = {name: value for name, value in call.options.items() if name not in NOT_SENT and value is not None}
     extensions = {**body.pop("extra_body", {}), **(VLLM_CONTINUES if _is_vllm(call.lm) else {})}
-    request = request_from_openai_chat({"model": call.lm.model, "messages": messages, **body})
+    request = lm15.request_from_openai_chat({"model": call.lm.model, "messages": messages, **body})
     return replace(request, config=replace(request.config, extensions=extensions)) if extensions else request
 
 
@@ -141,7 +143,7 @@ def message_opening(adapter: dspy.Adapter, call: PredictorCall) -> str:
     return (formats.opening(adapter, names[0]) or "") if can_continue(adapter, call, None) else ""
 
 
-def opened_request(adapter: dspy.Adapter, call: PredictorCall, header: str) -> Request:
+def opened_request(adapter: dspy.Adapter, call: PredictorCall, header: str) -> lm15.Request:
     """Returns the request that has the LM write its message after the header, up to the end mark.
 
     Args:

@@ -8,14 +8,14 @@ from typing import Any
 
 import dspy
 
-from anytime_dspy._dspy import CUSTOM_TYPE_END_IDENTIFIER, CUSTOM_TYPE_START_IDENTIFIER
+from anytime_dspy._dspy import CUSTOM_TYPE
 
 __all__ = ["PART_TOKENS", "parts", "shown"]
 
 PART_TOKENS = 1000
 """The assumed tokens of an image, a sound or a file in a prompt: providers that document it count 85 to 1,600."""
 
-_CUSTOM = re.compile(f"{CUSTOM_TYPE_START_IDENTIFIER}(.*?){CUSTOM_TYPE_END_IDENTIFIER}", re.DOTALL)
+_CUSTOM = re.compile("(.*?)".join(CUSTOM_TYPE), re.DOTALL)
 _DATA = re.compile(r"data:(image|audio|video|[\w.+-]+)/[\w.+-]+;base64,[\w+/=]+")
 # By the type of a message's part in OpenAI's API.
 _NAMES = {"image_url": "[image]", "input_image": "[image]", "image": "[image]", "input_audio": "[audio]"}

@@ -97,9 +97,7 @@ class LiteLLMCounter:
         return str(litellm.decode(tokens=list(ids), custom_tokenizer=self._tokenizer))
 
 
-@lru_cache(maxsize=64)
-def _litellm_counter(model: str) -> LiteLLMCounter:
-    return LiteLLMCounter(model)
+_litellm_counter = lru_cache(maxsize=64)(LiteLLMCounter)
 
 
 def counter_for(lm: Any) -> TokenCounter:

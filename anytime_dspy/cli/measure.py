@@ -20,7 +20,8 @@ from anytime_dspy.profiling import phase
 from anytime_dspy.report.plots import Series, plot_curves
 from anytime_dspy.report.tables import curve_table, difference_lines, markdown_table, summary_table
 from anytime_dspy.statistics.early_stopping import EarlyStopping, early_stopping
-from anytime_dspy.statistics.summary import Difference, Summary, index_difference, summarise
+from anytime_dspy.statistics.paired import Difference
+from anytime_dspy.statistics.summary import Summary, index_difference, summarise
 from anytime_dspy.stopping import Converged
 from anytime_dspy.storage.jsonl import json_line, write_json, write_text
 from anytime_dspy.storage.results import ExampleResult, without_texts

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import Self
 
-from anytime_dspy._dspy import ConfigurationError, Request, Response
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls.tokens import cut_by_codec
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local import openvino_server
@@ -73,7 +73,7 @@ class EmbeddedEngine(ABC):
         """The same engine for `await lm.acall(...)`."""
         return AsyncEmbeddedEngine(self)
 
-    def complete(self, request: Request) -> Response:
+    def complete(self, request: lm15.Request) -> lm15.Response:
         """Returns the model's reply to one request.
 
         Raises:
@@ -87,7 +87,7 @@ class EmbeddedEngine(ABC):
             prompt = self._server.render(chat.messages) + chat.prefill
             return self._server.complete(request.model, prompt, request.config)
         except ModelError as error:
-            raise ConfigurationError(str(error)) from error
+            raise lm15.ConfigurationError(str(error)) from error
 
     def close(self) -> None:  # noqa: B027 - DSPy closes engines, and there is nothing to close
         """Does nothing: the server is shared, and freed with the last engine that uses it."""
@@ -155,7 +155,7 @@ class AsyncEmbeddedEngine:
     def __init__(self, engine: EmbeddedEngine) -> None:
         self._engine = engine
 
-    async def complete(self, request: Request) -> Response:
+    async def complete(self, request: lm15.Request) -> lm15.Response:
         """Returns the model's reply to one request; see `EmbeddedEngine.complete`."""
         return await asyncio.to_thread(self._engine.complete, request)
 

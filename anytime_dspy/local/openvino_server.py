@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from anytime_dspy._dspy import Config, ContextLengthError, InvalidRequestError, Message, Response, Usage
+from anytime_dspy._dspy import lm15
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.server import ServerSettings, SharedServer
@@ -97,7 +97,7 @@ class OpenVinoServer(SharedServer):
         """The name that token counts are stored under."""
         return f"openvino:{file_digest(self.settings.path)[:8]}"
 
-    def complete(self, model: str, prompt: str, config: Config) -> Response:
+    def complete(self, model: str, prompt: str, config: lm15.Config) -> lm15.Response:
         """Runs one completion, in a batch with the others that are running.
 
         Raises:
@@ -106,7 +106,7 @@ class OpenVinoServer(SharedServer):
         """
         tokens, context = self.tokenize(prompt), self.settings.context
         if len(tokens) >= context:
-            raise ContextLengthError(
+            raise lm15.ContextLengthError(
                 f"the prompt has {len(tokens)} tokens and the embedded model holds {context}: give local_lm a larger "
                 "context, or shorten the prompt"
             )
@@ -119,12 +119,12 @@ class OpenVinoServer(SharedServer):
         completed = self._wait_for(job)
         written = str(self._tokenizer.decode(completed.tokens)) if completed.tokens else ""
         text, is_stopped = _cut_at_stop(written, config.stop)
-        return Response(
+        return lm15.Response(
             id=None,
             model=model,
-            message=Message.assistant(text),
+            message=lm15.Message.assistant(text),
             finish_reason="length" if completed.truncated and not is_stopped else "stop",
-            usage=Usage(input_tokens=len(tokens), output_tokens=len(completed.tokens)),
+            usage=lm15.Usage(input_tokens=len(tokens), output_tokens=len(completed.tokens)),
         )
 
     def _wait_for(self, job: _Job) -> Completed:
@@ -169,7 +169,7 @@ class OpenVinoServer(SharedServer):
     def _tokenizer(self) -> Any:
         return self._pipeline().get_tokenizer()
 
-    def _generation_config(self, config: Config, room: int) -> Any:
+    def _generation_config(self, config: lm15.Config, room: int) -> Any:
         import openvino_genai
 
         refuse_not_carried(config)
@@ -209,7 +209,7 @@ class OpenVinoServer(SharedServer):
                 pipeline.step()
             except RuntimeError as error:
                 for job, _ in running:
-                    job.done.set_exception(InvalidRequestError(f"OpenVINO failed: {error}"))
+                    job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO failed: {error}"))
                 running.clear()
             running = [(job, handle) for job, handle in running if not self._finish(job, handle)]
 
@@ -220,7 +220,7 @@ class OpenVinoServer(SharedServer):
         try:
             running.append((job, pipeline.add_request(next(self._numbers), ids, job.config)))
         except RuntimeError as error:
-            job.done.set_exception(InvalidRequestError(f"OpenVINO refused the request: {error}"))
+            job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO refused the request: {error}"))
 
     def _finish(self, job: _Job, handle: Any) -> bool:
         """Reads what a request has generated so far; True once it has ended.

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from typing_extensions import Self
 
-from anytime_dspy._dspy import Config, InvalidRequestError, Response
+from anytime_dspy._dspy import lm15
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.wire import body_of, response_of
@@ -54,7 +54,7 @@ class ModelServer(Protocol):
     def counter_name(self) -> str:
         """The name that token counts are stored under."""
 
-    def complete(self, model: str, prompt: str, config: Config) -> Response:
+    def complete(self, model: str, prompt: str, config: lm15.Config) -> lm15.Response:
         """Runs one completion."""
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
@@ -107,7 +107,7 @@ class LlamaServer(SharedServer):
         """The name that token counts are stored under."""
         return f"llama:{file_digest(self.settings.path)[:8]}"
 
-    def complete(self, model: str, prompt: str, config: Config) -> Response:
+    def complete(self, model: str, prompt: str, config: lm15.Config) -> lm15.Response:
         """Runs one completion, or waits for a free slot and then runs it.
 
         Raises:
@@ -117,7 +117,9 @@ class LlamaServer(SharedServer):
         """
         body = {**body_of(config), "prompt": prompt}
         if body.get("id_slot", 0) not in range(self.settings.slots):
-            raise InvalidRequestError(f"id_slot is {body['id_slot']}, and the engine has {self.settings.slots} slots")
+            raise lm15.InvalidRequestError(
+                f"id_slot is {body['id_slot']}, and the engine has {self.settings.slots} slots"
+            )
         return response_of(model, self._server().handle_completions(body))
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:

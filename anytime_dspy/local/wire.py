@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from anytime_dspy._dspy import (
-    Config,
-    ContextLengthError,
-    InvalidRequestError,
-    Message,
-    Request,
-    Response,
-    ServerError,
-    TokenLogprob,
-    TopLogprob,
-    UnsupportedFeatureError,
-    Usage,
-)
+from anytime_dspy._dspy import lm15
 
 __all__ = [
     "EXTENSIONS",
@@ -53,7 +41,7 @@ class Chat(NamedTuple):
     prefill: str
 
 
-def chat_of(request: Request) -> Chat:
+def chat_of(request: lm15.Request) -> Chat:
     """Returns the request's messages; a last one by the assistant becomes the beginning of the reply.
 
     Raises:
@@ -67,7 +55,7 @@ def chat_of(request: Request) -> Chat:
     return Chat(messages, prefill)
 
 
-def body_of(config: Config) -> dict[str, Any]:
+def body_of(config: lm15.Config) -> dict[str, Any]:
     """Returns the generation options of llama.cpp's completion request.
 
     Without a temperature decoding is greedy, so that measurements are reproducible; with one and without a seed every
@@ -76,7 +64,7 @@ def body_of(config: Config) -> dict[str, Any]:
     Raises:
         UnsupportedFeatureError: The request needs a feature that the embedded models lack.
 
-    >>> body_of(Config(max_tokens=8, seed=1, temperature=0.7))
+    >>> body_of(lm15.Config(max_tokens=8, seed=1, temperature=0.7))
     {'temperature': 0.7, 'cache_prompt': True, 'n_predict': 8, 'seed': 1}
     """
     refuse_not_carried(config)
@@ -100,7 +88,7 @@ def body_of(config: Config) -> dict[str, Any]:
     return {"temperature": config.temperature or 0.0, "cache_prompt": True, **asked}
 
 
-def refuse_not_carried(config: Config) -> None:
+def refuse_not_carried(config: lm15.Config) -> None:
     """Checks that a request needs no feature that all embedded engines lack.
 
     Raises:
@@ -111,7 +99,7 @@ def refuse_not_carried(config: Config) -> None:
             refuse(f"config.{name}", name)
 
 
-def response_of(model: str, reply: dict[str, Any]) -> Response:
+def response_of(model: str, reply: dict[str, Any]) -> lm15.Response:
     """Returns llama.cpp's reply as DSPy's.
 
     Usage is exact: `input_tokens` is the whole prompt, `cache_read_tokens` what of it the slot still held,
@@ -128,12 +116,12 @@ def response_of(model: str, reply: dict[str, Any]) -> Response:
     [choice] = reply["choices"]
     usage, timings = reply["usage"], reply["timings"]
     scored = (choice.get("logprobs") or {}).get("content")
-    return Response(
+    return lm15.Response(
         id=reply["id"],
         model=model,
-        message=Message.assistant(choice["text"]),
+        message=lm15.Message.assistant(choice["text"]),
         finish_reason="length" if choice["finish_reason"] == "length" else "stop",
-        usage=Usage(
+        usage=lm15.Usage(
             input_tokens=usage["prompt_tokens"],
             output_tokens=usage["completion_tokens"],
             cache_read_tokens=timings["cache_n"],
@@ -143,31 +131,31 @@ def response_of(model: str, reply: dict[str, Any]) -> Response:
     )
 
 
-def _schema(config: Config) -> dict[str, Any] | None:
+def _schema(config: lm15.Config) -> dict[str, Any] | None:
     if config.response_format is None:
         return None
     return {**_JSON_LAYOUT, **config.response_format.get("schema", {"type": "object"})}
 
 
-def _system_text(request: Request) -> str:
+def _system_text(request: lm15.Request) -> str:
     if isinstance(request.system, str):
         return request.system
-    return _text(Message.user(request.system))
+    return _text(lm15.Message.user(request.system))
 
 
-def _role(message: Message) -> str:
+def _role(message: lm15.Message) -> str:
     return "system" if message.role == "developer" else str(message.role)
 
 
-def _text(message: Message) -> str:
+def _text(message: lm15.Message) -> str:
     if message.text is None or message.role == "tool":
         refuse("messages", "message parts other than text")
     return str(message.text)
 
 
-def _token_logprob(token: dict[str, Any]) -> TokenLogprob:
-    top = tuple(TopLogprob(**_scored(alternative)) for alternative in token["top_logprobs"])
-    return TokenLogprob(**_scored(token), top=top)
+def _token_logprob(token: dict[str, Any]) -> lm15.TokenLogprob:
+    top = tuple(lm15.TopLogprob(**_scored(alternative)) for alternative in token["top_logprobs"])
+    return lm15.TokenLogprob(**_scored(token), top=top)
 
 
 def _scored(token: dict[str, Any]) -> dict[str, Any]:
@@ -186,15 +174,15 @@ def refuse(feature: str, what: str) -> NoReturn:
         feature: Its place in the request.
         what: What to leave out, in words.
     """
-    raise UnsupportedFeatureError(f"the embedded models do not support {what}; leave it out", feature=feature)
+    raise lm15.UnsupportedFeatureError(f"the embedded models do not support {what}; leave it out", feature=feature)
 
 
 def _raise(error: dict[str, Any]) -> NoReturn:
     if error["type"] == "exceed_context_size_error":
-        raise ContextLengthError(
+        raise lm15.ContextLengthError(
             f"the prompt has {error['n_prompt_tokens']} tokens and a slot of the embedded model holds "
             f"{error['n_ctx']}: give local_lm a larger context, or shorten the prompt"
         )
     if error["code"] < 500:
-        raise InvalidRequestError(f"llama.cpp refused the request: {error['message']}")
-    raise ServerError(f"llama.cpp failed: {error['message']}")
+        raise lm15.InvalidRequestError(f"llama.cpp refused the request: {error['message']}")
+    raise lm15.ServerError(f"llama.cpp failed: {error['message']}")

@@ -6,15 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from anytime_dspy.report.tables import (
-    TextTable,
-    change_grid,
-    comparison_grid,
-    cost_grid,
-    curve_grid,
-    log_grid,
-    summary_grid,
-)
+from anytime_dspy.report import tables
 from anytime_dspy.statistics.comparison import Comparison, compare_runs
 from anytime_dspy.statistics.summary import Summary, summarise
 from anytime_dspy.storage.runs import Run
@@ -45,16 +37,16 @@ class Overview:
         """Label and summary of each run."""
         return [(run.label, summary) for run, summary in zip(self.runs, self.linear, strict=True)]
 
-    def grids(self) -> dict[str, TextTable]:
+    def grids(self) -> dict[str, tables.TextTable]:
         """Returns the tables by heading, in the order in which they are shown."""
         log_rows = [(run.label, summary) for run, summary in zip(self.runs, self.log, strict=True)]
         return {
-            "Summary": summary_grid(self.rows),
-            "Log axis": log_grid(log_rows),
-            **({"Differences": comparison_grid(self.compared)} if self.compared else {}),
-            "Quality at each budget": curve_grid(self.rows),
-            "What more thinking changes": change_grid(self.rows, self.target),
-            "Cost": cost_grid(self.rows),
+            "Summary": tables.summary_grid(self.rows),
+            "Log axis": tables.log_grid(log_rows),
+            **({"Differences": tables.comparison_grid(self.compared)} if self.compared else {}),
+            "Quality at each budget": tables.curve_grid(self.rows),
+            "What more thinking changes": tables.change_grid(self.rows, self.target),
+            "Cost": tables.cost_grid(self.rows),
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from rich.text import Text
 
 from anytime_dspy.budgets import check_same_grid
 from anytime_dspy.errors import AnytimeError
+from anytime_dspy.statistics.bootstrap import Estimate
 from anytime_dspy.statistics.comparison import Comparison
-from anytime_dspy.statistics.summary import Difference, Estimate, Summary
+from anytime_dspy.statistics.paired import Difference
+from anytime_dspy.statistics.summary import Summary
 
 __all__ = [
     "TextTable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -29,7 +29,7 @@ from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.answer_size import check_answer_size
-from anytime_dspy.runtime.generation import GeneratedMessage, LMRequest, MessageWriter
+from anytime_dspy.runtime.generation import GeneratedMessage, LMCalls, LMRequest, MessageWriter
 from anytime_dspy.runtime.sending import asend, send, tokens_beyond_cap
 from anytime_dspy.runtime.streaming import StreamFilter
 from anytime_dspy.runtime.tape import Recorded, Replay, call_key
@@ -198,7 +198,7 @@ class BudgetAdapter(dspy.Adapter):
         slot = self.tracker.order.slot()
         return slot if self.replay is None else _replaying_async(self.replay, taped, slot)
 
-    def _plan(self, call: PredictorCall, taped: _TapedCall) -> Generator[LMRequest, Completion | None, dict[str, Any]]:
+    def _plan(self, call: PredictorCall, taped: _TapedCall) -> LMCalls[dict[str, Any]]:
         """Answers a call; the driver makes each LM call that is yielded, with or without `await`."""
         _check(call)
         counter = counter_for(call.lm)
@@ -281,7 +281,7 @@ class BudgetAdapter(dspy.Adapter):
         taped: _TapedCall,
         message: GeneratedMessage | None,
         counted: _Counted,
-    ) -> Generator[LMRequest, Completion | None, tuple[Answer, _Counted]]:
+    ) -> LMCalls[tuple[Answer, _Counted]]:
         """Forces the answer, unless the tape has it for this cut, and counts what it cost."""
         truncated = counted.truncated
         written = message.completion if message else None

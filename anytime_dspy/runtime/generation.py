@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import dspy
 
-from anytime_dspy._dspy import Request
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.acceptance import acceptance
 from anytime_dspy.calls.call_cache import call_fingerprint, current_call_cache
@@ -29,7 +30,7 @@ from anytime_dspy.runtime.prices import price_of
 from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.runtime.truncation import parsed_fields
 
-__all__ = ["GeneratedMessage", "LMRequest", "MessageWriter"]
+__all__ = ["GeneratedMessage", "LMCalls", "LMRequest", "MessageWriter"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class LMRequest:
     """
 
     call: PredictorCall
-    prefilled: Request | None = None
+    prefilled: lm15.Request | None = None
     allowed: Allowance | None = None
     begun: str = ""
 
@@ -66,6 +67,11 @@ class GeneratedMessage:
     def continues(self, earlier: GeneratedMessage) -> bool:
         """Whether this is `earlier` or a continuation of it, and was not regenerated."""
         return self.completion is earlier.completion or self.calls > earlier.calls
+
+
+T = TypeVar("T")
+LMCalls = Generator[LMRequest, "Completion | None", T]
+"""Yields LM calls to be made, is sent their completions, and returns a T."""
 
 
 class MessageWriter:
@@ -103,9 +109,7 @@ class MessageWriter:
                 answer_prompt_tokens=_prompt_tokens(adapter, restated_call(call, PARTIAL_REASONING), counter),
             )
 
-    def write(
-        self, recorded: GeneratedMessage | None
-    ) -> Generator[LMRequest, Completion | None, GeneratedMessage | None]:
+    def write(self, recorded: GeneratedMessage | None) -> LMCalls[GeneratedMessage | None]:
         """Generates the message.
 
         A taped message that was truncated is continued if the budget now allows more tokens. If the LM cannot continue
@@ -141,7 +145,7 @@ class MessageWriter:
             return replace(message, allowed=replace(message.allowed, reasoning=int(min(tokens, message.allowed.cap))))
         return message
 
-    def send(self, request: LMRequest) -> Generator[LMRequest, Completion | None, Completion | None]:
+    def send(self, request: LMRequest) -> LMCalls[Completion | None]:
         """Makes an LM call, unless the call cache has it, and prices it if the budget is in dollars.
 
         Returns:
@@ -171,7 +175,7 @@ class MessageWriter:
             costs = replace(costs, speed=self._tracker.throughput.of(self._call.lm.model))
         return allowance(left, self._tracker.answer_tokens, costs, begun.allowed if begun else None)
 
-    def _start(self, allowed: Allowance) -> Generator[LMRequest, Completion | None, GeneratedMessage]:
+    def _start(self, allowed: Allowance) -> LMCalls[GeneratedMessage]:
         call = self._call.capped(allowed.cap)
         header = message_opening(self._adapter, call)
         completion = None
@@ -184,9 +188,7 @@ class MessageWriter:
             return GeneratedMessage(completion, allowed)
         return GeneratedMessage(self._with_text(completion, f"{header}{completion.text}"), allowed)
 
-    def _continue(
-        self, begun: GeneratedMessage, allowed: Allowance
-    ) -> Generator[LMRequest, Completion | None, GeneratedMessage | None]:
+    def _continue(self, begun: GeneratedMessage, allowed: Allowance) -> LMCalls[GeneratedMessage | None]:
         call = self._call.capped(self._call.cap(allowed.cap) - self._call.cap(begun.allowed.cap))
         text = begun.completion.text
         added = yield from self.send(LMRequest(call, resume_request(self._adapter, call, text), allowed, text))
@@ -199,7 +201,7 @@ class MessageWriter:
         return replace(completion, text=text, values=parsed_fields(self._adapter, self._call.signature, text))
 
 
-def _cached(adapter: dspy.Adapter, request: LMRequest) -> Generator[LMRequest, Completion | None, Completion | None]:
+def _cached(adapter: dspy.Adapter, request: LMRequest) -> LMCalls[Completion | None]:
     """Makes an LM call, unless the surrounding call cache has it."""
     cache = current_call_cache()
     if cache is None:

@@ -14,25 +14,12 @@ from anytime_dspy.budgets import check_same_grid
 from anytime_dspy.checkpoint import AnswerState
 from anytime_dspy.curve import AnytimeCurve, Axis, anytime_index
 from anytime_dspy.errors import RunError
-from anytime_dspy.statistics.bootstrap import Estimate, Interval, bootstrap_interval, estimates
+from anytime_dspy.statistics.bootstrap import Estimate, estimates
 from anytime_dspy.statistics.paired import Difference, paired_difference
 from anytime_dspy.statistics.stability import Stability, stability
 from anytime_dspy.storage.results import ExampleResult
 
-__all__ = [
-    "Difference",
-    "Estimate",
-    "Interval",
-    "PointSummary",
-    "Summary",
-    "TokenMeans",
-    "bootstrap_interval",
-    "index_difference",
-    "item_indices",
-    "paired_difference",
-    "paired_results",
-    "summarise",
-]
+__all__ = ["PointSummary", "Summary", "TokenMeans", "index_difference", "item_indices", "paired_results", "summarise"]
 
 Floats = NDArray[np.float64]
 

@@ -146,12 +146,11 @@ class LineLog(Generic[Line]):
         self._read = read
         self._kind = kind
         self._lines: SharedLines[list[Line]] = SharedLines(path, self._line)
-        wanted = {"fingerprint": fingerprint}
-        self._wanted = json.loads(json_line(wanted))
+        self._fingerprint = json.loads(json_line(fingerprint))
         with self._exclusive():
             self.lines = self._new_lines()
             if self._lines.count == 0:
-                self._lines.append(json_line(wanted))
+                self._lines.append(json_line({"fingerprint": fingerprint}))
 
     def append(self, value: Any) -> None:
         """Appends a line and waits until it is on disk.
@@ -199,7 +198,7 @@ class LineLog(Generic[Line]):
             raise RunError(
                 f"line 1 of {self._path} does not say which run it is of: move it away or choose another folder"
             )
-        here = self._wanted["fingerprint"]
+        here = self._fingerprint
         for key in dict.fromkeys([*here, *found]):
             if found.get(key) != here.get(key):
                 there, now = (json.dumps(run.get(key)) for run in (found, here))

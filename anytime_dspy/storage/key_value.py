@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -40,7 +39,7 @@ class KeyValueFile:
         self._path = path
         self._name = name
         self._kind = kind
-        self._log = LineLog(path, fingerprint, self._item, kind) if path else None
+        self._log = LineLog(path, fingerprint, lambda line: (line["key"], line[name]), kind) if path else None
         self._values: dict[str, Any] = dict(reversed(self._log.lines)) if self._log else {}
 
     def get(self, key: str, kind: type[T]) -> T | None:
@@ -59,13 +58,10 @@ class KeyValueFile:
         if key not in self._values:
             return None
         try:
-            value: T = _reader(cast(Any, kind)).validate_python(self._values[key])
+            return TypeAdapter(kind).validate_python(self._values[key])
         except ValidationError as error:
-            raise RunError(
-                f'the {self._kind} with the key "{key}" in {self._path} is damaged ({reason_of(error)}): '
-                "delete that line"
-            ) from error
-        return value
+            why = reason_of(error)
+            raise RunError(f'the {self._kind} "{key}" in {self._path} is damaged ({why}): delete that line') from error
 
     def add(self, key: str, value: Any) -> None:
         """Stores a value and waits until it is on disk.
@@ -89,17 +85,8 @@ class KeyValueFile:
             RunError: The stored value is of another type, or the new one cannot be written.
         """
         key = content_hash(asked)
-        known = self.get(key, kind)
-        if known is not None:
-            return known
-        value = make()
-        self.add(key, value)
+        value = self.get(key, kind)
+        if value is None:
+            value = make()
+            self.add(key, value)
         return value
-
-    def _item(self, line: Any) -> tuple[str, Any]:
-        return line["key"], line[self._name]
-
-
-@lru_cache(maxsize=16)
-def _reader(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import dspy
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from anytime_dspy.checkpoint import Checkpoint, ScoredCheckpoint
+from anytime_dspy.checkpoint import BudgetOutcome, Checkpoint, ScoredCheckpoint
 from anytime_dspy.storage.jsonl import as_json
 
 __all__ = ["ExampleResult", "result_from", "typed", "without_texts"]
@@ -109,14 +109,6 @@ def _typed(value: Any, annotation: Any) -> Any:
 
 
 def _scored(checkpoint: Checkpoint, quality: float) -> ScoredCheckpoint:
-    return ScoredCheckpoint(
-        budget=checkpoint.budget,
-        quality=quality,
-        prediction=as_json(dict(checkpoint.prediction.items())),
-        reasoning_tokens=checkpoint.reasoning_tokens,
-        answer_tokens=checkpoint.answer_tokens,
-        forced=checkpoint.forced,
-        answered=checkpoint.answered,
-        usage=checkpoint.usage,
-        censored=checkpoint.censored,
-    )
+    shared = {field.name: getattr(checkpoint, field.name) for field in fields(BudgetOutcome)}
+    prediction = as_json(dict(checkpoint.prediction.items()))
+    return ScoredCheckpoint(**{**shared, "prediction": prediction, "quality": quality})

@@ -152,12 +152,8 @@ class RunStore:
         """
         path = self.path / f".{content_hash(example_id)}.turn"
         lock = FileLock(path)
-        try:
+        with _disk(self.path):
             lock.acquire(blocking=wait)
-        except Busy:  # an OSError too
-            raise
-        except OSError as error:
-            raise _unusable(self.path, error) from error
         try:
             with self._writing():
                 self._learn(self._lines.new_lines())
@@ -209,12 +205,11 @@ def _disk(folder: Path) -> Iterator[None]:
     """Turns the operating system's errors into a `RunError`."""
     try:
         yield
+    except Busy:  # an OSError too
+        raise
     except OSError as error:
-        raise _unusable(folder, error) from error
-
-
-def _unusable(folder: Path, error: OSError) -> RunError:
-    return RunError(f"the run folder {folder} cannot be used: {error.strerror or error}; free space or choose another")
+        why = error.strerror or error
+        raise RunError(f"the run folder {folder} cannot be used: {why}; free space or choose another") from error
 
 
 def _read_description(folder: Path) -> _Description:
