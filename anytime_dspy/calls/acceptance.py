@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from anytime_dspy._dspy import lm15
-from anytime_dspy.calls.refusals import Sent, Thing, refusal_in
+from anytime_dspy.calls.refusals import OptionName, SentOptions, refusal_in
 
 __all__ = [
     "Acceptance",
@@ -42,19 +42,19 @@ class Acceptance:
         self._model = model
         self._stops = True
         self._temperatures: set[float] = set()
-        self._said: set[Thing] = set()
+        self._logged: set[OptionName] = set()
         self._lock = threading.Lock()
 
     @property
     def has_refused(self) -> bool:
         """Whether it has rejected anything yet."""
-        return bool(self._said)
+        return bool(self._logged)
 
     def takes_temperature(self, temperature: float) -> bool:
         """Whether it accepts this temperature, as far as is known: some LMs accept one value, some none."""
         return temperature not in self._temperatures
 
-    def fitted(self, sent: Sent) -> Sent:
+    def fitted(self, sent: SentOptions) -> SentOptions:
         """Returns the options without those that it rejects, and with a cap that it accepts."""
         is_taken = sent.temperature is None or self.takes_temperature(sent.temperature)
         return replace(
@@ -64,7 +64,7 @@ class Acceptance:
             cap=None if sent.cap is None else max(sent.cap, self.least_cap),
         )
 
-    def learns_from(self, error: Exception, sent: Sent) -> bool:
+    def learns_from(self, error: Exception, sent: SentOptions) -> bool:
         """Whether an error rejects one of the options that were sent, which is then not sent again.
 
         What the run does instead is logged as a warning, once per option.
@@ -73,38 +73,38 @@ class Acceptance:
         if refusal is None:
             return False
         with self._lock:
-            if refusal.thing == "temperature" and sent.temperature is not None:
+            if refusal.option == "temperature" and sent.temperature is not None:
                 self._temperatures.add(sent.temperature)
-            elif refusal.thing == "stop":
+            elif refusal.option == "stop":
                 self._stops = False
-            elif refusal.thing == "cap":
+            elif refusal.option == "cap":
                 self.least_cap = max(self.least_cap, refusal.least_cap)
-            elif refusal.thing == "prefill":
+            elif refusal.option == "prefill":
                 self.prefills = False
-            is_news = refusal.thing not in self._said
-            self._said.add(refusal.thing)
-        if is_news:
-            logger.warning("%s %s", self._model, self._told(refusal.thing, sent))
+            is_new = refusal.option not in self._logged
+            self._logged.add(refusal.option)
+        if is_new:
+            logger.warning("%s %s", self._model, self._note(refusal.option, sent))
         return True
 
-    def _told(self, thing: Thing, sent: Sent) -> str:
+    def _note(self, option: OptionName, sent: SentOptions) -> str:
         return {
             "temperature": f"refuses temperature={sent.temperature}: it is called without, at its own default.",
             "stop": "refuses stop strings: it is called without.",
             "cap": f"takes no cap under {self.least_cap} tokens: a lower one is raised to that, what is written beyond "
             "it is cut off, and charged.",
             "prefill": "does not go on with a message of its own: its reasoning is restated to it instead.",
-        }[thing]
+        }[option]
 
 
-class _Book(dict[Any, Acceptance]):
+class _Acceptances(dict[Any, Acceptance]):
     """What is known of an LM, by its model and address.
 
     An attribute of the LM, shared by its copies. In a pickled program it is an empty dict, which loads without this
     library.
     """
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Book:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Acceptances:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,15 +113,15 @@ class _Book(dict[Any, Acceptance]):
 
 def acceptance(lm: Any) -> Acceptance:
     """Returns what is known of an LM; a copy with another model or address counts as another LM."""
-    book = vars(lm).get(_KEPT_AS)
-    if book is None:
-        book = vars(lm).setdefault(_KEPT_AS, _Book())
-    if not isinstance(book, _Book):
-        book = vars(lm)[_KEPT_AS] = _Book()
+    known = vars(lm).get(_KEPT_AS)
+    if known is None:
+        known = vars(lm).setdefault(_KEPT_AS, _Acceptances())
+    if not isinstance(known, _Acceptances):
+        known = vars(lm)[_KEPT_AS] = _Acceptances()
     model = str(lm.model)
     address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
     key = model, getattr(lm, "model_type", None), address
-    return book.get(key) or book.setdefault(key, Acceptance(model))  # several times in every call
+    return known.get(key) or known.setdefault(key, Acceptance(model))  # several times in every call
 
 
 def cap_key(options: Mapping[str, Any]) -> str:
@@ -129,11 +129,11 @@ def cap_key(options: Mapping[str, Any]) -> str:
     return "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
 
 
-def options_of_call(lm: Any, options: Mapping[str, Any]) -> Sent:
+def options_of_call(lm: Any, options: Mapping[str, Any]) -> SentOptions:
     """Returns the options that a call sends, those of the LM itself included."""
     whole = {**lm.kwargs, **options}
     stop = whole.get("stop") or ()
-    return Sent(
+    return SentOptions(
         temperature=whole.get("temperature"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         cap=whole.get(cap_key(whole)),
@@ -154,10 +154,12 @@ def accepted_options(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **changed}
 
 
-def options_of_request(request: lm15.Request) -> Sent:
+def options_of_request(request: lm15.Request) -> SentOptions:
     """Returns the options that a request sends."""
     config = request.config
-    return Sent(config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant")
+    return SentOptions(
+        config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant"
+    )
 
 
 def accepted_request(lm: Any, request: lm15.Request) -> lm15.Request | None:

@@ -13,9 +13,9 @@ from typing import Literal
 
 import dspy
 
-__all__ = ["Refusal", "Sent", "Thing", "refusal_in"]
+__all__ = ["Refusal", "SentOptions", "OptionName", "refusal_in"]
 
-Thing = Literal["temperature", "stop", "cap", "prefill"]
+OptionName = Literal["temperature", "stop", "cap", "prefill"]
 
 HIGHEST_FLOOR = 64
 """The highest minimum to which a cap is raised; more would be a surprise on the bill."""
@@ -25,7 +25,7 @@ USUAL_FLOOR = 16
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentOptions:
     """The options of a call that a model may reject.
 
     Attributes:
@@ -46,15 +46,15 @@ class Refusal:
     """An option that a model rejects.
 
     Attributes:
-        thing: The option.
+        option: The option.
         least_cap: The lowest cap that it accepts, where it rejects a lower one.
     """
 
-    thing: Thing
+    option: OptionName
     least_cap: int = 0
 
 
-def refusal_in(error: Exception, sent: Sent) -> Refusal | None:
+def refusal_in(error: Exception, sent: SentOptions) -> Refusal | None:
     """Returns the option that an error rejects, None if it rejects none of those sent."""
     if isinstance(error, (dspy.ContextWindowExceededError, dspy.LMUnsupportedModelError)):
         return None
@@ -66,7 +66,7 @@ def refusal_in(error: Exception, sent: Sent) -> Refusal | None:
     return next(_refusals(text, sent), None)
 
 
-def _refusals(text: str, sent: Sent) -> Iterator[Refusal]:
+def _refusals(text: str, sent: SentOptions) -> Iterator[Refusal]:
     if sent.temperature is not None and _TEMPERATURE.search(text):
         yield Refusal("temperature")
     if sent.stop and _STOP.search(text):

@@ -17,7 +17,7 @@ from anytime_dspy.calls.acceptance import (
 )
 from anytime_dspy.calls.completion import Completion, HistoryRecorder, recording
 from anytime_dspy.calls.predictor_call import PredictorCall
-from anytime_dspy.calls.refusals import Sent
+from anytime_dspy.calls.refusals import SentOptions
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.runtime.generation import LMRequest
 from anytime_dspy.runtime.truncation import parsed_fields
@@ -103,7 +103,7 @@ def _accepted(request: LMRequest) -> LMRequest | None:
     return None if prefilled is None else replace(request, prefilled=prefilled)
 
 
-def _options(request: LMRequest) -> Sent:
+def _options(request: LMRequest) -> SentOptions:
     if request.prefilled is not None:
         return options_of_request(request.prefilled)
     return options_of_call(request.call.lm, request.call.lm_kwargs)
