@@ -21,7 +21,7 @@ from anytime_dspy.statistics.summary import summarise
 from anytime_dspy.storage.redaction import without_texts
 from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import read_runs
-from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, prefill_of, question_of, scripted_lm, words
 
 QUESTIONS = ("short", "long", "broken")
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(prediction.answer == example.answer))

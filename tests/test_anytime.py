@@ -14,9 +14,8 @@ import pydantic
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import asked_for, chat, is_forced, prefill_of, prompt_of, question_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import asked_for, is_forced, prefill_of, prompt_of, question_of
-from tests.fakes.scripted import chat, scripted_lm, words
 
 BUDGETS = (8, 16, 32, 64)
 

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 import anytime_dspy as ad
 from anytime_dspy.runtime.allowance import ASSUMED_SPEED, SEGMENT
+from anytime_dspy.testing import chat, continuing, prefill_of, question_of, scripted_lm, words
 from tests.fakes.clock import Clock
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, going_on, prefill_of, question_of, scripted_lm, words
 
 ANSWER = 20
 
 
 def thinker(length: int):
     """Thinks `length` words; asked earlier, it says how many of them it had."""
-    return going_on(
+    return continuing(
         chat(reasoning=words(length), answer="sure"),
         lambda request: f"guess after {((prefill_of(request) or '') + question_of(request)).count('think')}",
     )

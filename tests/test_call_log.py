@@ -8,8 +8,8 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.calls.call_cache import CallLog, keeping_calls
 from anytime_dspy.errors import RunError
+from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 
 
 def thinker(request):

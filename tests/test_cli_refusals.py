@@ -9,10 +9,10 @@ import pytest
 
 from anytime_dspy.cli.options import open_lm
 from anytime_dspy.errors import ModelError
+from anytime_dspy.testing import chat
 from tests.fakes import refusing as opinions
 from tests.fakes.http_server import ChatServer, Received, Reply
 from tests.fakes.refusing import refusing
-from tests.fakes.scripted import chat
 from tests.test_cli import assert_refused, cli
 
 TASK = """

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.measure import program_hash
+from anytime_dspy.testing import Reply, ScriptedEngine, asked_for, prefill_of, prompt_of, scripted_lm
+from anytime_dspy.testing import chat as chatted
 from experiments.compilers import run as command
 from experiments.compilers.cells import Desk
 from experiments.compilers.examples import examples_of
@@ -25,9 +27,6 @@ from experiments.compilers.meter import LimitReached, TokenMeter
 from experiments.compilers.methods import BASE, COMPILERS, Job
 from experiments.compilers.plan import Plan, read_plan
 from experiments.compilers.result import Point
-from tests.fakes.prompts import asked_for, prefill_of, prompt_of
-from tests.fakes.scripted import Reply, ScriptedEngine, scripted_lm
-from tests.fakes.scripted import chat as chatted
 from tests.fakes.simulated import PLANTED, simulated
 
 pytestmark = [

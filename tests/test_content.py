@@ -15,7 +15,7 @@ import anytime_dspy as ad
 from anytime_dspy.runtime.content import content_key
 from anytime_dspy.runtime.tape import Tape
 from anytime_dspy.runtime.tool_tape import tape_tools
-from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
+from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 
 
 class Plain:

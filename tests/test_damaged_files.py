@@ -23,9 +23,9 @@ from anytime_dspy.programs.word_problems import task as word_problems
 from anytime_dspy.storage.jsonl import read_json, write_json
 from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import read_runs
+from anytime_dspy.testing import scripted_lm
 from experiments.paper.cells import _compile_tokens
 from experiments.paper.grid import read_grid
-from tests.fakes.scripted import scripted_lm
 from tests.fakes.simulated import examples, simulated
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))

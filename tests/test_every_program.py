@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import anytime_dspy as ad
+from anytime_dspy.testing import scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import scripted_lm, words
 from tests.fakes.speaker import PIECES, SHAPES, VALUES, Speaker
 
 CASES_LIVE, CASES_SWEPT = 1650, 400

@@ -15,8 +15,8 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ModelError
 from anytime_dspy.measure import sweep
+from anytime_dspy.testing import chat, scripted_lm
 from tests.fakes.http_server import ChatServer, Fault, Received, Reply
-from tests.fakes.scripted import chat, scripted_lm
 
 pytestmark = [
     pytest.mark.usefixtures("litellm_loop"),

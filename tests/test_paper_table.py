@@ -18,12 +18,11 @@ from typer.testing import CliRunner
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError
+from anytime_dspy.testing import ScriptedEngine, asked_for, chat, demos_of, inputs_of, prefill_of, system_of
 from experiments import paper_table
 from experiments.paper.cells import examples_of, open_model
 from experiments.paper.estimate import cost_of
 from experiments.paper.grid import DataSet, read_grid
-from tests.fakes.prompts import asked_for, demos_of, inputs_of, prefill_of, system_of
-from tests.fakes.scripted import ScriptedEngine, chat
 
 PAPER, SMALL = (Path(paper_table.__file__).parent / name for name in ("paper.toml", "small.toml"))
 

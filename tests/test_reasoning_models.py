@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 import anytime_dspy as ad
 from anytime_dspy.errors import ModelError
 from anytime_dspy.measure import sweep
-from tests.fakes.prompts import inputs_of, is_forced, prefill_of, prompt_of
-from tests.fakes.scripted import chat, scripted_lm, words
+from anytime_dspy.testing import chat, inputs_of, is_forced, prefill_of, prompt_of, scripted_lm, words
 
 QUESTION = "question -> answer"
 SUM = "sum"

@@ -13,7 +13,7 @@ from anytime_dspy.measure import sweep
 from anytime_dspy.statistics.early_stopping import saving, stopped
 from anytime_dspy.statistics.summary import summarise
 from anytime_dspy.storage.run_folder import RunStore
-from tests.fakes.scripted import chat, going_on, prefill_of, scripted_lm, words
+from anytime_dspy.testing import chat, continuing, prefill_of, scripted_lm, words
 from tests.test_stability import item
 
 
@@ -71,7 +71,7 @@ def test_a_sweep_that_stops_is_the_sweep_that_would_have_been_stopped(tmp_path):
     examples = [dspy.Example(question=f"{n}?", id=n + 1).with_inputs("question") for n in range(4)]
 
     def run(stop: ad.Converged | None, name: str):
-        lm = scripted_lm(going_on(chat(reasoning=words(200), answer="sure"), think))
+        lm = scripted_lm(continuing(chat(reasoning=words(200), answer="sure"), think))
         budgets = (5, 10, 25, 30, 100)
         program = ad.Anytime(dspy.ChainOfThought("question -> answer"), budgets, answer_tokens=20, stop=stop)
         store = RunStore.open(tmp_path / name, {"stop": json.dumps(stop is not None)})

@@ -13,8 +13,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import scripted_lm, words
 from tests.fakes.speaker import Speaker
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ from anytime_dspy.optimizers.judges.answer_cache import Memo
 from anytime_dspy.optimizers.judges.base import RELIABLE
 from anytime_dspy.optimizers.judges.confidence import RELIABILITY_PAIRS, Confidence
 from anytime_dspy.optimizers.judges.probabilities import yes_probability
-from tests.fakes.scripted import ScriptedEngine, question_of, scripted_lm
+from anytime_dspy.testing import ScriptedEngine, question_of, scripted_lm
 from tests.optimizers.made import group
 
 

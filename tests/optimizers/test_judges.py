@@ -20,7 +20,7 @@ from anytime_dspy.optimizers.judges.answer_cache import Memo
 from anytime_dspy.optimizers.judges.base import RELIABLE, Judgement, Reliability, choose_judge
 from anytime_dspy.optimizers.judges.metric_judges import Checked
 from anytime_dspy.optimizers.judges.pairwise import FIRST_PAIRS, RELIABILITY_PAIRS, Pairwise
-from tests.fakes.scripted import chat, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, question_of, scripted_lm, words
 from tests.optimizers.made import group
 
 ballots = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=6)

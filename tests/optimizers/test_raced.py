@@ -11,9 +11,8 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
 from anytime_dspy.optimizers import PDP, Limits, pairs_dataset, read_pairs
+from anytime_dspy.testing import asked_for, chat, prefill_of, scripted_lm
 from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import asked_for, prefill_of
-from tests.fakes.scripted import chat, scripted_lm
 from tests.fakes.simulated import SHORT, examples, simulated, skill_of
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))

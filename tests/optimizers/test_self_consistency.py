@@ -10,8 +10,8 @@ from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.optimizers import SelfConsistency
 from anytime_dspy.optimizers.self_consistency import _share
 from anytime_dspy.runtime.allowance import Left
+from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 
 
 def voter(*answers, length=3):

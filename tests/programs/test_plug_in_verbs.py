@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from anytime_dspy.cli import compile, run, sweep
 from anytime_dspy.errors import AnytimeError, DataError
-from tests.fakes.scripted import Reply, chat, prefill_of, question_of, scripted_lm
+from anytime_dspy.testing import Reply, chat, prefill_of, question_of, scripted_lm
 from tests.programs.test_registry import install
 
 SUMS = """

@@ -1,56 +1,77 @@
-"""An engine that says what a test tells it to, and otherwise behaves as a real one does."""
+"""An LM that replies as a script says, and otherwise keeps to caps and stop strings as a real one does."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import re
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import dspy
 from dspy.lm15 import LM15Error, Message, Request, Response, TextPart, ThinkingPart, Usage
 
 from anytime_dspy.calls.formats import CHAT_END
-from tests.fakes.prompts import is_forced, prefill_of, prompt_of, question_of
-from tests.fakes.unscripted import unscripted
+from anytime_dspy.testing.requests import is_forced, prefill_of, prompt_of, question_of
+
+__all__ = [
+    "AsyncScriptedEngine",
+    "Reply",
+    "ScriptedEngine",
+    "WordCounter",
+    "by_prompt",
+    "chat",
+    "continuing",
+    "scripted_lm",
+    "words",
+]
+
+logger = logging.getLogger(__name__)
 
 Reply = Callable[[Request], str]
+"""Returns the whole reply to a request; the engine cuts it at the request's cap."""
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _names = itertools.count()
 
 
 class WordCounter:
-    """A token is a word with the whitespace before it, so that a text cut anywhere is a prefix of it."""
+    """Counts each word, with the whitespace before it, as one token: a text cut anywhere is a prefix of it."""
 
     name = "words"
 
     def count(self, text: str) -> int:
+        """Returns the number of tokens in `text`."""
         return len(_TOKEN.findall(text))
 
     def cut(self, text: str, tokens: int) -> str:
+        """Returns the longest prefix of `text` that has at most `tokens` tokens."""
         return "".join(_TOKEN.findall(text)[: max(tokens, 0)])
 
 
 class ScriptedEngine:
-    """Answers with scripted replies and keeps every request.
+    """A DSPy engine that answers with scripted replies and keeps every request.
 
-    A reply that fills `max_tokens` ends with the finish reason "length", as one of a real engine does: there is no
-    token left to say that it had ended. Stop strings end a reply too, and are not part of it.
+    A reply that fills `max_tokens` ends with the finish reason "length", as a real engine's does: no token is left to
+    say that it had ended. A stop string ends a reply and is not part of it.
 
-    What its script raises is an answer that it does not have, and fails the test at its end, whatever the library makes
-    of it. An `LM15Error` is a fault that the test plants.
+    A script that raises has no reply to a request. DSPy and its optimisers may swallow that error, so it is also logged
+    as an error of `anytime_dspy.testing.scripted`. An `LM15Error` is a fault raised on purpose and is not logged.
 
     Args:
         reply: A function of the request, or replies in the order of the calls. Where a request ends in an assistant
-            message, the reply is what comes after that.
-        can_continue: Whether this engine says that it continues a last assistant message; it does so in either case.
-        thinking: What the engine thinks before each reply where it is a native reasoning model; its tokens count
-            against `max_tokens`.
-        shows_thinking: Whether it shows that.
+            message, the reply is what comes after that message.
+        can_continue: Whether the engine declares that it continues a last assistant message; it always does so.
+        thinking: What a native reasoning model thinks before each reply; its tokens count against `max_tokens`.
+        shows_thinking: Whether the response shows that thinking.
+
+    Attributes:
+        requests: All requests so far.
+        responses: The responses to them.
+        counter: Counts words; token counts of the library are words, too.
     """
 
     supported_params = frozenset({"max_tokens", "temperature", "seed", "stop", "response_format", "reasoning_effort"})
@@ -74,9 +95,8 @@ class ScriptedEngine:
         self._reply = reply if callable(reply) else _from_queue(iter(reply))
 
     def complete(self, request: Request) -> Response:
-        with self._lock, unscripted.taken(question_of(request), (LM15Error,)):
-            text = _stopped(self._reply(request), request.config.stop)
-            thinking = self._thinking(request) if self._thinking else ""
+        """Returns the scripted reply to one request, cut at its cap."""
+        text, thinking = self._scripted(request)
         cap = request.config.max_tokens
         shown = thinking if cap is None else self.counter.cut(thinking, cap)
         left = None if cap is None else cap - self.counter.count(shown)
@@ -104,6 +124,18 @@ class ScriptedEngine:
             self.responses.append(response)
         return response
 
+    def _scripted(self, request: Request) -> tuple[str, str]:
+        with self._lock:
+            try:
+                text = _stopped(self._reply(request), request.config.stop)
+                return text, self._thinking(request) if self._thinking else ""
+            except LM15Error:
+                raise
+            except Exception as error:
+                asked = question_of(request)[-400:]
+                logger.error("no scripted reply: %s: %s, asked: %s", type(error).__name__, error, asked)
+                raise
+
     @property
     def written(self) -> int:
         """Tokens written in all calls, thinking included: what a provider would bill."""
@@ -114,12 +146,13 @@ class ScriptedEngine:
 
 
 class AsyncScriptedEngine:
-    """A `ScriptedEngine` that is awaited; it lets other tasks run first, as a network call does."""
+    """Makes a `ScriptedEngine` awaitable; other tasks run first, as they do during a network call."""
 
     def __init__(self, engine: ScriptedEngine) -> None:
         self._engine = engine
 
     async def complete(self, request: Request) -> Response:
+        """Returns the scripted reply to one request; see `ScriptedEngine.complete`."""
         await asyncio.sleep(0)
         return self._engine.complete(request)
 
@@ -133,19 +166,39 @@ def scripted_lm(
     cache: bool = False,
     **options: Any,
 ) -> dspy.LM:
-    """Returns an LM on a `ScriptedEngine` of its own (`lm.engine`), under a name of its own: caches never mix."""
+    """Returns an LM with its own `ScriptedEngine` (`lm.engine`) and its own name, so that DSPy's caches never mix.
+
+    Args:
+        reply: See `ScriptedEngine`, as for the next three.
+        can_continue: Whether the engine declares that it continues a last assistant message.
+        thinking: What a native reasoning model thinks before each reply.
+        shows_thinking: Whether the response shows that thinking.
+        cache: Whether DSPy may cache the replies.
+        **options: Further options of `dspy.LM`, such as `temperature`.
+
+    Example:
+        >>> import anytime_dspy as ad
+        >>> def reply(request):
+        ...     return "4" if is_forced(request) else chat(reasoning=words(20), answer="5")
+        >>> lm = scripted_lm(reply)
+        >>> with dspy.context(lm=lm), ad.budget(8, answer_tokens=8) as spent:
+        ...     print(dspy.ChainOfThought("question -> answer")(question="What is 2 + 3?").answer)
+        4
+        >>> spent.reasoning, spent.forced, len(lm.engine.requests)
+        (8, True, 2)
+    """
     engine = ScriptedEngine(reply, can_continue=can_continue, thinking=thinking, shows_thinking=shows_thinking)
     name = f"scripted/{next(_names)}"
     return dspy.LM(name, engine=engine, async_engine=AsyncScriptedEngine(engine), cache=cache, **options)
 
 
 def by_prompt(texts: Sequence[str]) -> Reply:
-    """Returns a reply that picks one of the texts by the prompt alone: the same prompt always has the same reply."""
+    """Returns a reply that picks one of `texts` by a hash of the prompt: the same prompt always gets the same text."""
     return lambda request: texts[zlib.crc32(prompt_of(request).encode()) % len(texts)]
 
 
-def going_on(text: str, answer: Reply) -> Reply:
-    """Returns a reply that writes `text`, goes on with any beginning of it, and gives `answer` where one is forced."""
+def continuing(text: str, answer: Reply) -> Reply:
+    """Returns a reply that writes `text`, continues any beginning of it, and gives `answer` where one is forced."""
 
     def reply(request: Request) -> str:
         begun = prefill_of(request)
@@ -159,22 +212,26 @@ def going_on(text: str, answer: Reply) -> Reply:
 
 
 def chat(end: str = CHAT_END, **fields: object) -> str:
-    """Returns a completion in the chat adapter's format; `end=""` leaves the mark of completion out."""
+    """Returns a completion in the chat adapter's format; `end=""` leaves out the marker of completion."""
     body = "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in fields.items())
     return f"{body}\n\n{end}".rstrip()
 
 
 def words(n: int, word: str = "think") -> str:
-    """Returns a text of `n` tokens, each one different."""
+    """Returns a text of `n` different words, each one a token of `WordCounter`.
+
+    >>> words(3)
+    'think0 think1 think2'
+    """
     return " ".join(f"{word}{i}" for i in range(n))
 
 
-def _from_queue(texts: Any) -> Reply:
+def _from_queue(texts: Iterator[str]) -> Reply:
     def reply(request: Request) -> str:
         try:
             return str(next(texts))
         except StopIteration:
-            raise AssertionError(f"a call that was not scripted: {question_of(request)[:200]}") from None
+            raise AssertionError(f"all scripted replies are used up: {question_of(request)[:200]}") from None
 
     return reply
 
