@@ -15,7 +15,7 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.testing import asked_for, chat, is_forced, prefill_of, prompt_of, question_of, scripted_lm, words
-from tests.fakes.programs import Pipeline
+from tests.fakes.programs import Pipeline, is_hidden
 
 BUDGETS = (8, 16, 32, 64)
 
@@ -291,7 +291,7 @@ def test_a_compiled_program_inside_is_seen():
         compiled = teacher.compile(dspy.ChainOfThought("question -> answer"), trainset=trainset)
         program = anytime(compiled)
         prediction = program(question="?")
-    assert compiled._compiled
+    assert is_hidden(compiled)
     assert [name for name, _ in program.named_predictors()] == ["predict"]
     assert len(program.program.predict.demos) == 2
     assert answers(prediction) == ["guess after 8", "guess after 16", "guess after 32", "sure"]

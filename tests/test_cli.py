@@ -71,6 +71,7 @@ def test_a_data_file_cut_in_half_is_refused(tmp_path, shared_data):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_programs_of_another_task_or_edited_by_hand_are_refused(saved, tmp_path):
     assert_refused(cli("sweep", "trip", "--program", saved, "--out", "run", cwd=tmp_path), "another task")
     state = json.loads(saved.read_text())
@@ -127,6 +128,7 @@ def test_models_lists_what_is_here(tmp_path):
     assert SMALLEST in cli("models", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_a_model_without_a_source_says_what_always_works(tmp_path):
     unreachable = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "ANYTIME_DSPY_HOME": str(tmp_path / "home")}
     assert_refused(cli("models", "pull", SMALLEST, cwd=tmp_path, **unreachable), "--model path/to/file.gguf")

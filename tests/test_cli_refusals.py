@@ -40,6 +40,7 @@ def rhyming(received: Received) -> Reply:
 
 
 @pytest.mark.parametrize("model", ["o4-mini", "gpt-4.1"])
+@pytest.mark.slow
 def test_a_sweep_at_a_model_that_refuses_what_is_sent_ends_with_answers(model, tmp_path):
     (tmp_path / "my_task.py").write_text(TASK)
     script = refusing(rhyming, opinions.temperature, opinions.short_caps, opinions.stop, opinions.prefill)
@@ -62,6 +63,7 @@ def test_a_sweep_at_a_model_that_refuses_what_is_sent_ends_with_answers(model, t
     assert all("temperature" not in received.body and received.cap >= 16 for received in answered)
 
 
+@pytest.mark.slow
 def test_options_of_the_model_reach_it_and_are_part_of_the_run(tmp_path):
     (tmp_path / "my_task.py").write_text(TASK)
     with ChatServer(rhyming) as server:

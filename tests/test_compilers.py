@@ -136,6 +136,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(folder / "plan.toml", folder, {file["compiler"]: file for file in files})
 
 
+@pytest.mark.slow
 def test_every_compiler_compiles_within_its_tokens(ran: Ran) -> None:
     assert set(ran.files) == {BASE, *COMPILERS}
     for name, file in ran.files.items():
@@ -190,6 +191,7 @@ def job_of(plan: Plan, lm: dspy.LM, tokens: int = 10**9) -> Job:
 
 
 @pytest.mark.parametrize("name", DSPYS)
+@pytest.mark.slow
 def test_what_is_seen_of_a_compiler_is_what_it_chooses_by(name: str, plan: Plan) -> None:
     lm = scripted_lm(writing(), temperature=0.0, cache=True)
     job, method = job_of(plan, lm), COMPILERS[name]
@@ -212,6 +214,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("name", ["BootstrapFewShotWithRandomSearch", "PDP raced"])
+@pytest.mark.slow
 def test_a_killed_cell_goes_on_and_pays_for_nothing_twice(name: str, plan: Plan, tmp_path: Path) -> None:
     cell = next(cell for cell in plan.cells() if cell.compiler == name)
 
@@ -237,6 +240,7 @@ def test_a_killed_cell_goes_on_and_pays_for_nothing_twice(name: str, plan: Plan,
     assert len(engine.requests) == len(whole.requests)
 
 
+@pytest.mark.slow
 def test_a_cell_that_failed_is_named_and_made_up_for(tmp_path: Path) -> None:
     text = PLAN.replace('"any"', '"mortal"').replace("threads = 1", 'threads = 1\ncompilers = ["LEAP"]')
     path = planned(tmp_path, text)

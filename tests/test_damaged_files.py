@@ -24,7 +24,7 @@ from anytime_dspy.storage.jsonl import read_json, write_json
 from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import read_runs
 from anytime_dspy.testing import scripted_lm
-from experiments.paper.cells import _compile_tokens
+from experiments.paper.cells import compile_tokens
 from experiments.paper.grid import read_grid
 from tests.fakes.simulated import examples, simulated
 
@@ -69,7 +69,7 @@ LINES: dict[str, Callable[[Path], object]] = {
 OBJECTS: dict[str, Callable[[Path], object]] = {
     "run/run.json": lambda folder: read_runs([folder / "run"]),
     "program.json": lambda folder: student().load(folder / "program.json"),
-    "report.json": lambda folder: _compile_tokens(folder / "report.json"),
+    "report.json": lambda folder: compile_tokens(folder / "report.json"),
 }
 DAMAGE = {
     "blank": lambda line: b"",

@@ -35,6 +35,9 @@ class EmbeddedEngine(ABC):
         context: Tokens of prompt and reply that one slot holds.
         threads: Threads that compute; by default the CPUs that this process may run on.
 
+    Attributes:
+        server: The server that it shares with the other engines of these settings.
+
     Raises:
         ModelError: There is no such model here.
     """
@@ -52,8 +55,8 @@ class EmbeddedEngine(ABC):
         if min(slots, context) < 1:
             raise ModelError(f"slots and context must be at least 1, not {slots} and {context}")
         self._settings = ServerSettings(model_path(path), slots, context, threads or usable_cpus())
-        self._server = self._shared(self._settings)
-        self.counter = EmbeddedCounter(self._server)
+        self.server = self._shared(self._settings)
+        self.counter = EmbeddedCounter(self.server)
 
     @abstractmethod
     def _shared(self, settings: ServerSettings) -> ModelServer:
@@ -66,7 +69,7 @@ class EmbeddedEngine(ABC):
         That saves tokens, and a small model keeps the format. A model that thinks inside its text must be left to do so
         first; such models have a token of their own for it.
         """
-        return len(self._server.tokenize("<think>")) > 1
+        return len(self.server.tokenize("<think>")) > 1
 
     @property
     def async_engine(self) -> AsyncEmbeddedEngine:
@@ -84,8 +87,8 @@ class EmbeddedEngine(ABC):
         """
         chat = chat_of(request)
         try:
-            prompt = self._server.render(chat.messages) + chat.prefill
-            return self._server.complete(request.model, prompt, request.config)
+            prompt = self.server.render(chat.messages) + chat.prefill
+            return self.server.complete(request.model, prompt, request.config)
         except ModelError as error:
             raise ConfigurationError(str(error)) from error
 

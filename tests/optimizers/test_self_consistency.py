@@ -8,7 +8,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.optimizers import SelfConsistency
-from anytime_dspy.optimizers.self_consistency import _share
+from anytime_dspy.optimizers.self_consistency import equal_share
 from anytime_dspy.runtime.allowance import Left
 from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
@@ -62,9 +62,9 @@ def test_what_one_run_leaves_the_others_may_use():
     assert [call.reasoning_tokens for call in spent.calls] == [2, 5, 5]
 
 
-def test_seconds_and_dollars_are_shared_too():
-    assert _share(Left(seconds=9.0, dollars=0.75), 3) == ad.Budget(seconds=3.0, dollars=0.25)
-    assert _share(Left(tokens=0, seconds=-1.0), 2).tokens == 1
+def test_seconds_and_dollars_areequal_shared_too():
+    assert equal_share(Left(seconds=9.0, dollars=0.75), 3) == ad.Budget(seconds=3.0, dollars=0.25)
+    assert equal_share(Left(tokens=0, seconds=-1.0), 2).tokens == 1
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3, 7])

@@ -73,6 +73,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return call
 
 
+@pytest.mark.slow
 def test_every_verb_takes_a_task_file(invoke) -> None:
     swept = invoke("sweep", "my_task.py", "--data", "any", "--out", "swept")
     assert swept["programs"]["plain"]["n"] == 3

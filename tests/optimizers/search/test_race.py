@@ -44,6 +44,7 @@ def sweeps(done):
     return sum(len(one.scores) for one in done.report.standings)
 
 
+@pytest.mark.slow
 def test_where_no_candidate_is_better_the_student_is_returned_in_nine_of_ten_seeds():
     equal = [raced({}, seed=seed).report.winner for seed in range(50)]
     assert equal.count(0) >= 45
@@ -51,6 +52,7 @@ def test_where_no_candidate_is_better_the_student_is_returned_in_nine_of_ten_see
     assert worse.count(0) >= 19
 
 
+@pytest.mark.slow
 def test_a_planted_demonstration_is_found_at_a_third_of_the_sweeps():
     found, spent = 0, []
     for seed in range(10):
@@ -70,6 +72,7 @@ def test_composed_sets_hold_demonstrations_that_never_stood_together():
     assert any(len({p.inputs["question"] for p in one.pairs} & set(good)) >= 2 for one in composed)
 
 
+@pytest.mark.slow
 def test_the_gain_that_is_reported_is_nearer_to_the_truth_than_the_one_that_was_seen():
     raw, shrunk = [], []
     for seed in range(20):
