@@ -89,7 +89,7 @@ def test_all_meet_the_same_examples_and_the_worse_half_leaves_after_each_heat():
     assert len(student.scores) == 32
     assert done.report.heats == (8, 16, 32)
     for one in others:
-        assert list(one.scores) == list(range(heat_ends(32)[one.heats - 1]))
+        assert sorted(one.scores) == list(range(heat_ends(32)[one.heats - 1]))
     assert sum(one.heats > 1 for one in others[:15]) == 8
     assert {one.state for one in others} == {"finished", "left"}
 
