@@ -58,6 +58,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, tmp_path):
     out = () if arguments[0] == "models" else ("--out", "run")
     assert_refused(cli(*arguments, *out, cwd=tmp_path), *words)
@@ -122,6 +123,7 @@ def test_a_saved_program_answers_under_a_budget(saved, tmp_path):
     assert_refused(cli(*arguments[:-4], "--budget", 0, "How many?", cwd=tmp_path), "0")
 
 
+@pytest.mark.slow
 def test_models_lists_what_is_here(tmp_path):
     listed = json.loads(cli("models", "--json", cwd=tmp_path, ANYTIME_DSPY_HOME=str(tmp_path)).stdout)
     assert [model["installed"] for model in listed["models"]] == [False, False, False]

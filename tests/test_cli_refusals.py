@@ -87,6 +87,7 @@ def test_options_that_a_model_cannot_take_are_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["sweep", "compile", "demo", "run"])
+@pytest.mark.slow
 def test_every_verb_that_takes_a_model_takes_its_options(verb, tmp_path: Path):
     told = cli(verb, "--help", cwd=tmp_path, COLUMNS="200").stdout
     assert "--temperature" in told

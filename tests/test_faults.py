@@ -125,6 +125,7 @@ def test_a_cap_that_was_reached_before_the_first_word_is_charged(engine):
 
 
 @pytest.mark.usefixtures("impatience")
+@pytest.mark.slow
 def test_a_sweep_survives_a_provider_that_fails_three_calls_in_ten():
     chance = random.Random(1)
     kinds = [*FAULTS.values(), Reply("")]

@@ -207,6 +207,7 @@ def test_each_methods_prompt_holds_what_that_method_teaches(ran: Ran) -> None:
     assert {method_of(request) for request in ran.calls if not is_sampled(request)} == set(NEEDS)
 
 
+@pytest.mark.slow
 def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> None:
     methods = 'methods = ["Base", "PDP, raced"]\ntrials = 4\n'
     grid = GRID.replace("train = 4", "train = 16")

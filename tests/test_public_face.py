@@ -32,6 +32,7 @@ def test_every_public_name_resolves():
         _ = ad.nothing
 
 
+@pytest.mark.slow
 def test_importing_pulls_in_nothing_heavy():
     # Also when the core's names are used: only their own work may load the heavy parts.
     code = f"import sys, anytime_dspy as ad; ad.Anytime; ad.budget; print([m for m in {HEAVY} if m in sys.modules])"

@@ -181,6 +181,7 @@ LENGTHS = st.integers(0, 30)
 
 @given(LENGTHS, LENGTHS, LENGTHS, st.sampled_from(["shown", "hidden", "inline", "unopened"]), st.booleans(), st.data())
 @settings(max_examples=150, deadline=None)
+@pytest.mark.slow
 def test_a_budget_holds_whatever_a_model_thinks(thought, reasoned, answered, kind, can_continue, data):
     budgets = data.draw(st.lists(st.integers(1, 70), min_size=1, max_size=4, unique=True).map(sorted))
     answer_tokens = data.draw(st.integers(6, 25))

@@ -210,6 +210,7 @@ def test_a_description_that_was_edited_is_noticed(folder):
         RunStore.read(folder)
 
 
+@pytest.mark.slow
 def test_a_folder_cut_off_at_any_byte_gives_whole_results_or_one_error(folder):
     for name, whole in [(name, (folder / name).read_bytes()) for name in ("results.jsonl", "run.json")]:
         for length in range(len(whole)):

@@ -82,6 +82,7 @@ def test_a_judge_that_does_not_is_not(belief):
     assert Confidence(listening(belief)).reliability(VOTED).value == 0.0
 
 
+@pytest.mark.slow
 def test_a_judge_that_guesses_is_hardly_reliable():
     dice = random.Random(1)
     values = [Confidence(listening(lambda prompt: dice.random())).reliability(VOTED).value for _ in range(40)]

@@ -139,6 +139,7 @@ def test_examples_of_the_valset_are_measured_on_and_those_of_the_trainset_shown(
     assert not any(demo["question"] in asked for demo in program.program.predict.demos)
 
 
+@pytest.mark.slow
 def test_a_second_round_samples_the_winner_and_races_against_it():
     program = compiled(rounds=2)
     first, second = program.compile_report.rounds
