@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.parallel import scene
 from anytime_dspy.state import BUDGETS_KEY
 from anytime_dspy.storage.run_folder import Busy, ExampleResult, RunStore, result_from
 
@@ -137,8 +137,7 @@ def _finished(
     run: Callable[..., ExampleResult | None], waiting: Iterable[tuple[Any, ...]], threads: int
 ) -> Generator[ExampleResult, None, None]:
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        # DSPy keeps its settings in context variables, which a pool's threads do not see by themselves.
-        futures = [pool.submit(copy_context().run, run, *arguments) for arguments in waiting]
+        futures = [pool.submit(scene().run, run, *arguments) for arguments in waiting]
         try:
             for future in as_completed(futures):
                 result = future.result()

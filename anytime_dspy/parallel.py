@@ -5,20 +5,35 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TypeVar
 
-__all__ = ["finished"]
+from anytime_dspy.dashboards.mlflow_runs import active_run_id, outer_run
+from anytime_dspy.runtime.telemetry import current_span, shared_span
+
+__all__ = ["finished", "scene"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def scene() -> Context:
+    """Returns a copy of the caller's context for a thread that works on one of many items.
+
+    DSPy keeps its settings in context variables, which the threads of a pool do not see by themselves. The thread is
+    also told what is around all items and is none's own: MLflow's active run and OpenTelemetry's current span.
+    """
+    copied = copy_context()
+    copied.run(outer_run.set, active_run_id())
+    copied.run(shared_span.set, current_span())
+    return copied
+
+
 def finished(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[tuple[int, Result]]:
     """Runs `function` on every item and yields each item's place and result as it finishes.
 
-    DSPy keeps its settings in context variables, which the threads of a pool do not see by themselves; here each call
-    gets a copy of the caller's. What a call raises is raised here, and calls that have not begun are dropped.
+    Each call sees the caller's settings, as `scene` says. What a call raises is raised here, and calls that have not
+    begun are dropped.
 
     Args:
         function: What to run; called from several threads.
@@ -31,7 +46,7 @@ def finished(function: Callable[[Item], Result], items: Iterable[Item], threads:
 
     def begin(most: int) -> None:
         for place, item in itertools.islice(waiting, most):
-            running[pool.submit(copy_context().run, function, item)] = place
+            running[pool.submit(scene().run, function, item)] = place
 
     try:
         begin(threads)

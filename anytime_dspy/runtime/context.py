@@ -11,6 +11,7 @@ import dspy
 from anytime_dspy.budgets import Budget, check_answer_tokens
 from anytime_dspy.runtime.adapter import BudgetAdapter
 from anytime_dspy.runtime.tape import Replay, Tape
+from anytime_dspy.runtime.telemetry import mark_span
 from anytime_dspy.runtime.tracker import Spending
 
 __all__ = ["ANSWER_TOKENS", "budget", "enclosing", "enforced", "inner_adapter"]
@@ -46,8 +47,12 @@ def budget(
     """
     whole = limit if isinstance(limit, Budget) else Budget(tokens=limit)
     spending = Spending(whole, check_answer_tokens(answer_tokens), parent=enclosing(), names=names)
-    with enforced(spending, tape):
-        yield spending
+    try:
+        with enforced(spending, tape):
+            yield spending
+    finally:
+        if spending.calls:
+            mark_span(whole.tokens, spending.paid, forced=spending.forced, answered=spending.answered)
 
 
 def enforced(spending: Spending, tape: Tape | None = None, **settings: Any) -> AbstractContextManager[None]:

@@ -13,10 +13,11 @@ import dspy
 
 from anytime_dspy.answers import is_answered
 from anytime_dspy.budgets import Budget
-from anytime_dspy.checkpoint import Checkpoint
+from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.runtime.context import enclosing, enforced
 from anytime_dspy.runtime.tape import Tape
+from anytime_dspy.runtime.telemetry import mark_span
 from anytime_dspy.runtime.tracker import Spending
 from anytime_dspy.state import BudgetState
 from anytime_dspy.stopping import Converged
@@ -41,6 +42,7 @@ class Walk:
         clock: A budget in seconds around all steps, if there is a deadline.
         checkpoints: Those reached so far, in the order of the steps.
         trace: DSPy's trace of the run at the largest budget so far.
+        paid: What each step paid for that was not on the tape yet.
     """
 
     program: dspy.Module
@@ -51,6 +53,7 @@ class Walk:
     clock: Spending | None = None
     checkpoints: list[Checkpoint] = field(default_factory=list)
     trace: list[Any] = field(default_factory=list)
+    paid: list[Usage] = field(default_factory=list)
     _tape: Tape = field(default_factory=Tape)
 
     def __post_init__(self) -> None:
@@ -80,11 +83,13 @@ class Walk:
             # Each reads the one call that is on the tape, and none of them changes it.
             answers = [pool.submit(copy_context().run, self._answer, tokens) for tokens in smaller]
             self.checkpoints += [answer.result() for answer in answers]
+        self._mark()
 
     def step(self, tokens: int) -> Checkpoint:
         """Answers at one budget."""
         checkpoint = self._answer(tokens)
         self.checkpoints.append(checkpoint)
+        self._mark()
         return checkpoint
 
     async def astep(self, tokens: int) -> Checkpoint:
@@ -95,6 +100,7 @@ class Walk:
                 prediction = await self.program.acall(*self.positional, **self.inputs)
             checkpoint = _checkpoint(tokens, prediction, spending)
         self.checkpoints.append(checkpoint)
+        self._mark()
         return checkpoint
 
     def all_checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -148,8 +154,14 @@ class Walk:
         tape = None if self.state.mode == "contract" else self._tape
         with enforced(spending, tape, trace=trace, **heard):
             yield spending
+        self.paid.append(spending.paid)
         if is_largest:
             self.trace = trace
+
+    def _mark(self) -> None:
+        """Notes on the current span the best answer so far, and what it took to get here."""
+        best = max(self.checkpoints, key=lambda checkpoint: checkpoint.budget)
+        mark_span(best.budget, sum(self.paid, Usage()), forced=best.forced, answered=best.answered)
 
     def _limit(self, around: Spending | None, is_largest: bool) -> int | None:
         """What a step may reason with by the budget around it, which has paid for what is on the tape."""

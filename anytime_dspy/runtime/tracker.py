@@ -51,6 +51,7 @@ class Spending:
         self._exhausted = False
         self._reasoning = 0
         self._usage = Usage()
+        self._paid = Usage()
         self._calls: list[Call] = []
         self.turns: Turns = parent.turns if parent else Turns()
         self.pace: Pace = parent.pace if parent else Pace()
@@ -85,6 +86,11 @@ class Spending:
     def usage(self) -> Usage:
         """All that was spent: tokens in their four columns, calls, seconds, dollars."""
         return self._usage
+
+    @property
+    def paid(self) -> Usage:
+        """The part of `usage` that was paid for now; the rest came off a tape."""
+        return self._paid
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -135,11 +141,13 @@ class Spending:
             exhausting: Whether it was the budget that cut it off.
             replayed: The part of `usage` that came off a tape: the budget around this one paid for it before.
         """
+        paid = usage if replayed is None else _less(usage, replayed)
         with self._lock:
             self._reasoning += call.reasoning_tokens
             self._cut = self._cut or cut
             self._exhausted = self._exhausted or exhausting
             self._usage += usage
+            self._paid += paid
             self._calls.append(call)
         if self._parent is None:
             return
@@ -147,12 +155,13 @@ class Spending:
             # Being cut by a smaller budget inside does not use up the larger one outside.
             self._parent.record(call, usage, cut=False)
         else:
-            self._parent._add(_less(usage, replayed))
+            self._parent._add(paid)
 
     def _add(self, usage: Usage) -> None:
         with self._lock:
             self._reasoning += usage.reasoning_tokens
             self._usage += usage
+            self._paid += usage
         if self._parent is not None:
             self._parent._add(usage)
 
