@@ -9,12 +9,14 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call
+from anytime_dspy.dashboards.evaluation import SweepEvaluation, log_sweep
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.parallel import scene
@@ -38,6 +40,8 @@ def sweep(
 ) -> list[ExampleResult]:
     """Runs a program on every example and scores it at every budget.
 
+    To DSPy's callbacks a sweep is one evaluation. MLflow's active run, if there is one, shows its curve and its report.
+
     Args:
         program: The program; the LM is that of the surrounding `dspy.context`.
         examples: What to run it on; each has an `id`, or is known by its place.
@@ -57,6 +61,23 @@ def sweep(
         ModelError: The LM cannot be swept: what stops one example would stop them all.
         AnytimeError: Every example failed; the message is the first one's.
     """
+    run = partial(_swept, program, examples, metric, store, threads, on_result, redact)
+    if not dspy.settings.callbacks:
+        return run()
+    evaluation = SweepEvaluation(examples, metric, threads, run, private=redact is not None)
+    evaluation(program, callback_metadata={"metric_key": metric.__name__})
+    return evaluation.results
+
+
+def _swept(
+    program: Anytime,
+    examples: Sequence[dspy.Example],
+    metric: AnytimeIndex,
+    store: RunStore | None,
+    threads: int,
+    on_result: Callable[[ExampleResult], None] | None,
+    redact: Callable[[ExampleResult], ExampleResult] | None,
+) -> list[ExampleResult]:
     named = {example_id(example, place): example for place, example in enumerate(examples)}
     if not named or len(named) < len(examples):
         raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
@@ -80,7 +101,9 @@ def sweep(
         logger.warning(
             "%d of %d examples failed: the next sweep into the same folder tries them again", len(errors), len(named)
         )
-    return [results[name] for name in named]
+    in_order = [results[name] for name in named]
+    log_sweep(program, in_order, metric, store)
+    return in_order
 
 
 def example_id(example: dspy.Example, place: int) -> str:

@@ -42,6 +42,11 @@ class AnytimeIndex:
     axis: Axis = "linear"
     q_max: float = 1.0
 
+    @property
+    def __name__(self) -> str:
+        """What dashboards call it, MLflow for one, as they call a function by its name."""
+        return "anytime_index"
+
     def __call__(
         self,
         example: dspy.Example,
@@ -66,11 +71,15 @@ class AnytimeIndex:
         """
         marks = self._marks(example, prediction)
         curve = _curve(marks)
-        score = curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
+        score = self.index_of(curve)
         if pred_name is None:
             return score
         states = [checkpoint.state for checkpoint in prediction.checkpoints]
         return dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max, states, marks[-1].feedback))
+
+    def index_of(self, curve: AnytimeCurve) -> float:
+        """Returns the Anytime Index of a curve, read as this metric does."""
+        return curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
 
     def curve(self, example: dspy.Example, prediction: dspy.Prediction) -> AnytimeCurve:
         """Returns the quality at each checkpoint; raises as the metric itself does."""

@@ -9,7 +9,7 @@ from contextvars import Context, copy_context
 from typing import TypeVar
 
 from anytime_dspy.dashboards.mlflow_runs import active_run_id, outer_run
-from anytime_dspy.runtime.telemetry import current_span, shared_span
+from anytime_dspy.runtime.telemetry import current_spans, shared_spans
 
 __all__ = ["finished", "scene"]
 
@@ -21,11 +21,11 @@ def scene() -> Context:
     """Returns a copy of the caller's context for a thread that works on one of many items.
 
     DSPy keeps its settings in context variables, which the threads of a pool do not see by themselves. The thread is
-    also told what is around all items and is none's own: MLflow's active run and OpenTelemetry's current span.
+    also told what is around all items and is none's own: MLflow's active run, and the current span of a trace.
     """
     copied = copy_context()
     copied.run(outer_run.set, active_run_id())
-    copied.run(shared_span.set, current_span())
+    copied.run(shared_spans.set, current_spans())
     return copied
 
 

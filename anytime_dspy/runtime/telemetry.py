@@ -1,6 +1,6 @@
-"""What OpenTelemetry's current span is told of a run.
+"""What the current span of a trace is told of a run: OpenTelemetry's, and MLflow's.
 
-Nothing is imported: where no part of the process has imported OpenTelemetry, no span can be open.
+Neither is imported here: where no part of the process has imported it, no span of it can be open.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ from typing import Any
 
 from anytime_dspy.checkpoint import Usage
 
-__all__ = ["current_span", "mark_span", "shared_span"]
+__all__ = ["current_spans", "mark_span", "shared_spans"]
 
-shared_span: ContextVar[Any] = ContextVar("anytime_shared_span", default=None)
-"""A span around many runs at once, on which none of them is noted: it would show whichever came last."""
+shared_spans: ContextVar[tuple[Any, ...]] = ContextVar("anytime_shared_spans", default=())
+"""Spans around many runs at once, on which none of them is noted: they would show whichever came last."""
 
 
-def current_span() -> Any:
-    """Returns the span that is open here and recorded, None where there is none."""
-    trace = sys.modules.get("opentelemetry.trace")
+def current_spans() -> tuple[Any, ...]:
+    """Returns the spans that are open here: OpenTelemetry's, if it is recorded, and MLflow's, which it keeps apart."""
+    trace, mlflow = sys.modules.get("opentelemetry.trace"), sys.modules.get("mlflow")
     span = trace.get_current_span() if trace else None
-    return span if span is not None and span.is_recording() else None
+    own = mlflow.get_current_active_span() if hasattr(mlflow, "get_current_active_span") else None
+    if span is None or not span.is_recording():
+        return () if own is None else (own,)
+    if own is None:
+        return (span,)
+    # Where the two share a provider they are one, and MLflow cannot read attributes that were not set through it.
+    return (own,) if int(own.span_id, 16) == span.get_span_context().span_id else (span, own)
 
 
 def mark_span(budget: int | None, usage: Usage, *, forced: bool, answered: bool) -> None:
@@ -35,17 +41,17 @@ def mark_span(budget: int | None, usage: Usage, *, forced: bool, answered: bool)
         forced: Whether an answer had to be asked for.
         answered: Whether the answer could be read.
     """
-    span = current_span()
-    if span is None or span is shared_span.get():
+    spans = [span for span in current_spans() if not any(span is shared for shared in shared_spans.get())]
+    if not spans:
         return
     thought = usage.reasoning_tokens + usage.hidden_tokens
-    span.set_attributes(
-        {
-            "gen_ai.usage.input_tokens": usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": thought + usage.answer_tokens,
-            "gen_ai.usage.reasoning.output_tokens": thought,
-            **({} if budget is None else {"anytime.budget.tokens": budget}),
-            "anytime.checkpoint.forced": forced,
-            "anytime.answered": answered,
-        }
-    )
+    attributes = {
+        "gen_ai.usage.input_tokens": usage.prompt_tokens,
+        "gen_ai.usage.output_tokens": thought + usage.answer_tokens,
+        "gen_ai.usage.reasoning.output_tokens": thought,
+        **({} if budget is None else {"anytime.budget.tokens": budget}),
+        "anytime.checkpoint.forced": forced,
+        "anytime.answered": answered,
+    }
+    for span in spans:
+        span.set_attributes(attributes)
