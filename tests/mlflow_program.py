@@ -1,11 +1,12 @@
 """Run by test_mlflow in a process of its own, as autologging is for a whole process: a user's program with MLflow.
 
-It compiles and sweeps, and writes down what MLflow then has of it.
+It compiles and sweeps, and writes down what MLflow then has of it; or it sweeps while MLflow's database is away.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -22,20 +23,38 @@ BUDGETS = (16, 24, 32, 40)
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
 
 
-def main(folder: Path) -> None:
+def begin(folder: Path) -> str:
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     experiment = mlflow.create_experiment("anytime", artifact_location=(folder / "artifacts").as_uri())
     mlflow.set_experiment(experiment_id=experiment)
     mlflow.dspy.autolog(log_compiles=True, log_evals=True)
-    student = ad.Anytime(dspy.ChainOfThought("question -> answer"), BUDGETS, answer_tokens=8)
+    return experiment
+
+
+def without_database(folder: Path) -> None:
+    begin(folder)
+    mlflow.start_run()
+    (folder / "mlflow.db").write_bytes(b"no database any more")
+    with dspy.context(lm=scripted_lm(simulated)):
+        results = sweep(student(), examples(200, 3), METRIC)
+    (folder / "results.json").write_text(json.dumps(swept(results)))
+    os._exit(0)  # MLflow would try to end its run
+
+
+def main(folder: Path) -> None:
+    experiment = begin(folder)
     pdp = PDP(METRIC, trials=6, samples=3, judge="metric", rounds=1, threads=2)
     with dspy.context(lm=scripted_lm(simulated)):
-        compiled = pdp.compile(student, trainset=examples(1, 10), valset=examples(100, 16))
+        compiled = pdp.compile(student(), trainset=examples(1, 10), valset=examples(100, 16))
         with mlflow.start_run(run_name="compiled"):
             results = sweep(compiled, examples(200, 12), METRIC, threads=2)
-        sweep(student, examples(200, 12), METRIC)
-        dspy.Evaluate(devset=examples(200, 3), metric=METRIC, num_threads=1)(student)
+        sweep(student(), examples(200, 12), METRIC)
+        dspy.Evaluate(devset=examples(200, 3), metric=METRIC, num_threads=1)(student())
     (folder / "seen.json").write_text(json.dumps({**seen(experiment), **swept(results), **raced(compiled)}))
+
+
+def student() -> ad.Anytime:
+    return ad.Anytime(dspy.ChainOfThought("question -> answer"), BUDGETS, answer_tokens=8)
 
 
 def swept(results) -> dict:
@@ -87,4 +106,4 @@ def page(run_id: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    {"main": main, "without_database": without_database}[sys.argv[1]](Path(sys.argv[2]))

@@ -22,20 +22,23 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def what_mlflow_has(folder: Path, **options: str) -> dict:
-    command = [sys.executable, "-m", "tests.mlflow_program", str(folder)]
+def ran(what: str, folder: Path, **options: str) -> str:
+    """Runs a function of `mlflow_program`; returns what it wrote to stderr."""
+    command = [sys.executable, "-m", "tests.mlflow_program", what, str(folder)]
     # Feedback finds a trace only once it is stored.
     environment = {**os.environ, **options, "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr, done.stderr
-    return json.loads((folder / "seen.json").read_text())
+    return done.stderr
 
 
 # With a provider of its own, as it comes, and with the one that all of OpenTelemetry has.
 @pytest.fixture(scope="module", params=["true", "false"], ids=["own provider", "shared provider"])
 def seen(request, tmp_path_factory) -> dict:
-    return what_mlflow_has(tmp_path_factory.mktemp("mlflow"), MLFLOW_USE_DEFAULT_TRACER_PROVIDER=request.param)
+    folder = tmp_path_factory.mktemp("mlflow")
+    said = ran("main", folder, MLFLOW_USE_DEFAULT_TRACER_PROVIDER=request.param)
+    assert "WARNING" not in said
+    return json.loads((folder / "seen.json").read_text())
 
 
 def run_with(seen: dict, file: str, name: str | None = None) -> dict:
@@ -83,3 +86,9 @@ def test_traces_say_what_the_budget_did(seen):
 
 def test_the_index_of_dspys_own_evaluation_is_feedback_on_its_traces(seen):
     assert sum(trace["feedback"] == ["anytime_index"] for trace in seen["traces"]) == 3
+
+
+def test_a_sweep_ends_well_where_mlflow_cannot_be_told(tmp_path):
+    said = ran("without_database", tmp_path)
+    assert said.count("MLflow could not be told of this sweep") == 1
+    assert len(json.loads((tmp_path / "results.json").read_text())["curve"]) == 4

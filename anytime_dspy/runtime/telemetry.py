@@ -19,7 +19,8 @@ shared_spans: ContextVar[tuple[Any, ...]] = ContextVar("anytime_shared_spans", d
 
 def current_spans() -> tuple[Any, ...]:
     """Returns the spans that are open here: OpenTelemetry's, if it is recorded, and MLflow's, which it keeps apart."""
-    trace, mlflow = sys.modules.get("opentelemetry.trace"), sys.modules.get("mlflow")
+    trace = sys.modules.get("opentelemetry.trace")
+    mlflow: Any = sys.modules.get("mlflow")
     span = trace.get_current_span() if trace else None
     own = mlflow.get_current_active_span() if hasattr(mlflow, "get_current_active_span") else None
     if span is None or not span.is_recording():
