@@ -22,21 +22,20 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def ran(what: str, folder: Path, **options: str) -> str:
+def ran(what: str, folder: Path) -> str:
     """Runs a function of `mlflow_program`; returns what it wrote to stderr."""
     command = [sys.executable, "-m", "tests.mlflow_program", what, str(folder)]
     # Feedback finds a trace only once it is stored.
-    environment = {**os.environ, **options, "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false"}
+    environment = {**os.environ, "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
-# With a provider of its own, as it comes, and with the one that all of OpenTelemetry has.
-@pytest.fixture(scope="module", params=["true", "false"], ids=["own provider", "shared provider"])
-def seen(request, tmp_path_factory) -> dict:
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("mlflow")
-    said = ran("main", folder, MLFLOW_USE_DEFAULT_TRACER_PROVIDER=request.param)
+    said = ran("main", folder)
     assert "WARNING" not in said
     return json.loads((folder / "seen.json").read_text())
 

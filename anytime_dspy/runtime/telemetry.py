@@ -23,12 +23,8 @@ def current_spans() -> tuple[Any, ...]:
     mlflow: Any = sys.modules.get("mlflow")
     span = trace.get_current_span() if trace else None
     own = mlflow.get_current_active_span() if hasattr(mlflow, "get_current_active_span") else None
-    if span is None or not span.is_recording():
-        return () if own is None else (own,)
-    if own is None:
-        return (span,)
-    # Where the two share a provider they are one, and MLflow cannot read attributes that were not set through it.
-    return (own,) if int(own.span_id, 16) == span.get_span_context().span_id else (span, own)
+    recorded = span if span is not None and span.is_recording() else None
+    return tuple(one for one in (recorded, own) if one is not None)
 
 
 def mark_span(budget: int | None, usage: Usage, *, forced: bool, answered: bool) -> None:
