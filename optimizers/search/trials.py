@@ -111,6 +111,7 @@ class Evaluation(dspy.Evaluate):
             self.prompt_tokens.append(prediction.checkpoints[-1].usage.prompt_tokens)
             if failure is not None:
                 break
+        self.scores = dict(sorted(self.scores.items()))  # examples finish in any order
         if failure is not None:
             raise failure
         in_order = [results[at] for at in sorted(results)]
