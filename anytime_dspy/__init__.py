@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from anytime_dspy.budgets import Budget
     from anytime_dspy.checkpoint import Call, Checkpoint, Usage
     from anytime_dspy.curve import AnytimeCurve
-    from anytime_dspy.errors import AnytimeError, BudgetError, DataError, ModelError, ProgramError, RunError
+    from anytime_dspy.errors import (
+        AnytimeError,
+        BudgetError,
+        ClusterError,
+        DataError,
+        ModelError,
+        ProgramError,
+        RunError,
+    )
     from anytime_dspy.local import local_lm
     from anytime_dspy.metric import AnytimeIndex, anytime_index
     from anytime_dspy.runtime.context import budget
@@ -33,6 +41,7 @@ _HOMES = {
     "BudgetError": "errors",
     "Call": "checkpoint",
     "Checkpoint": "checkpoint",
+    "ClusterError": "errors",
     "Converged": "stopping",
     "DataError": "errors",
     "ModelError": "errors",
@@ -56,6 +65,7 @@ __all__ = [
     "BudgetError",
     "Call",
     "Checkpoint",
+    "ClusterError",
     "Converged",
     "DataError",
     "ModelError",

@@ -17,9 +17,11 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
+from anytime_dspy.executors import Executor, Run, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.state import BUDGETS_KEY
 from anytime_dspy.storage.run_folder import Busy, ExampleResult, RunStore, result_from
+from anytime_dspy.storage.shards import DataShard
 
 __all__ = ["example_id", "program_hash", "sweep"]
 
@@ -33,6 +35,7 @@ def sweep(
     *,
     store: RunStore | None = None,
     threads: int = 1,
+    executor: Executor | None = None,
     on_result: Callable[[ExampleResult], None] | None = None,
     redact: Callable[[ExampleResult], ExampleResult] | None = None,
 ) -> list[ExampleResult]:
@@ -43,38 +46,49 @@ def sweep(
         examples: What to run it on; each has an `id`, or is known by its place.
         metric: Scores the checkpoints.
         store: Where given, each result is written there as it comes, and what is there already is not run again.
-            Several processes may sweep into the same folder: each example is run by one of them.
-        threads: Examples run at the same time.
+            Several processes may sweep into the same folder: each example is run by one of them. That of a shard takes
+            the shard's examples alone. Once all are there, the lines stand in the order of `examples`.
+        threads: Examples run at the same time, by each actor where there are several.
+        executor: Where they run: a `RayExecutor` for a cluster, or in threads of this process.
         on_result: Called in this thread with each result that comes in, be it another process's.
         redact: Takes from each new result what may not be kept, before anything else sees it.
 
     Returns:
-        One result an example, in the order of `examples`. An example that could not be run or scored has an `error` and
-        no points.
+        One result an example that was to be run, in the order of `examples`. An example that could not be run or scored
+        has an `error` and no points.
 
     Raises:
         DataError: There are no examples, or two have the same id.
         ModelError: The LM cannot be swept: what stops one example would stop them all.
+        ClusterError: The cluster cannot be reached, or cannot run the program.
         AnytimeError: Every example failed; the message is the first one's.
     """
     named = {example_id(example, place): example for place, example in enumerate(examples)}
     if not named or len(named) < len(examples):
         raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
+    order = list(named)
+    if store and store.shard:
+        _refuse_other_data(store, store.shard, order)
+        named = {name: named[name] for name in order if store.shard.takes(name)}
     known = {result.id: result for result in store.results() if result.error is None} if store else {}
     results = {name: known[name] for name in named if name in known}
-    turns = _Turns(program, metric, store, redact)
-    # Those that another process is at work on come last: by then it has run them, or died.
-    for wait in (False, True):
-        waiting = [(name, example, wait) for name, example in named.items() if name not in results]
-        with closing(_finished(turns.take, waiting, threads)) as finished:
-            for result in finished:
-                if result.error:
-                    logger.warning("Example %s failed: %s", result.id, result.error)
-                results[result.id] = result
-                if on_result:
-                    on_result(result)
+    if len(results) < len(named):
+        with (executor or ThreadExecutor()).running(_Examples(program, metric), threads) as running:
+            turns = _Turns(running.run, store, redact)
+            # Those that another process is at work on come last: by then it has run them, or died.
+            for wait in (False, True):
+                waiting = [(name, example, wait) for name, example in named.items() if name not in results]
+                with closing(_finished(turns.take, waiting, running.slots)) as finished:
+                    for result in finished:
+                        if result.error:
+                            logger.warning("Example %s failed: %s", result.id, result.error)
+                        results[result.id] = result
+                        if on_result:
+                            on_result(result)
+    if store:
+        store.finish(order)
     errors = [result.error for result in results.values() if result.error]
-    if len(errors) == len(named):
+    if errors and len(errors) == len(named):
         raise AnytimeError(f"All {len(named)} examples failed; the first said: {errors[0]}")
     if errors:
         logger.warning(
@@ -99,12 +113,19 @@ def _content(state: Any) -> Any:
     return {key: state[key] for key in ("signature", "demos") if key in state} if isinstance(state, dict) else state
 
 
+def _refuse_other_data(store: RunStore, shard: DataShard, example_ids: Sequence[str]) -> None:
+    here = shard.of(example_ids)
+    if here != shard:
+        raise DataError(
+            f"{store.path} is {shard}, and these are {here}: give all examples of the same data, in its order"
+        )
+
+
 @dataclass(frozen=True)
 class _Turns:
     """Runs examples one at a time, each once among all processes that sweep into the same folder."""
 
-    program: Anytime
-    metric: AnytimeIndex
+    run: Run
     store: RunStore | None
     redact: Callable[[ExampleResult], ExampleResult] | None
 
@@ -129,7 +150,7 @@ class _Turns:
             return None
 
     def _run(self, name: str, example: dspy.Example) -> ExampleResult:
-        result = _run_one(self.program, self.metric, name, example)
+        result = self.run(name, example)
         return self.redact(result) if self.redact else result
 
 
@@ -149,24 +170,32 @@ def _finished(
             raise
 
 
-def _run_one(program: Anytime, metric: AnytimeIndex, name: str, example: dspy.Example) -> ExampleResult:
-    inputs = example.inputs().toDict()
+@dataclass(frozen=True)
+class _Examples:
+    """Runs examples and scores them, wherever it is sent."""
 
-    def failed(error: Exception, where: str = "") -> ExampleResult:
-        return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}{where}")
+    program: Anytime
+    metric: AnytimeIndex
 
-    # One bad example must not lose the paid ones.
-    try:
-        prediction = program(**inputs)
-    except ModelError:
-        raise
-    except Exception as error:
-        return failed(error)
-    try:
-        curve = metric.curve(example, prediction)
-    except Exception as error:
-        return failed(error, "" if isinstance(error, AnytimeError) else " (raised by the quality function)")
-    return result_from(name, inputs, prediction.checkpoints, curve.qualities, _trace(prediction.checkpoints[-1].calls))
+    def __call__(self, name: str, example: dspy.Example) -> ExampleResult:
+        inputs = example.inputs().toDict()
+
+        def failed(error: Exception, where: str = "") -> ExampleResult:
+            return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}{where}")
+
+        # One bad example must not lose the paid ones.
+        try:
+            prediction = self.program(**inputs)
+        except ModelError:
+            raise
+        except Exception as error:
+            return failed(error)
+        try:
+            curve = self.metric.curve(example, prediction)
+        except Exception as error:
+            return failed(error, "" if isinstance(error, AnytimeError) else " (raised by the quality function)")
+        calls = _trace(prediction.checkpoints[-1].calls)
+        return result_from(name, inputs, prediction.checkpoints, curve.qualities, calls)
 
 
 def _trace(calls: Iterable[Call]) -> list[dict[str, Any]]:

@@ -24,10 +24,11 @@ INTERRUPTED = 130
 
 
 def _register() -> None:
-    from anytime_dspy.cli import compare, compile, demo, models, pairs, report, run, sweep
+    from anytime_dspy.cli import compare, compile, demo, merge, models, pairs, report, run, sweep
 
     app.command(epilog=demo.EXAMPLE)(demo.demo)
     app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
+    app.command(epilog=merge.EXAMPLE)(merge.merge)
     app.command(epilog=compile.EXAMPLE, name="compile")(compile.compile_task)
     app.command(epilog=compare.EXAMPLE)(compare.compare)
     app.command(epilog=report.EXAMPLE)(report.report)

@@ -27,9 +27,11 @@ from anytime_dspy.storage.redaction import without_texts
 from anytime_dspy.storage.run_folder import ExampleResult, RunStore
 
 if TYPE_CHECKING:
+    from anytime_dspy.executors import Executor
     from anytime_dspy.programs.task import Task
+    from anytime_dspy.storage.shards import Shard
 
-__all__ = ["Measured", "Measurement", "compare", "fingerprint", "show"]
+__all__ = ["Measured", "Measurement", "Swept", "compare", "fingerprint", "show"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Measurement:
         lm: The LM that runs them.
         threads: Examples run at the same time.
         seed: Of the intervals.
+        executor: Where examples are run; in threads of this process by default.
     """
 
     task: Task
@@ -49,6 +52,7 @@ class Measurement:
     lm: dspy.LM
     threads: int
     seed: int
+    executor: Executor | None = None
 
     def of(self, label: str, program: Anytime, folder: Path) -> Measured:
         """Sweeps a program, or goes on with a sweep of it that was stopped.
@@ -56,11 +60,20 @@ class Measurement:
         Raises:
             RunError: The folder holds another run, or cannot be written.
         """
-        store = RunStore.open(folder, fingerprint(self.task, program, self.lm))
-        known = len(store.done() & {example_id(example, place) for place, example in enumerate(self.examples)})
+        return self.summed(label, self.swept(label, program, folder))
+
+    def swept(self, label: str, program: Anytime, folder: Path, shard: Shard | None = None) -> Swept:
+        """Sweeps a program, or a shard's part of the examples, or goes on with a sweep of it that was stopped.
+
+        Raises:
+            RunError: The folder holds another run, or cannot be written.
+        """
+        ids = [example_id(example, place) for place, example in enumerate(self.examples)]
+        store = RunStore.open(folder, fingerprint(self.task, program, self.lm), shard.of(ids) if shard else None)
+        left = {name for name in ids if shard is None or shard.takes(name)} - store.done()
         metric = AnytimeIndex(self.task.quality)
         redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
-        sweeping = progress(f"Sweeping {label}", len(self.examples) - known)
+        sweeping = progress(f"Sweeping {label}", len(left))
         with phase(f"sweeping {label}"), sweeping as advance, dspy.context(lm=self.lm):
             results = sweep(
                 program,
@@ -68,13 +81,30 @@ class Measurement:
                 metric,
                 store=store,
                 threads=self.threads,
+                executor=self.executor,
                 on_result=lambda _: advance(),
                 redact=redact,
             )
-        summary = summarise(results, seed=self.seed)
-        stopping = saving(results, Converged(), seed=self.seed)
-        store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
-        return Measured(label, summary, results, stopping)
+        return Swept(store, results)
+
+    def summed(self, label: str, swept: Swept) -> Measured:
+        """Sums up a sweep, and keeps that in its folder.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
+        summary = summarise(swept.results, seed=self.seed)
+        stopping = saving(swept.results, Converged(), seed=self.seed)
+        swept.store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
+        return Measured(label, summary, swept.results, stopping)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep's folder, and what it holds of the examples."""
+
+    store: RunStore
+    results: list[ExampleResult] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -104,13 +105,49 @@ class SharedLines(Generic[Line]):
         if not self.path.exists():
             return []
         with self.path.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            if inode != self._seen.inode:
+                self._seen = _Seen(inode)  # its lines were rearranged
             file.seek(self._seen.bytes)
             *lines, torn = file.read().split(b"\n")
         if torn:
             logger.warning("The last line of %s is left out: it was cut off, or is still being written", self.path)
         found = [self._read(number, line) for number, line in enumerate(lines, start=self._seen.lines + 1)]
-        self._seen = _Seen(self._seen.bytes + sum(len(line) + 1 for line in lines), self._seen.lines + len(lines))
+        self._seen = _Seen(
+            inode, self._seen.bytes + sum(len(line) + 1 for line in lines), self._seen.lines + len(lines)
+        )
         return found
+
+    def again(self) -> list[Line]:
+        """Returns all lines, those that were read before too.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        self._seen = _Seen()
+        return self.news()
+
+    def rearrange(self, numbers: Sequence[int]) -> None:
+        """Keeps some lines, in an order of their own; whoever reads lines next reads all of them.
+
+        Args:
+            numbers: Of the lines, counted from 1. All lines have been read.
+
+        Raises:
+            OSError: It cannot be written; what was there stays as it is.
+        """
+        if list(numbers) == list(range(1, self._seen.lines + 1)):
+            return
+        partial = partial_path(self.path)
+        with self.path.open("rb") as file, partial.open("wb") as arranged:
+            starts = [0, *itertools.accumulate(map(len, file))]
+            for number in numbers:
+                file.seek(starts[number - 1])
+                arranged.write(file.read(starts[number] - starts[number - 1]))
+            arranged.flush()
+            os.fsync(arranged.fileno())
+        os.replace(partial, self.path)
+        self._seen = _Seen(self.path.stat().st_ino, sum(starts[n] - starts[n - 1] for n in numbers), len(numbers))
 
     def append(self, line: str) -> None:
         """Adds a line, which ends in a line feed, and waits until it is on disk.
@@ -259,8 +296,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    # A name of one's own: another process may be writing the same file.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    partial = partial_path(path)
     with on_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
@@ -292,8 +328,9 @@ def append_line(path: Path, line: str) -> None:
 
 
 class _Seen(NamedTuple):
-    """How much of a file was read."""
+    """How much of a file was read, and of which one: a file that was replaced by another begins anew."""
 
+    inode: int = 0
     bytes: int = 0
     lines: int = 0
 
@@ -301,6 +338,12 @@ class _Seen(NamedTuple):
 def lock_path(path: Path) -> Path:
     """Returns the file whose lock keeps others off `path`."""
     return path.with_name(f".{path.name}.lock")
+
+
+def partial_path(path: Path) -> Path:
+    """Returns a file to write to before it takes the place of `path`."""
+    # A name of one's own: another process may be writing the same file.
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
 
 
 def mend(path: Path) -> None:
