@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,12 +113,10 @@ class RayExecutor:
 class _Worker:
     """What runs in an actor."""
 
-    def __init__(self, job: bytes) -> None:
+    def make_ready(self, job: bytes) -> None:
+        """Unpacks the program and makes the LM; what fails there is raised as it is, and not as the actor's death."""
         self._run, settings, make_lm = cloudpickle.loads(job)
         self._settings = {**settings, "lm": make_lm() if make_lm else None}
-
-    def ready(self) -> None:
-        """Returns once the actor has been made."""
 
     def run(self, packed: bytes) -> ExampleResult:
         name, example = cloudpickle.loads(packed)
@@ -200,9 +200,10 @@ class _Pool:
                 return free
 
     def _begin(self) -> None:
-        actor = self._worker.remote(self._job)
+        actor = self._worker.remote()
         self._alive.add(actor)
-        actor.ready.remote().future().add_done_callback(lambda future: self._join(actor, future.exception()))
+        ready = actor.make_ready.remote(self._job).future()
+        ready.add_done_callback(lambda future: self._join(actor, future.exception()))
 
     def _join(self, actor: Any, error: BaseException | None) -> None:
         if error is None:
@@ -210,9 +211,13 @@ class _Pool:
                 self._free.put(actor)
             return
         with self._lock:
+            if self._ended:
+                return
             self._alive.discard(actor)
-            if not self._ended and not self._alive:
-                self._free.put(ClusterError(f"no actor can be started: {_line(error)}"))
+            reason = getattr(error, "cause", None) or error
+            logger.warning("An actor cannot be started: %s", _line(reason))
+            if not self._alive:
+                self._free.put(ClusterError(f"no actor can be started ({type(reason).__name__}: {_line(reason)})"))
 
     def _replace(self, actor: Any) -> None:
         with self._lock:
@@ -236,6 +241,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         yield
         return
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
     except Exception as error:  # of many classes, one for each way in which a cluster cannot be had
         raise ClusterError(f"cannot connect to Ray at {address or 'any address'}: {_line(error)}") from error
@@ -243,6 +249,13 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raises at once where nobody listens; Ray itself would try for minutes."""
+    place = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
+    if place:
+        socket.create_connection((place[1], int(place[2])), timeout=10).close()
 
 
 def _room(ray: Any, num_cpus: float) -> int:

@@ -87,10 +87,12 @@ class ChatServer:
 
     Args:
         script: What is replied to a request.
+        delay: Seconds before each reply.
     """
 
-    def __init__(self, script: Callable[[Received], Reply | Fault]) -> None:
+    def __init__(self, script: Callable[[Received], Reply | Fault], delay: float = 0.0) -> None:
         self.received: list[Received] = []
+        self._delay = delay
         self._script = script
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -134,7 +136,7 @@ class ChatServer:
 
             def do_POST(self) -> None:
                 sent = server.answer(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                server._stopping.wait(sent.stall)
+                server._stopping.wait(sent.stall + server._delay)
                 content = sent.body.encode()
                 try:
                     self.send_response(sent.status)
