@@ -177,6 +177,7 @@ class _Pool:
                 self._replace(actor)
                 continue
             except self._ray.exceptions.RayTaskError as error:
+                self._free.put(actor)
                 raise (error.cause or ClusterError(f"an actor failed: {_line(error)}")) from None
             except self._ray.exceptions.RayError as error:
                 raise ClusterError(f"Ray failed: {_line(error)}; what was done is kept") from error

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from anytime_dspy.ray_executor import RayExecutor
 from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.run_folder import RunStore
 from tests.fakes.http_server import ChatServer, Received, Reply
+from tests.fakes.numbered import TASK, numbered, timeless, traced
 from tests.fakes.scripted import chat, words
 from tests.test_cli import assert_refused, cli
 
@@ -40,35 +40,15 @@ pytestmark = [
 THREADS = 4
 ACTORS = 3
 
-TASK = """
-import dspy
-from anytime_dspy.programs.task import Task, field_text
-
-def load(path=None, split="test"):
-    return [dspy.Example(id=str(n), question=f"question {n}?").with_inputs("question") for n in range(9)]
-
-def answer_key(prediction):
-    return field_text(prediction, "answer") or None
-
-def quality(example, prediction):
-    return float(answer_key(prediction) == example.id)
-
-task = Task("numbers", "1", "question -> answer", load=load, quality=quality, answer_key=answer_key, budgets=(8, 16),
-            answer_tokens=40)
-"""
-
 
 def script(received: Received) -> Reply:
-    """What the server writes: an agent's step where a tool may be called, else reasoning and an answer."""
+    """What the server writes: an agent's step where a tool may be called."""
     prompt = received.prompt
     if "[[ ## next_tool_name ## ]]" in prompt and "[[ ## next_thought ## ]]" in prompt:
         seen = "[[ ## observation_0 ## ]]" in prompt or "Observation" in prompt or '"observation_0"' in prompt
         tool = ("finish", "{}") if seen else ("double", '{"number": 21}')
         return Reply(chat(next_thought=words(6), next_tool_name=tool[0], next_tool_args=tool[1]))
-    number = re.findall(r"question (\d+)", prompt)[-1]
-    if "starting with the field `[[ ## reasoning ## ]]`" in prompt:
-        return Reply(chat(reasoning=words(4 + int(number) % 20), answer=number))
-    return Reply(chat(answer=number))
+    return numbered(received)
 
 
 @dataclass(frozen=True)
@@ -90,7 +70,7 @@ class Lab:
 def lab() -> Iterator[Lab]:
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 2, "object_store_memory": 80_000_000}
+    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
     with ChatServer(script, delay=0.05) as server, pytest.MonkeyPatch.context() as patch:
         # The nodes' environment is what the actors see.
         patch.setenv("OPENAI_API_BASE", server.url)
@@ -110,17 +90,6 @@ def examples(count: int) -> list[dspy.Example]:
 
 def program(inner: dspy.Module | None = None) -> ad.Anytime:
     return ad.Anytime(inner or dspy.ChainOfThought("question -> answer"), budgets=(8, 16), answer_tokens=40)
-
-
-def timeless(results: list[ExampleResult]) -> list[ExampleResult]:
-    """Results without the seconds that their calls took."""
-    return [
-        replace(
-            result,
-            points=tuple(replace(point, usage=replace(point.usage, seconds=0.0)) for point in result.points),
-        )
-        for result in results
-    ]
 
 
 def double(number: int) -> int:
@@ -188,7 +157,7 @@ def kill_a_node(lab: Lab, noted: NotingWhere, third: Any) -> None:
 def test_a_killed_actor_or_node_costs_what_was_in_flight(kill, lab, tmp_path):
     count = 90
     noted = NotingWhere(tmp_path / "noted")
-    third = lab.cluster.add_node(num_cpus=2, object_store_memory=80_000_000)
+    third = lab.cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
     lab.cluster.wait_for_nodes()
     finished: list[str] = []
     killed = threading.Event()
@@ -203,7 +172,7 @@ def test_a_killed_actor_or_node_costs_what_was_in_flight(kill, lab, tmp_path):
     before = len(lab.server.received)
     store = RunStore.open(tmp_path / "run", {"killed": kill.__name__})
     # One actor a node: there is no room for another one in place of a node's.
-    executor = lab.executor(num_cpus=2)
+    executor = lab.executor()
     try:
         with dspy.context(lm=lab.lm):
             results = sweep(
@@ -227,12 +196,6 @@ def test_a_killed_actor_or_node_costs_what_was_in_flight(kill, lab, tmp_path):
     assert not repeated & set(finished), "what was done is not paid for again"
     assert len(repeated) <= THREADS
     assert max(times for number, times in asked.items() if number is not None) <= 2
-
-
-def traced(received: Received) -> str | None:
-    """The number of the question whose trace is asked for; None for a forced answer."""
-    is_trace = "starting with the field `[[ ## reasoning ## ]]`" in received.prompt
-    return re.findall(r"question (\d+)", received.prompt)[-1] if is_trace else None
 
 
 def deadly(example: dspy.Example, prediction: dspy.Prediction) -> float:
@@ -316,7 +279,7 @@ def test_the_command_line_runs_a_task_file_on_ray(lab, tmp_path):
     here = cli(*common, "--out", "here", cwd=tmp_path, **key)
     there = cli(*common, "--out", "there", "--ray", lab.cluster.address, cwd=tmp_path, **key)
     assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
-    assert json.loads(there.stdout)["programs"]["plain"]["n"] == 9
+    assert json.loads(there.stdout)["programs"]["plain"]["n"] == 24
     runs = [RunStore.read(tmp_path / name) for name in ("here", "there")]
     assert timeless(runs[0].results()) == timeless(runs[1].results())
     assert runs[0].fingerprint == runs[1].fingerprint

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +27,11 @@ from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.seal import Seal
 from anytime_dspy.storage.shards import Shard
 from tests.fakes.clock import Clock
+from tests.fakes.http_server import ChatServer
+from tests.fakes.numbered import TASK, numbered, timeless, traced
 from tests.fakes.prompts import prefill_of, prompt_of
 from tests.fakes.scripted import chat, words
+from tests.test_cli import assert_refused, cli
 
 FINGERPRINT = {"task": "sharded", "budgets": [8, 16]}
 
@@ -297,3 +302,68 @@ def test_memory_does_not_grow_with_the_lines(tmp_path):
         peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     assert (tmp_path / "merged-40000" / "results.jsonl").read_bytes().count(b"\n") == 40_000
     assert peaks[1] < peaks[0] + 4000, peaks  # kilobytes; the lines take 45 MB
+
+
+ARGUMENTS = ("sweep", "my_task.py", "--model", "openai/gpt-4.1", "--threads", "4", "--json")
+
+
+@pytest.mark.slow
+def test_a_killed_shard_loses_nothing_and_pays_for_nothing_twice(tmp_path):
+    (tmp_path / "my_task.py").write_text(TASK)
+    with ChatServer(numbered, delay=0.1) as server:
+        key = {"OPENAI_API_KEY": "none", "OPENAI_API_BASE": server.url, "DSPY_CACHEDIR": str(tmp_path / "cache")}
+        first = (*ARGUMENTS, "--shard", "1/2", "--out", "shard-1")
+        command = [sys.executable, "-m", "anytime_dspy", *first]
+        with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **key}, stdout=subprocess.DEVNULL) as killed:
+            results = tmp_path / "shard-1" / "results.jsonl"
+            while not results.exists() or results.read_bytes().count(b"\n") < 4:
+                assert killed.poll() is None
+                time.sleep(0.05)
+            killed.kill()
+        kept = {result.id for result in RunStore.read(tmp_path / "shard-1").results()}
+        at_kill = len(server.received)
+        unfinished = cli("merge", "merged", "shard-1", cwd=tmp_path)
+        assert_refused(unfinished, "of 2 shards these are missing: 2")
+        for arguments in (first, (*ARGUMENTS, "--shard", "2/2", "--out", "shard-2")):
+            done = cli(*arguments, cwd=tmp_path, **key)
+            assert done.returncode == 0, done.stderr
+        asked = Counter(json.dumps(received.body, sort_keys=True) for received in server.received)
+        assert len(server.received) - len(asked) <= 4, "no more than what was in flight is asked for again"
+        again = {traced(received) for received in server.received[at_kill:]} - {None}
+        assert not again & kept
+        merged = cli("merge", "merged", "shard-2", "shard-1", "--json", cwd=tmp_path)
+        assert merged.returncode == 0, merged.stderr
+        assert json.loads(merged.stdout) == {"folder": "merged", "examples": 24, "shards": 2}
+        before = len(server.received)
+        shown = cli(*ARGUMENTS, "--out", "merged", cwd=tmp_path, **key)
+        assert json.loads(shown.stdout)["programs"]["plain"]["n"] == 24
+        assert len(server.received) == before, "the merged run is whole"
+        whole = cli(*ARGUMENTS, "--out", "whole", cwd=tmp_path, **{**key, "DSPY_CACHEDIR": str(tmp_path / "other")})
+        assert whole.returncode == 0, whole.stderr
+    runs = [RunStore.read(tmp_path / name) for name in ("merged", "whole")]
+    assert runs[0].fingerprint == runs[1].fingerprint
+    assert timeless(runs[0].results()) == timeless(runs[1].results())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*ARGUMENTS, "--shard", "9/8", "--out", "run"), ["there is no shard 9/8"]),
+        ((*ARGUMENTS, "--shard", "two", "--out", "run"), ["'two' is no shard", "3/8"]),
+        (("merge", "run", "nowhere"), ["nowhere holds no run"]),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, tmp_path):
+    (tmp_path / "my_task.py").write_text(TASK)
+    assert_refused(cli(*arguments, cwd=tmp_path, OPENAI_API_KEY="none"), *words)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["my_task.py"]
+
+
+def test_a_shard_without_examples_ends_well(tmp_path):
+    (tmp_path / "my_task.py").write_text(TASK)
+    empty = next(n for n in range(1, 400) if not any(Shard(n, 400).takes(str(example)) for example in range(24)))
+    arguments = ("sweep", "my_task.py", "--model", "openai/gpt-4.1", "--shard", f"{empty}/400", "--out", "run")
+    done = cli(*arguments, cwd=tmp_path, OPENAI_API_KEY="none")
+    assert done.returncode == 0, done.stderr
+    assert "No example falls into shard" in done.stdout
