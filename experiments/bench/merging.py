@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -79,7 +78,9 @@ def _merge(folder: Path) -> None:
 
     begun = time.perf_counter()
     merge(folder / "merged", sorted(folder.glob("shard-*")))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which begins with that of the process that started this one.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    peak = int(status["VmHWM"].split()[0]) / 1024
     print(json.dumps({"seconds": time.perf_counter() - begun, "megabytes": peak}))
 
 
