@@ -21,7 +21,7 @@ from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.state import BUDGETS_KEY
 from anytime_dspy.storage.run_folder import Busy, ExampleResult, RunStore, result_from
 
-__all__ = ["example_id", "program_hash", "sweep"]
+__all__ = ["example_id", "named_examples", "program_hash", "sweep"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +57,7 @@ def sweep(
         ModelError: The LM cannot be swept: what stops one example would stop them all.
         AnytimeError: Every example failed; the message is the first one's.
     """
-    named = {example_id(example, place): example for place, example in enumerate(examples)}
-    if not named or len(named) < len(examples):
-        raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
+    named = named_examples(examples)
     known = {result.id: result for result in store.results() if result.error is None} if store else {}
     results = {name: known[name] for name in named if name in known}
     turns = _Turns(program, metric, store, redact)
@@ -81,6 +79,18 @@ def sweep(
             "%d of %d examples failed: the next sweep into the same folder tries them again", len(errors), len(named)
         )
     return [results[name] for name in named]
+
+
+def named_examples(examples: Sequence[dspy.Example]) -> dict[str, dspy.Example]:
+    """Returns examples by their ids.
+
+    Raises:
+        DataError: There are none, or two have the same id.
+    """
+    named = {example_id(example, place): example for place, example in enumerate(examples)}
+    if not named or len(named) < len(examples):
+        raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
+    return named
 
 
 def example_id(example: dspy.Example, place: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.cli.options import progress
+from anytime_dspy.cli.progress import show_job
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.measure import example_id, program_hash, sweep
 from anytime_dspy.metric import AnytimeIndex
@@ -42,6 +43,7 @@ class Measurement:
         lm: The LM that runs them.
         threads: Examples run at the same time.
         seed: Of the intervals.
+        batch: Whether the provider's batch API runs them.
     """
 
     task: Task
@@ -49,6 +51,7 @@ class Measurement:
     lm: dspy.LM
     threads: int
     seed: int
+    batch: bool = False
 
     def of(self, label: str, program: Anytime, folder: Path) -> Measured:
         """Sweeps a program, or goes on with a sweep of it that was stopped.
@@ -59,22 +62,24 @@ class Measurement:
         store = RunStore.open(folder, fingerprint(self.task, program, self.lm))
         known = len(store.done() & {example_id(example, place) for place, example in enumerate(self.examples)})
         metric = AnytimeIndex(self.task.quality)
-        redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
         sweeping = progress(f"Sweeping {label}", len(self.examples) - known)
         with phase(f"sweeping {label}"), sweeping as advance, dspy.context(lm=self.lm):
-            results = sweep(
-                program,
-                self.examples,
-                metric,
-                store=store,
-                threads=self.threads,
-                on_result=lambda _: advance(),
-                redact=redact,
+            results = self._sweep(
+                program, self.examples, metric, store=store, threads=self.threads, on_result=lambda _: advance()
             )
         summary = summarise(results, seed=self.seed)
         stopping = saving(results, Converged(), seed=self.seed)
         store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
         return Measured(label, summary, results, stopping)
+
+    @property
+    def _sweep(self) -> Callable[..., list[ExampleResult]]:
+        if not self.batch:
+            redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
+            return partial(sweep, redact=redact)
+        from anytime_dspy.batch import sweep_batch
+
+        return partial(sweep_batch, on_job=show_job)
 
 
 @dataclass(frozen=True)

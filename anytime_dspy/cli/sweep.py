@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anytime_dspy.errors import DataError
 from anytime_dspy.cli.options import (
     DEFAULT_MODEL,
     Budgets,
@@ -43,6 +44,9 @@ def sweep(
     out: Out = None,
     seed: Seed = 0,
     threads: Threads = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="By the provider's batch API: half the price, and done within a day.")
+    ] = False,
     show_gpqa: ShowGpqa = False,
     as_json: Json = False,
 ) -> None:
@@ -52,11 +56,16 @@ def sweep(
     from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples
 
     chosen = chosen_task(task, show_texts=show_gpqa)
+    if batch and chosen.private:
+        raise DataError(
+            f"A batch keeps its requests in the run's folder, with questions of {chosen.name}, which its authors ask not "
+            "to publish: add --show-gpqa, or sweep live."
+        )
     subject = anytime_program(chosen, budgets, program)
     examples = spread(test_examples(chosen, data, split, seed), limit)
     folder = out or default_folder("sweep", chosen.name)
     threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
-    measurement = Measurement(chosen, examples, lm, threads, seed)
+    measurement = Measurement(chosen, examples, lm, threads, seed, batch)
     measured = measurement.of("compiled" if program else "plain", subject, folder)
     show([measured], [], folder, title=f"{chosen.name} on {model}", as_json=as_json)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
+from dspy.utils.exceptions import LMError
 
 from anytime_dspy.answers import is_answered
 from anytime_dspy.budgets import Budget
@@ -80,6 +81,18 @@ class Walk:
             # Each reads the one call that is on the tape, and none of them changes it.
             answers = [pool.submit(copy_context().run, self._answer, tokens) for tokens in smaller]
             self.checkpoints += [answer.result() for answer in answers]
+
+    def rehearse(self) -> None:
+        """Makes every call that needs no other one's answer, be they all refused; a batch collects them so.
+
+        In trace mode the forced answers need the trace: without it only that is asked for.
+        """
+        for tokens in self.downwards():
+            try:
+                self.step(tokens)
+            except LMError:
+                if self.state.mode == "trace" and not self._tape.is_one_call:
+                    return
 
     def step(self, tokens: int) -> Checkpoint:
         """Answers at one budget."""
