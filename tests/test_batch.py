@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -22,10 +23,15 @@ from anytime_dspy.measure import sweep
 from anytime_dspy.storage.run_folder import ExampleResult, RunStore
 from tests.batch_that_is_killed import FINGERPRINT, examples, lm_at, program, quality, solver, swept
 from tests.fakes.batch_server import BatchServer
-from tests.fakes.http_server import Fault
+from tests.fakes.http_server import Fault, Received, Reply
 from tests.fakes.programs import Pipeline
+from tests.fakes.scripted import chat, words
+from tests.test_cli import assert_refused, cli
 
-pytestmark = pytest.mark.usefixtures("litellm_loop")
+pytestmark = [
+    pytest.mark.usefixtures("litellm_loop"),
+    pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),  # pydantic says this of a type of litellm's
+]
 
 COUNT = 12
 METRIC = ad.AnytimeIndex(quality)
@@ -55,7 +61,9 @@ def live(url: str, folder: Path, subject: ad.Anytime | None = None, **options: o
 def without_seconds(results: list[ExampleResult]) -> list[ExampleResult]:
     """Results but for how long calls took, which a batch cannot know."""
     return [
-        replace(result, points=tuple(replace(point, usage=replace(point.usage, seconds=0.0)) for point in result.points))
+        replace(
+            result, points=tuple(replace(point, usage=replace(point.usage, seconds=0.0)) for point in result.points)
+        )
         for result in results
     ]
 
@@ -124,6 +132,7 @@ def test_what_fails_three_times_is_the_examples_error_and_is_tried_again_by_the_
     assert [result.id for result in results if result.error] == ["7"]
     assert "could not be executed in time" in results[7].error
     assert all(result.points for result in results if result.id != "7")
+    server.failing = lambda body, tries: None
     assert all(not result.error for result in swept(server.url, tmp_path, COUNT))
 
 
@@ -165,8 +174,8 @@ def test_a_job_whose_creation_was_not_heard_of_is_found_and_not_created_twice(se
 
 @pytest.mark.parametrize(
     "at",
-    [("POST", "/batches"), ("GET", "/batches/batch_1"), ("GET", "/batches/batch_2"), ("GET", "/files/file-2/content")],
-    ids=["before the id is heard of", "between submission and poll", "in the second job", "at the replies"],
+    [("POST", "/batches"), ("GET", "/batches/batch_1"), ("GET", "/files/file-4/content")],
+    ids=["before the id is heard of", "between submission and poll", "at the second job's replies"],
 )
 def test_a_killed_process_finds_its_jobs_again_and_pays_nothing_twice(server, tmp_path, at):
     expected = live(server.url, tmp_path / "live")
@@ -210,6 +219,22 @@ def test_a_rejected_file_is_one_error_and_costs_nothing(server, tmp_path):
     assert all(result.points for result in swept(server.url, tmp_path, COUNT))
 
 
+def test_a_job_that_was_cancelled_is_not_made_again_unasked(server, tmp_path):
+    server.cancels = True
+    with pytest.raises(ModelError, match="cancelled"):
+        swept(server.url, tmp_path, COUNT)
+    assert len(server.jobs) == 1
+    server.cancels = False
+    assert all(result.points for result in swept(server.url, tmp_path, COUNT))
+    assert len(server.jobs) == 3
+
+
+def test_a_model_that_hides_its_thinking_is_refused_before_anything_is_sent(server, tmp_path):
+    with using(server.url, model="openai/gpt-5"), pytest.raises(ModelError, match="contract"):
+        sweep_batch(program(), examples(2), METRIC, store=RunStore.open(tmp_path, {}))
+    assert server.calls == []
+
+
 def test_a_refused_key_is_one_error(server, tmp_path):
     server.faults["POST", "/files"] = [Fault(401, json.dumps({"error": {"message": "no such key"}}))]
     with pytest.raises(ModelError, match="no such key"):
@@ -236,6 +261,16 @@ def test_litellms_engine_makes_the_same_requests_in_a_batch_as_live(server, tmp_
         )
     assert without_seconds(results) == without_seconds(expected)
     assert {json.dumps(line["body"], sort_keys=True) for lines in server.inputs for line in lines} == sent
+
+
+def test_the_responses_api_has_batches_too(server, tmp_path):
+    expected = live(server.url, tmp_path / "live", model_type="responses")
+    with using(server.url, model_type="responses"):
+        results = sweep_batch(
+            program(), examples(COUNT), METRIC, store=RunStore.open(tmp_path / "b", FINGERPRINT), poll_seconds=0.01
+        )
+    assert without_seconds(results) == without_seconds(expected)
+    assert {job.endpoint for job in server.jobs} == {"/v1/responses"}
 
 
 def test_an_lm_of_the_predictors_own_is_the_one_that_is_swept(server, tmp_path):
@@ -276,7 +311,7 @@ def look_up(key: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("subject", "words"),
+    ("subject", "said"),
     [
         (Pipeline(), "one predictor"),
         (dspy.ReAct("question -> answer", tools=[look_up]), "one predictor"),
@@ -286,8 +321,8 @@ def look_up(key: str) -> str:
     ],
     ids=["several predictors", "an agent", "tools", "two calls", "a clock in the prompt"],
 )
-def test_a_program_that_no_two_jobs_can_run_is_refused_before_anything_is_sent(server, tmp_path, subject, words):
-    with using(server.url), pytest.raises(ProgramError, match=words):
+def test_a_program_that_no_two_jobs_can_run_is_refused_before_anything_is_sent(server, tmp_path, subject, said):
+    with using(server.url), pytest.raises(ProgramError, match=said):
         sweep_batch(ad.Anytime(subject, budgets=(8, 16)), examples(2), METRIC, store=RunStore.open(tmp_path, {}))
     assert server.calls == []
     assert server.received == []
@@ -337,3 +372,47 @@ def test_two_processes_do_not_submit_the_same_jobs(server, tmp_path):
         server.held = False
         assert process.wait(60) == 0
     assert len(server.jobs) == 2
+
+
+SUMS = Path(__file__).parent / "fakes" / "sums_task.py"
+
+
+def sums(received: Received) -> Reply:
+    first, second = map(int, re.findall(r"sum of (\d+) and (\d+)", received.prompt)[-1])
+    if "partial_reasoning" in received.prompt:
+        return Reply(chat(answer=first))
+    return Reply(chat(reasoning=words(first % 20), answer=first + second))
+
+
+def test_the_command_line_gives_the_same_run_by_batch_as_live(tmp_path):
+    with BatchServer(sums) as server:
+        own = {
+            "PYTHONPATH": str(SUMS.parents[2]),
+            "OPENAI_API_BASE": server.url,
+            "OPENAI_BASE_URL": server.url,
+            "OPENAI_API_KEY": "none",
+        }
+        command = ("sweep", SUMS, "--model", "openai/gpt-4.1", "--budgets", "8,32", "--limit", "6", "--json", "--out")
+        runs = []
+        for name, more in (("live", []), ("batch", ["--batch"])):
+            done = cli(
+                *command, tmp_path / name, *more, cwd=tmp_path, DSPY_CACHEDIR=str(tmp_path / f"{name}-cache"), **own
+            )
+            assert done.returncode == 0, done.stderr
+            runs.append(RunStore.read(tmp_path / name))
+    assert runs[0].fingerprint == runs[1].fingerprint
+    by_id = [sorted(without_seconds(run.results()), key=lambda result: result.id) for run in runs]
+    assert by_id[0] == by_id[1]
+    assert "Batch job 2 (batch_2): completed" in done.stderr
+    assert len(server.jobs) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["word_problems", "--batch"], ["qwen2.5-coder-0.5b-instruct", "openai/"]),
+        (["gpqa", "--batch", "--model", "openai/gpt-4.1"], ["gpqa", "--show-gpqa"]),
+    ],
+)
+def test_the_command_line_refuses_what_has_no_batch(arguments, said, tmp_path):
+    assert_refused(cli("sweep", *arguments, cwd=tmp_path), *said)

@@ -10,12 +10,14 @@ import dspy
 from dspy.utils.exceptions import LMError
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.batch.gateway import Request
+from anytime_dspy.batch.gateway import BatchRequest
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.runtime.context import enclosing
 from anytime_dspy.runtime.predictors import named_predictors
 
-__all__ = ["batch_lm", "check_calls", "check_program"]
+__all__ = ["batch_lm", "check_calls", "check_model", "check_program"]
+
+_IN_THE_OPEN = ("none", "minimal")
 
 LIVE = "sweep it live instead"
 
@@ -24,17 +26,35 @@ def batch_lm(program: Anytime) -> dspy.LM:
     """Returns the LM that a program's calls go to.
 
     Raises:
-        ModelError: There is none, or it has no batch API in OpenAI's shape.
+        ModelError: There is none, it has no batch API in OpenAI's shape, or its traces cannot be seen.
     """
     lm = next((predictor.lm for _, predictor in named_predictors(program.program)), None) or dspy.settings.lm
     if lm is None:
         raise ModelError("There is no LM: sweep inside `with dspy.context(lm=dspy.LM(...))`.")
-    if not isinstance(lm, dspy.LM) or not isinstance(lm.engine, str) or not str(lm.model).startswith("openai/"):
+    check_model(str(lm.model) if isinstance(lm, dspy.LM) and isinstance(lm.engine, str) else type(lm).__name__)
+    if (
+        program.state.mode == "trace"
+        and lm.supports_reasoning
+        and lm.kwargs.get("reasoning_effort") not in _IN_THE_OPEN
+    ):
         raise ModelError(
-            f"{lm.model} has no batch API that is known here: name a model openai/..., with api_base where another "
-            f"server speaks OpenAI's files and batches API, or {LIVE}."
+            f"{lm.model} hides its thinking, so that a job of traces would be paid for nothing: use "
+            'Anytime(program, mode="contract"), or a reasoning_effort so low that it thinks in the open.'
         )
     return lm
+
+
+def check_model(name: str) -> None:
+    """Refuses an LM that has no batch API in OpenAI's shape.
+
+    Raises:
+        ModelError: It says which LMs have one.
+    """
+    if not name.startswith("openai/"):
+        raise ModelError(
+            f"{name} has no batch API that is known here: name a model openai/..., with api_base where another server "
+            f"speaks OpenAI's files and batches API, or {LIVE}."
+        )
 
 
 def check_program(program: Anytime) -> None:
@@ -63,7 +83,7 @@ def check_program(program: Anytime) -> None:
 def check_calls(
     program: Anytime,
     inputs: Mapping[str, Any],
-    asked_in_rehearsal: Callable[[], Mapping[str, Request]],
+    asked_in_rehearsal: Callable[[], Mapping[str, BatchRequest]],
 ) -> None:
     """Refuses a program that calls its LM more than once, or otherwise each time; nothing is sent.
 

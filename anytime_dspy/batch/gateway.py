@@ -19,13 +19,13 @@ import dspy
 from anytime_dspy.errors import RunError
 from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["Gateway", "Reply", "Request"]
+__all__ = ["Gateway", "BatchReply", "BatchRequest"]
 
 HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class Reply:
+class BatchReply:
     """What a provider replied to one request of a batch.
 
     Attributes:
@@ -42,11 +42,11 @@ class Reply:
         return self.status < 500 and self.status not in (408, 409, 424, 429)
 
 
-UNANSWERED = Reply(424, {"error": {"message": "This call waits for its batch.", "type": "waiting", "code": None}})
+UNANSWERED = BatchReply(424, {"error": {"message": "This call waits for its batch.", "type": "waiting", "code": None}})
 
 
 @dataclass(frozen=True)
-class Request:
+class BatchRequest:
     """A request as an LM sent it.
 
     Attributes:
@@ -73,11 +73,11 @@ class Gateway:
         RunError: A proxy stands between this process and itself.
     """
 
-    def __init__(self, answers: Mapping[str, Reply]) -> None:
+    def __init__(self, answers: Mapping[str, BatchReply]) -> None:
         if getproxies().get("http") and not proxy_bypass(HOST):
             raise RunError(f"HTTP_PROXY is set for {HOST} too, where a batch is put together: set NO_PROXY={HOST}")
         self._answers = answers
-        self._collected: dict[str, Request] = {}
+        self._collected: dict[str, BatchRequest] = {}
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer((HOST, 0), _handler(self))
 
@@ -99,13 +99,13 @@ class Gateway:
         address = {name: self.url for name in ("base_url", "api_base") if name == "api_base" or lm.kwargs.get(name)}
         return lm.copy(num_retries=0, **address)
 
-    def take(self) -> dict[str, Request]:
+    def take(self) -> dict[str, BatchRequest]:
         """Returns the requests that had no answer since this was last called, by their keys."""
         with self._lock:
             collected, self._collected = self._collected, {}
         return collected
 
-    def reply(self, request: Request) -> Reply:
+    def reply(self, request: BatchRequest) -> BatchReply:
         """Returns the answer to a request, or notes that there is none yet."""
         key = request.key
         answer = self._answers.get(key)
@@ -125,7 +125,7 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             """Answers one call."""
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            reply = gateway.reply(Request(self.path, body))
+            reply = gateway.reply(BatchRequest(self.path, body))
             content = json.dumps(reply.body).encode()
             self.send_response(reply.status)
             self.send_header("Content-Type", "application/json")

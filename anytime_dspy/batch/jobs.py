@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from anytime_dspy.batch.gateway import Reply, Request
+from anytime_dspy.batch.gateway import BatchReply, BatchRequest
 from anytime_dspy.batch.provider import ENDED, BatchProvider
 from anytime_dspy.errors import ModelError
 from anytime_dspy.storage.jsonl import LineLog, as_line, reading, write_text
@@ -68,7 +68,7 @@ class Jobs:
     Args:
         folder: The folder.
         provider: Where the jobs are submitted.
-        poll_seconds: Seconds between two questions about the jobs that are under way.
+        poll_seconds: The most seconds between two questions about the jobs that are under way.
         on_job: Called with each job when it is submitted and whenever it gets on.
 
     Attributes:
@@ -81,8 +81,8 @@ class Jobs:
     def __init__(
         self, folder: Path, provider: BatchProvider, poll_seconds: float, on_job: Callable[[BatchJob], None]
     ) -> None:
-        self.answers: dict[str, Reply] = {}
-        self._failures: dict[str, Reply] = {}
+        self.answers: dict[str, BatchReply] = {}
+        self._failures: dict[str, BatchReply] = {}
         self._tries: Counter[str] = Counter()
         self._folder = folder
         self._provider = provider
@@ -97,25 +97,27 @@ class Jobs:
         """Waits for the jobs that are under way, those of a killed process too, and reads what they bring.
 
         Raises:
-            ModelError: The provider refuses a job as a whole, or cannot be reached.
+            ModelError: The provider refuses a job as a whole, somebody has cancelled it, or it cannot be reached.
         """
         for job in self._under_way():
             if job.id is None:  # killed while it was being created
                 self._keep(replace(job, id=(found := self._provider.find(job.file)), status="found" if found else LOST))
+        pause = 1.0  # a small job may be done in seconds
         while jobs := self._under_way():
             for job in jobs:
                 self._look_at(job)
             if self._under_way():
-                time.sleep(self._poll_seconds)
+                time.sleep(min(pause, self._poll_seconds))
+                pause *= 2
 
-    def run(self, requests: Mapping[str, Request]) -> None:
+    def run(self, requests: Mapping[str, BatchRequest]) -> None:
         """Has requests answered: by one job for each endpoint, and by more where a provider's limits ask for it.
 
         A request that failed by no fault of its own is not in `answers` afterwards, so that it can be put into another
         job; after its third failure it is.
 
         Raises:
-            ModelError: The provider refuses a job as a whole, or cannot be reached.
+            ModelError: The provider refuses a job as a whole, somebody has cancelled it, or it cannot be reached.
         """
         for endpoint, lines in _files(requests):
             self._submit(endpoint, lines)
@@ -146,10 +148,11 @@ class Jobs:
         elif now != job:
             self._jobs[job.number] = now
             self._on_job(now)
-        if progress.status == "failed":
+        if progress.status in ("failed", "cancelled"):  # a job that was cancelled is not to be made again unasked
+            why = progress.problem or "it does not say why"
             raise ModelError(
-                f"The provider refuses batch job {job.id} ({progress.problem or 'it does not say why'}): none of its "
-                f"{job.requests} requests was paid for. See to that, and give the same command again."
+                f"Batch job {job.id} is {progress.status} ({why}): see to that, and give the same command again, which "
+                "keeps what there is."
             )
 
     def _learn(self, job: BatchJob) -> None:
@@ -177,7 +180,7 @@ class Jobs:
         return self._folder / f"{number:04}-{what}.jsonl"
 
 
-def _files(requests: Mapping[str, Request]) -> Iterator[tuple[str, list[str]]]:
+def _files(requests: Mapping[str, BatchRequest]) -> Iterator[tuple[str, list[str]]]:
     """Yields the lines of each job's file, and where its requests go."""
     by_endpoint: dict[str, list[str]] = defaultdict(list)
     for key, request in requests.items():
@@ -195,14 +198,14 @@ def _files(requests: Mapping[str, Request]) -> Iterator[tuple[str, list[str]]]:
         yield endpoint, file
 
 
-def _reply_in(line: Mapping[str, Any]) -> tuple[str, Reply]:
+def _reply_in(line: Mapping[str, Any]) -> tuple[str, BatchReply]:
     response = line.get("response")
     if response:
-        return line["custom_id"], Reply(int(response["status_code"]), response["body"])
+        return line["custom_id"], BatchReply(int(response["status_code"]), response["body"])
     error = line["error"]
     return line["custom_id"], _failure(f"{error.get('message') or error.get('code')}")
 
 
-def _failure(reason: str) -> Reply:
+def _failure(reason: str) -> BatchReply:
     message = f"The batch gave no answer: {reason}"
-    return Reply(424, {"error": {"message": message, "type": "batch", "code": None}})
+    return BatchReply(424, {"error": {"message": message, "type": "batch", "code": None}})

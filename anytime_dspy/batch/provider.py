@@ -13,7 +13,7 @@ import dspy
 
 from anytime_dspy.errors import ModelError
 
-__all__ = ["BatchProvider", "Progress"]
+__all__ = ["BatchProvider", "JobProgress"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """How far a provider is with a job.
 
     Attributes:
@@ -114,7 +114,7 @@ class BatchProvider:
         listed = self._made(lambda: litellm.list_batches(limit=LISTED, **self._sent))
         return next((str(batch.id) for batch in listed.data if batch.input_file_id == file), None)
 
-    def progress(self, job: str) -> Progress:
+    def progress(self, job: str) -> JobProgress:
         """Asks how far a job is.
 
         Raises:
@@ -125,7 +125,7 @@ class BatchProvider:
         batch = self._made(lambda: litellm.retrieve_batch(batch_id=job, **self._sent))
         counts = batch.request_counts
         problems = [f"{problem.message}" for problem in getattr(batch.errors, "data", None) or ()]
-        return Progress(
+        return JobProgress(
             status=str(batch.status),
             done=(counts.completed + counts.failed) if counts else 0,
             files=tuple(name for name in (batch.output_file_id, batch.error_file_id) if name),

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.batch.checks import batch_lm, check_calls, check_program
-from anytime_dspy.batch.gateway import Gateway, Request
+from anytime_dspy.batch.gateway import BatchRequest, Gateway
 from anytime_dspy.batch.jobs import BatchJob, Jobs
 from anytime_dspy.batch.provider import BatchProvider
 from anytime_dspy.errors import ModelError, RunError
@@ -59,7 +59,7 @@ def sweep_batch(
         threads: Examples put together, and scored, at the same time.
         on_result: Called in this thread with each result that comes in.
         on_job: Called in this thread with each job when it is submitted and whenever it gets on.
-        poll_seconds: Seconds between two questions about the jobs that are under way.
+        poll_seconds: The most seconds between two questions about the jobs that are under way.
 
     Returns:
         One result an example, in the order of `examples`.
@@ -97,7 +97,7 @@ def sweep_batch(
 
 def _asked(
     program: Anytime, gateway: Gateway, threads: int, waiting: Sequence[Mapping[str, Any]]
-) -> dict[str, Request]:
+) -> dict[str, BatchRequest]:
     """What examples still want to have answered, as far as can be known."""
     # Nobody is told of calls that only find out what to ask.
     with dspy.context(trace=None, callbacks=[], usage_tracker=None):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anytime_dspy.errors import DataError
 from anytime_dspy.cli.options import (
     DEFAULT_MODEL,
     Budgets,
@@ -23,6 +22,10 @@ from anytime_dspy.cli.options import (
     Temperature,
     Threads,
 )
+from anytime_dspy.errors import DataError
+
+if TYPE_CHECKING:
+    from anytime_dspy.programs.task import Task
 
 EXAMPLE = "Example: [cyan]anytime-dspy sweep trip --data trip_planning.json --limit 8 --out runs/trip[/cyan]"
 
@@ -56,11 +59,8 @@ def sweep(
     from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples
 
     chosen = chosen_task(task, show_texts=show_gpqa)
-    if batch and chosen.private:
-        raise DataError(
-            f"A batch keeps its requests in the run's folder, with questions of {chosen.name}, which its authors ask not "
-            "to publish: add --show-gpqa, or sweep live."
-        )
+    if batch:
+        _check_batch(chosen, model)
     subject = anytime_program(chosen, budgets, program)
     examples = spread(test_examples(chosen, data, split, seed), limit)
     folder = out or default_folder("sweep", chosen.name)
@@ -69,3 +69,15 @@ def sweep(
     measurement = Measurement(chosen, examples, lm, threads, seed, batch)
     measured = measurement.of("compiled" if program else "plain", subject, folder)
     show([measured], [], folder, title=f"{chosen.name} on {model}", as_json=as_json)
+
+
+def _check_batch(task: Task, model: str) -> None:
+    """Refuses a batch before a model is fetched for it."""
+    from anytime_dspy.batch.checks import check_model
+
+    check_model(model)
+    if task.private:
+        raise DataError(
+            f"A batch keeps its requests in the run's folder, with questions of {task.name}, which its authors ask not "
+            "to publish: add --show-gpqa, or sweep live."
+        )

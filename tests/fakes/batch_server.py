@@ -60,11 +60,12 @@ class BatchServer(ChatServer):
         calls: The method and path of every request but chat completions.
         faults: By method and path, faults that are met one after the other before the call does anything.
         silent: By method and path, the same, after the call has done its work.
-        refusals: What a job's request is not answered with, by the place that it was given in `failing`.
         failing: Says of a request's body and of how often it was tried before what goes wrong with it in a batch: a
             `Fault`, or "expired" for one that the job does not come to.
         rejects: Why every job is refused as a whole; None where none is.
+        cancels: Whether somebody cancels each job.
         held: Whether jobs stay in progress.
+        inputs: The requests of each job.
     """
 
     def __init__(self, script: Callable[[Received], Reply | Fault]) -> None:
@@ -76,13 +77,14 @@ class BatchServer(ChatServer):
         self.silent: dict[tuple[str, str], list[Fault]] = {}
         self.failing: Callable[[dict[str, Any], int], Fault | str | None] = lambda body, tries: None
         self.rejects: str | None = None
+        self.cancels = False
         self.held = False
         self.inputs: list[list[dict[str, Any]]] = []
         self._tries: dict[str, int] = {}
 
     def handled(self, method: str, path: str, content: bytes, kind: str) -> Fault:
         """Returns what goes over the wire."""
-        if path.endswith("/chat/completions"):
+        if path.endswith(("/chat/completions", "/responses")):
             return self.answer(path, json.loads(content))
         call = method, path.removeprefix("/v1")
         with self._lock:
@@ -155,6 +157,8 @@ class BatchServer(ChatServer):
         job.polls += 1
         if self.rejects is not None:
             job.status, job.problem = "failed", self.rejects
+        elif self.cancels:
+            job.status = "cancelled"
         elif job.polls == 1 or self.held:
             job.status = "in_progress"
         elif job.status == "in_progress":
