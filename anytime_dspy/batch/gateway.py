@@ -79,7 +79,7 @@ class Gateway:
         self._answers = answers
         self._collected: dict[str, BatchRequest] = {}
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer((HOST, 0), _handler(self))
+        self._http = _Server((HOST, 0), _handler(self))
 
     @property
     def url(self) -> str:
@@ -114,6 +114,10 @@ class Gateway:
         with self._lock:
             self._collected[key] = request
         return UNANSWERED
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # all threads of a sweep connect at once
 
 
 def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:

@@ -147,14 +147,17 @@ class BatchProvider:
         return {"custom_llm_provider": "openai", **self.options}
 
     def _made(self, call: Callable[[], Result]) -> Result:
+        from openai import APIConnectionError  # litellm's client, and as slow to import
+
         for attempt in range(TRIES):
             try:
                 return call()
             except ModelError:
                 raise
-            except Exception as error:  # litellm passes on whatever the client below it raises
-                status = getattr(error, "status_code", None)
-                if attempt + 1 == TRIES or not (status in (None, 408, 409, 429) or status >= 500):
+            except Exception as error:  # litellm passes on whatever its client raises
+                status = getattr(error, "status_code", None) or 0
+                may_pass = isinstance(error, APIConnectionError) or status in (408, 409, 429) or status >= 500
+                if attempt + 1 == TRIES or not may_pass:
                     said = " ".join(str(error).split())
                     raise ModelError(
                         f"The provider's batch API refuses ({said}): see to that, and give the same command again; "

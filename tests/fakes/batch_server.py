@@ -208,6 +208,9 @@ class BatchServer(ChatServer):
                 sent = server.handled(method, path, content, self.headers.get("Content-Type", ""))
                 server._stopping.wait(sent.stall)
                 body = sent.body.encode()
+                if sent.drop:
+                    self.close_connection = True
+                    return
                 try:
                     self.send_response(sent.status)
                     for name, value in {"Content-Type": "application/json", **sent.headers}.items():
