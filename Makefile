@@ -6,14 +6,15 @@ READY := $(VENV)/.ready
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
 
-.PHONY: help setup test lint types check demo bench clean
+.PHONY: help setup test test-fast lint types check demo bench clean
 help:
-	@echo "make setup  an environment in $(VENV)"
-	@echo "make test   the tests (fetches the smallest model once)"
-	@echo "make lint   ruff, lint and format"
-	@echo "make types  mypy strict on the built wheel"
-	@echo "make demo   a DSPy program made anytime on a real model, start to end"
-	@echo "make bench  the cost benchmarks of experiments/bench"
+	@echo "make setup      an environment in $(VENV)"
+	@echo "make test       the tests (fetches the smallest model once)"
+	@echo "make test-fast  those that need no model and little time"
+	@echo "make lint       ruff (lint and format) and typos"
+	@echo "make types      mypy strict on the built wheel"
+	@echo "make demo       a DSPy program made anytime on a real model, start to end"
+	@echo "make bench      the cost benchmarks of experiments/bench"
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,9 +30,13 @@ test: setup
 	$(BIN)/anytime-dspy models pull smollm2-135m-instruct
 	$(BIN)/python -m pytest
 
+test-fast: setup
+	$(BIN)/python -m pytest -m "not local_lm and not slow"
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 
 # programs/ and optimizers/ are mapped into the package by the build, so only the wheel shows the checker what users get.
 types: setup

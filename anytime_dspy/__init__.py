@@ -15,33 +15,37 @@ if TYPE_CHECKING:
     from anytime_dspy.budgets import Budget
     from anytime_dspy.checkpoint import Call, Checkpoint, Usage
     from anytime_dspy.curve import AnytimeCurve
-    from anytime_dspy.errors import AnytimeError, BudgetError, DataError, ModelError, ProgramError, RunError
+    from anytime_dspy.errors import (
+        AnytimeError,
+        BudgetError,
+        ClusterError,
+        DataError,
+        ModelError,
+        ProgramError,
+        RunError,
+    )
     from anytime_dspy.local import local_lm
+    from anytime_dspy.measure import sweep
     from anytime_dspy.metric import AnytimeIndex, anytime_index
     from anytime_dspy.runtime.context import budget
+    from anytime_dspy.statistics.summary import index_difference, summarise
     from anytime_dspy.stopping import Converged
+    from anytime_dspy.storage.run_folder import RunStore
 
 # Loaded when first used, so that importing the package costs hardly more than importing DSPy.
-_HOMES = {
-    "Anytime": "anytime",
-    "AnytimeCurve": "curve",
-    "AnytimeError": "errors",
-    "AnytimeIndex": "metric",
-    "AnytimePrediction": "anytime",
-    "AtBudget": "anytime",
-    "Budget": "budgets",
-    "BudgetError": "errors",
-    "Call": "checkpoint",
-    "Checkpoint": "checkpoint",
-    "Converged": "stopping",
-    "DataError": "errors",
-    "ModelError": "errors",
-    "ProgramError": "errors",
-    "RunError": "errors",
-    "Usage": "checkpoint",
-    "anytime_index": "metric",
-    "budget": "runtime.context",
-    "local_lm": "local",
+_MODULES = {
+    "anytime": ("Anytime", "AnytimePrediction", "AtBudget"),
+    "budgets": ("Budget",),
+    "checkpoint": ("Call", "Checkpoint", "Usage"),
+    "curve": ("AnytimeCurve",),
+    "errors": ("AnytimeError", "BudgetError", "ClusterError", "DataError", "ModelError", "ProgramError", "RunError"),
+    "local": ("local_lm",),
+    "measure": ("sweep",),
+    "metric": ("AnytimeIndex", "anytime_index"),
+    "runtime.context": ("budget",),
+    "statistics.summary": ("index_difference", "summarise"),
+    "stopping": ("Converged",),
+    "storage.run_folder": ("RunStore",),
 }
 
 __version__ = "0.1.0"
@@ -56,24 +60,30 @@ __all__ = [
     "BudgetError",
     "Call",
     "Checkpoint",
+    "ClusterError",
     "Converged",
     "DataError",
     "ModelError",
     "ProgramError",
     "RunError",
+    "RunStore",
     "Usage",
     "anytime_index",
     "budget",
+    "index_difference",
     "local_lm",
+    "summarise",
+    "sweep",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'anytime_dspy' has no attribute '{name}'")
-    value = getattr(import_module(f"anytime_dspy.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    for module, names in _MODULES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import dspy
 
 from anytime_dspy.calls.formats import REASONING_NAMES
-from anytime_dspy.checkpoint import Call, Checkpoint
-
-if TYPE_CHECKING:
-    from anytime_dspy.storage.run_folder import ScoredCheckpoint
+from anytime_dspy.checkpoint import BudgetOutcome, Call
 
 __all__ = ["AnswerKey", "answer_text", "answer_values", "is_answered", "key_at"]
 
 AnswerKey = Callable[[dspy.Prediction], "str | None"]
-"""Returns an answer in a canonical form, None where there is none to be read. Two answers of one form are the same; a
-judge is shown that form, so a reader must understand it."""
+"""Maps a prediction to its answer in a canonical form, None where no answer can be read. Answers of the same form are
+the same. Judges are shown that form, so it must be readable."""
 
-# What a program did on its way, by the names that DSPy's own modules give it.
+# Fields in which DSPy's own modules return how they came to an answer.
 _NOT_AN_ANSWER = REASONING_NAMES | {"trajectory"}
 
 
@@ -29,9 +25,9 @@ def answer_values(prediction: dspy.Prediction) -> dict[str, object]:
 
 
 def answer_text(prediction: dspy.Prediction) -> str | None:
-    """Returns the answer fields as one text in which letter case and white space do not count.
+    """Returns the answer fields as one text, case-folded and with white space normalised.
 
-    A value of None is an answer too, if one was read: ask `key_at` or `is_answered` whether one was.
+    None is an answer too, if it was read; `key_at` and `is_answered` tell whether one was.
 
     Example:
         >>> answer_text(dspy.Prediction(reasoning="3 + 4", answer=" Seven  pens"))
@@ -47,10 +43,10 @@ def answer_text(prediction: dspy.Prediction) -> str | None:
 
 
 def is_answered(prediction: dspy.Prediction, calls: Sequence[Call]) -> bool:
-    """Whether an answer could be read: of every call or, at least, for every field of what the program returned.
+    """Whether an answer could be read: from every call or, at least, for every field of the prediction.
 
-    An agent may answer well though a step of it was no good. A field that holds nothing is an answer where the call
-    that this prediction comes from gave it so.
+    An agent may answer although one of its steps could not be read. An empty field is an answer if the call that the
+    prediction comes from returned it.
 
     Args:
         prediction: What the program returned.
@@ -67,8 +63,8 @@ def is_answered(prediction: dspy.Prediction, calls: Sequence[Call]) -> bool:
     )
 
 
-def key_at(point: Checkpoint | ScoredCheckpoint, answer_key: AnswerKey) -> str | None:
-    """Returns the canonical answer at a checkpoint, of a stored run too, None where it is unanswered."""
+def key_at(point: BudgetOutcome, answer_key: AnswerKey) -> str | None:
+    """Returns the canonical answer at a checkpoint, stored or not; None if it is unanswered."""
     if not point.answered:
         return None
     prediction = point.prediction

@@ -36,7 +36,7 @@ class AnytimePrediction(dspy.Prediction):
     def __init__(self, base: dspy.Prediction, checkpoints: Sequence[Checkpoint] | None = None, **fields: Any) -> None:
         super().__init__({**base, **fields})
         self._completions = base.completions
-        # DSPy copies a prediction by making a new one from it.
+        # DSPy copies a prediction by constructing a new one from it.
         self._checkpoints = base.checkpoints if checkpoints is None else tuple(checkpoints)
 
     @property
@@ -46,7 +46,7 @@ class AnytimePrediction(dspy.Prediction):
 
 
 class _Wrapper(dspy.Module):
-    """What the two modules below share: the program's own parameter names, and budgets that are saved with them."""
+    """The base of the two modules below: the program's own parameter names, and budgets that are saved with them."""
 
     def __init__(self, program: dspy.Module, state: BudgetState) -> None:
         super().__init__()
@@ -56,20 +56,19 @@ class _Wrapper(dspy.Module):
     def named_parameters(self) -> list[tuple[str, Any]]:
         """Returns the program's parameters under its own names, and the budgets.
 
-        A program that was compiled by BootstrapFewShot hides its parameters from the modules around it; here they are
-        seen all the same.
+        DSPy hides the parameters of a compiled program from the modules around it; this method does not.
         """
         return [*self.program.named_parameters(), (BUDGETS_KEY, self.state)]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Returns what `save` writes: the program's own state, and the budgets under a key that DSPy ignores."""
+        """Returns the program's own state, and the budgets under a key that DSPy ignores."""
         return {
             **self.program.dump_state(json_mode=json_mode),
             BUDGETS_KEY: self.state.dump_state(json_mode=json_mode),
         }
 
     def load_state(self, state: Mapping[str, Any], **options: Any) -> None:
-        """Takes over a saved state, of a bare program too.
+        """Loads a saved state, of this module or of the bare program.
 
         Raises:
             ProgramError: The state is of another program, or was edited into something else.
@@ -102,18 +101,18 @@ class _Wrapper(dspy.Module):
 class Anytime(_Wrapper):
     """Any DSPy program, with an answer at each of several budgets.
 
-    A call runs the program once under the largest budget and replays it at each smaller one: calls that ended within
-    that budget cost nothing again, the one in which it falls is cut and its answer forced, later ones answer at once.
+    A call runs the program once under the largest budget and replays it at each smaller one. LM calls that ended within
+    that budget cost nothing again, the call in which it ends is cut and its answer forced, and later calls answer at
+    once.
 
     Args:
-        program: The program; it is used as it is, not copied. The functions of its `dspy.Tool`s are wrapped, so that a
-            tape can hear them.
-        budgets: Reasoning tokens at which an answer is wanted, strictly increasing.
-        answer_tokens: Tokens that each answer may take on top of them.
-        mode: "trace" cuts one trace at every budget; "contract" runs the program once for each budget, as must be done
-            where it is told its budget.
-        stop: Ends a run before the largest budget. The budgets are then taken from the smallest up, as by `stream`, and
-            the last answer stands for the larger ones, unpaid.
+        program: The program. It is not copied, and the functions of its `dspy.Tool`s are wrapped to be recorded.
+        budgets: The reasoning tokens at which an answer is wanted, strictly increasing.
+        answer_tokens: The most tokens of each answer, on top of them.
+        mode: "trace" cuts one trace at every budget; "contract" runs the program once per budget, for programs that are
+            told their budget.
+        stop: A rule that ends a run before the largest budget. The budgets then run from the smallest up, as in
+            `stream`, and the last answer is repeated for the larger ones at no cost.
 
     Raises:
         BudgetError: The budgets or the answer allowance cannot be used.
@@ -152,11 +151,11 @@ class Anytime(_Wrapper):
 
     @property
     def answer_tokens(self) -> int:
-        """Tokens that each answer may take on top of a budget."""
+        """The most tokens of each answer, on top of a budget."""
         return self.state.answer_tokens
 
     def load_state(self, state: Mapping[str, Any], **options: Any) -> None:
-        """Takes over a saved state and its budgets; these stay as they are where a bare program was saved.
+        """Loads a saved state and its budgets; the state of a bare program leaves the budgets as they are.
 
         Raises:
             ProgramError: The state is of another program, or was edited into something else.
@@ -174,22 +173,22 @@ class Anytime(_Wrapper):
     ) -> Generator[Checkpoint, None, None]:
         """Yields a checkpoint at each budget as it is reached, from the smallest up; the best answer is the last one.
 
-        It can be left at any time: by `break`, by `close`, or by not asking for more. Nothing that was paid for is
-        asked for again when it is gone on with; of a new stream, DSPy's cache pays what this one had. On an engine that
-        can continue a message each step pays the tokens beyond the last one only. Elsewhere a message that was cut off
-        is asked for anew with more allowed: on a doubling grid, at most twice the largest budget in all.
+        You can stop iterating at any time and resume later; nothing already generated is requested again. A new stream
+        reuses DSPy's cache. On an engine that can continue a message, each step generates only the tokens beyond the
+        last one. Elsewhere a message that was cut off is regenerated with a larger cap, which on a doubling grid costs
+        at most twice the largest budget in all.
 
         The settings of `dspy.context` are those of the place where this is called.
 
-        A program may have an input named `deadline` or `stop`: that name is its input then. Seconds are capped by
-        `ad.budget(ad.Budget(seconds=...))` around the stream instead; a `Converged` is a stopping rule in any case.
+        If the program has an input named `deadline` or `stop`, that argument is its input. Limit the time by
+        `ad.budget(ad.Budget(seconds=...))` around the stream then; a `Converged` is always a stopping rule.
 
         Args:
-            *positional: What the program is asked, where it takes positional inputs.
+            *positional: The program's positional inputs.
             deadline: Seconds from now. Reasoning ends with them, as in `Budget(seconds=...)`, and no further checkpoint
-                is begun; the first one is always given.
-            stop: A `Converged` that ends the stream early; by default the rule that this module was made with.
-            **inputs: What the program is asked.
+                is started; the first one is always yielded.
+            stop: A `Converged` that ends the stream early; by default the rule of this module.
+            **inputs: The program's inputs.
 
         Raises:
             BudgetError: `deadline` is not positive, or `stop` is no stopping rule.
@@ -217,7 +216,7 @@ class Anytime(_Wrapper):
         return steps()
 
     def forward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:
-        """Answers at every budget; DSPy calls this."""
+        """Answers at every budget; called by DSPy."""
         run = self._start(positional, inputs)
         if self.state.stop is None:
             run.descend()
@@ -227,7 +226,7 @@ class Anytime(_Wrapper):
         return _prediction(run)
 
     async def aforward(self, *positional: Any, **inputs: Any) -> AnytimePrediction:
-        """Answers at every budget, asynchronously; DSPy calls this."""
+        """Answers at every budget, asynchronously; called by DSPy."""
         run = self._start(positional, inputs)
         for tokens in self._order(run):
             await run.astep(tokens)
@@ -236,7 +235,7 @@ class Anytime(_Wrapper):
     def _streamed(
         self, positional: Sequence[Any], inputs: dict[str, Any], deadline: Any, stop: Any
     ) -> tuple[MultiBudgetRun, Converged | None]:
-        """The walk of a stream and its rule; what the program calls `deadline` or `stop` itself is its input."""
+        """Returns the run of a stream and its stopping rule; inputs named `deadline` or `stop` go to the program."""
         if deadline is not None and self._takes("deadline"):
             inputs, deadline = {**inputs, "deadline": deadline}, None
         if stop is not None and not isinstance(stop, Converged) and self._takes("stop"):
@@ -257,7 +256,7 @@ class Anytime(_Wrapper):
         return MultiBudgetRun(self.program, positional, inputs, self.state, predictors, clock)
 
     def _order(self, run: MultiBudgetRun) -> Iterator[int]:
-        """A rule that may stop the run has to see the answers at smaller budgets before larger ones are paid for."""
+        """Returns the order of the budgets: ascending if a rule may stop the run before it pays for larger ones."""
         return run.ascending(self.state.stop) if self.state.stop else run.descending()
 
 
@@ -268,18 +267,18 @@ class AtBudget(_Wrapper):
         super().__init__(program, BudgetState((tokens,), answer_tokens, "contract"))
 
     def forward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
-        """Answers under the budget; DSPy calls this."""
+        """Answers under the budget; called by DSPy."""
         with budget(self.state.budgets[-1], answer_tokens=self.state.answer_tokens):
             return self.program(*positional, **inputs)
 
     async def aforward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
-        """Answers under the budget, asynchronously; DSPy calls this."""
+        """Answers under the budget, asynchronously; called by DSPy."""
         with budget(self.state.budgets[-1], answer_tokens=self.state.answer_tokens):
             return await self.program.acall(*positional, **inputs)
 
 
 def _prediction(run: MultiBudgetRun) -> AnytimePrediction:
-    # An optimiser that collects DSPy's trace wants one run of the program, not one for each budget.
+    # An optimiser that collects DSPy's trace expects one run of the program, not one per budget.
     if dspy.settings.trace is not None:
         dspy.settings.trace.extend(run.trace)
     checkpoints = run.all_checkpoints()

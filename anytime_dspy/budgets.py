@@ -1,4 +1,4 @@
-"""Budgets and grids of them: what one may look like, and when two may be compared."""
+"""Budgets and grids of budgets, and their validation."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 from anytime_dspy.errors import BudgetError
 
-__all__ = ["Budget", "check_answer_tokens", "check_budgets", "check_same_grid", "is_positive", "parse_budgets"]
+__all__ = ["Budget", "check_answer_tokens", "check_budgets", "check_same_grid", "parse_budgets"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may reason with, in one kind or several: the first that runs out ends its reasoning.
+    """A limit on a run's reasoning, in one kind or several: the first that runs out ends the reasoning.
 
-    The answers stand on top of it in every kind, since a run always ends in one.
+    The answers come on top of it in every kind, since a run always ends with one.
 
     Attributes:
         tokens: Reasoning tokens.
-        seconds: Wall time from the beginning of the `with` block. No call that was sent is broken off; but a call is
-            given no more tokens than fit the time, by the speed measured in this block (50 tokens a second before the
-            first call). On an engine that can continue a message, one is written piece by piece, so that time is
-            overrun by one piece and the answer; elsewhere by what the speed was misjudged, and the answer.
+        seconds: Wall time from the start of the `with` block. A call that was sent is never aborted, but its cap is the
+            number of tokens that fit the time, by the speed measured in this block (50 tokens per second before the
+            first call). An engine that can continue a message generates it in pieces, so that time is overrun by one
+            piece and the answer; elsewhere by the error of the measured speed, and the answer.
         dollars: Money, by litellm's prices. A call reasons as long as its prompt, the reasoning and the answer can be
-            paid; with less only the answer is asked for, even where that overruns. A call that DSPy has in its
-            cache counts with its price, as it counts with its tokens.
+            paid. With less, only the answer is forced, even if that overruns. A call from DSPy's cache counts with its
+            price, as it counts with its tokens.
 
     Raises:
         BudgetError: No kind is given, or one is not positive.
@@ -49,19 +49,19 @@ class Budget:
             object.__setattr__(self, "tokens", check_budgets((self.tokens,))[0])
         for kind in ("seconds", "dollars"):
             amount = getattr(self, kind)
-            if amount is not None and not is_positive(amount):
+            if amount is not None and not _is_positive(amount):
                 raise BudgetError(f"a budget in {kind} must be a positive number, got {amount!r}")
 
 
-def is_positive(amount: object) -> bool:
-    """Whether this is a number above 0 that is not endless."""
+def _is_positive(amount: object) -> bool:
+    """Whether this is a positive, finite number."""
     if isinstance(amount, bool) or not isinstance(amount, Real):
         return False
     return 0 < float(amount) < math.inf
 
 
 def whole_number(amount: object) -> int | None:
-    """Returns a whole number, numpy's included, as a plain int that JSON can hold; None for anything else.
+    """Returns an integer, also one of numpy, as a plain int that JSON can hold; None for anything else.
 
     >>> whole_number(64), whole_number(True), whole_number(64.0)
     (64, None, None)
@@ -76,7 +76,7 @@ def check_budgets(budgets: Iterable[int], *, smallest: int = 1) -> tuple[int, ..
 
     Args:
         budgets: Reasoning tokens, strictly increasing.
-        smallest: The least budget allowed; 0 where the answer without any reasoning is part of the curve.
+        smallest: The smallest budget allowed; 0 if the answer without reasoning is part of the curve.
 
     Raises:
         BudgetError: The grid is empty, holds something other than whole numbers, or does not increase.
@@ -106,10 +106,10 @@ def parse_budgets(text: str) -> tuple[int, ...]:
     """Reads a grid of budgets from the command line.
 
     Args:
-        text: Reasoning tokens with commas between, such as `16,32,64`.
+        text: Reasoning tokens, separated by commas, such as `16,32,64`.
 
     Raises:
-        BudgetError: The text is no such list, or `check_budgets` refuses it.
+        BudgetError: The text is no such list, or `check_budgets` raises.
 
     >>> parse_budgets("16, 32,64")
     (16, 32, 64)
@@ -122,9 +122,9 @@ def parse_budgets(text: str) -> tuple[int, ...]:
 
 
 def check_same_grid(grids: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """Returns the one grid that all of `grids` are.
+    """Returns the one grid that all of `grids` are equal to.
 
-    An Anytime Index depends on where it was measured, so results on different grids are never compared or averaged.
+    An Anytime Index depends on its budgets, so results on different grids are never compared or averaged.
 
     Raises:
         BudgetError: Two grids differ, or there is none.

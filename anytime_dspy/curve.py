@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anytime_dspy.budgets import check_budgets, check_same_grid
+from anytime_dspy.budgets import check_budgets
 from anytime_dspy.errors import AnytimeError, BudgetError
 
-__all__ = ["AnytimeCurve", "Axis", "anytime_index", "mean_curve"]
+__all__ = ["AnytimeCurve", "Axis", "anytime_index"]
 
 Axis = Literal["linear", "log"]
 
@@ -31,23 +31,23 @@ def anytime_index(
     over t < T of (Q*_t + Q*_{t+1}) / 2 * (b_{t+1} - b_t), divided by (b_T - b_1) * Q_max (Zhang et al.,
     arXiv 2601.11038). At a single budget it is quality / Q_max.
 
-    Best-so-far per item picks its maximum with the gold score, so it is an oracle wherever quality cannot be checked at
-    run time: guessing among four options at 16 budgets scores 0.83. Without it the index is the committed one, which is
-    what a user gets who takes the answer at hand.
+    Best-so-far picks each item's maximum by its true score, so it is an oracle unless quality can be checked at run
+    time: guessing among four options at 16 budgets scores 0.83. Without it the index is the committed one: what a user
+    gets who takes the answer at each budget.
 
     Args:
         qualities: Shape (..., T), each in [0, q_max].
         budgets: T strictly increasing whole numbers of reasoning tokens, at least 0 (on a log axis at least 1).
         best_so_far: Whether to take the running maximum over budgets first.
-        axis: "linear" as in the paper; on "log" every doubling of the budget weighs the same.
+        axis: "linear" as in the paper; on "log" every doubling of the budget has the same weight.
         q_max: The ceiling of the quality scale.
 
     Returns:
-        Shape (...), in [0, 1]; a float where `qualities` is a single curve.
+        Shape (...), in [0, 1]; a float for a single curve.
 
     Raises:
-        BudgetError: The budgets cannot be used, or are not as many as the qualities.
-        AnytimeError: A quality is outside [0, q_max] or not a number, or `q_max` or `axis` cannot be used.
+        BudgetError: The budgets are invalid, or not as many as the qualities.
+        AnytimeError: A quality is outside [0, q_max] or not a number, or `q_max` or `axis` is invalid.
 
     >>> anytime_index([0.0, 1.0, 0.0], [16, 32, 48])
     0.75
@@ -64,7 +64,7 @@ def anytime_index(
 
 
 def _weights(budgets: Iterable[int], axis: Axis) -> NDArray[np.float64]:
-    """The trapezoidal rule on a grid as one weight a budget; they sum to 1."""
+    """Returns the weights of the trapezoidal rule, one per budget; they sum to 1."""
     if axis not in ("linear", "log"):
         raise AnytimeError(f"axis must be 'linear' or 'log', got {axis!r}")
     grid = np.asarray(check_budgets(budgets, smallest=0 if axis == "linear" else 1), dtype=np.float64)
@@ -98,7 +98,7 @@ class AnytimeCurve:
         qualities: The committed quality at each budget: that of the answer a user gets there.
 
     Raises:
-        BudgetError: The budgets cannot be used, or are not as many as the qualities.
+        BudgetError: The budgets are invalid, or not as many as the qualities.
 
     >>> curve = AnytimeCurve((16, 32, 64), (0.5, 0.25, 1.0))
     >>> curve.best_so_far, curve.final, curve.tokens_to(0.9)
@@ -115,7 +115,7 @@ class AnytimeCurve:
 
     @property
     def best_so_far(self) -> tuple[float, ...]:
-        """The running maximum of the qualities; an oracle wherever quality needs the gold answer."""
+        """The running maximum of the qualities; an oracle unless quality can be checked at run time."""
         return tuple(np.maximum.accumulate(self.qualities).tolist())
 
     @property
@@ -125,7 +125,7 @@ class AnytimeCurve:
 
     @property
     def average(self) -> float:
-        """The mean quality over the budgets, each counted once."""
+        """The mean quality over the budgets."""
         return sum(self.qualities) / len(self.qualities)
 
     def index(self, *, best_so_far: bool = True, axis: Axis = "linear", q_max: float = 1.0) -> float:
@@ -135,13 +135,3 @@ class AnytimeCurve:
     def tokens_to(self, target: float) -> int | None:
         """Returns the smallest budget whose quality is at least `target`, or None where none is."""
         return next((b for b, q in zip(self.budgets, self.qualities, strict=True) if q >= target), None)
-
-
-def mean_curve(curves: Sequence[AnytimeCurve]) -> AnytimeCurve:
-    """Averages curves budget by budget.
-
-    Raises:
-        BudgetError: The curves are on different budgets, or there is none.
-    """
-    budgets = check_same_grid(curve.budgets for curve in curves)
-    return AnytimeCurve(budgets, tuple(np.mean([curve.qualities for curve in curves], axis=0).tolist()))

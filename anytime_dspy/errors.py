@@ -27,3 +27,7 @@ class ModelError(AnytimeError):
 
 class RunError(AnytimeError):
     """A run folder that cannot be written, continued or read."""
+
+
+class ClusterError(AnytimeError):
+    """A cluster that cannot be reached, or that cannot run what it is sent."""

@@ -1,29 +1,34 @@
-"""A sweep: every example of a data set at every budget, kept as it comes."""
+"""`sweep`: runs a program on every example of a data set and scores it at every budget."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
-from contextvars import copy_context
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.checkpoint import Call
+from anytime_dspy.dashboards.evaluation import SweepEvaluation, log_sweep
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
+from anytime_dspy.executors import Executor, Run, Running, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.parallel import finished
 from anytime_dspy.state import BUDGETS_KEY
-from anytime_dspy.storage.run_folder import Busy, ExampleResult, RunStore, result_from
+from anytime_dspy.storage.results import ExampleResult, result_from
+from anytime_dspy.storage.run_folder import Busy, RunStore
 
-__all__ = ["example_id", "program_hash", "sweep"]
+__all__ = ["example_id", "named_examples", "program_hash", "sweep"]
 
 logger = logging.getLogger(__name__)
+
+# The parts of a call that a run stores.
+_TRACED = ("predictor", "reasoning", "outputs", "reasoning_tokens", "answer_tokens", "forced")
 
 
 def sweep(
@@ -33,48 +38,82 @@ def sweep(
     *,
     store: RunStore | None = None,
     threads: int = 1,
+    executor: Executor | None = None,
     on_result: Callable[[ExampleResult], None] | None = None,
     redact: Callable[[ExampleResult], ExampleResult] | None = None,
 ) -> list[ExampleResult]:
     """Runs a program on every example and scores it at every budget.
 
+    To DSPy's callbacks a sweep is one evaluation, on a cluster too. MLflow's active run, if there is one, shows its
+    curve and its report.
+
     Args:
         program: The program; the LM is that of the surrounding `dspy.context`.
-        examples: What to run it on; each has an `id`, or is known by its place.
+        examples: The examples; one without an `id` is identified by its position.
         metric: Scores the checkpoints.
-        store: Where given, each result is written there as it comes, and what is there already is not run again.
-            Several processes may sweep into the same folder: each example is run by one of them.
-        threads: Examples run at the same time.
-        on_result: Called in this thread with each result that comes in, be it another process's.
-        redact: Takes from each new result what may not be kept, before anything else sees it.
+        store: A run folder. Each result is appended to it at once, and examples that it has already are not run again.
+            Several processes may sweep into the same folder: each example is run by one of them. Into the folder of a
+            shard only the shard's examples are run. At the end its lines are put into the order of `examples`.
+        threads: Examples run at the same time, by each actor if the executor has several.
+        executor: Where the examples run: a `RayExecutor` for a cluster; by default in threads of this process.
+        on_result: Called in this thread with each new result, also those of other processes.
+        redact: Removes from each new result what must not be stored.
 
     Returns:
-        One result an example, in the order of `examples`. An example that could not be run or scored has an `error` and
-        no points.
+        One result per example, or per example of the shard, in the order of `examples`. An example that could not be
+        run or scored has an `error` and no points.
 
     Raises:
-        DataError: There are no examples, or two have the same id.
-        ModelError: The LM cannot be swept: what stops one example would stop them all.
-        AnytimeError: Every example failed; the message is the first one's.
+        DataError: There are no examples, two have the same id, or the folder is a shard of other examples.
+        ModelError: The LM cannot be swept, which holds for all examples.
+        ClusterError: The cluster cannot be reached, or cannot run the program.
+        AnytimeError: Every example failed; the message is that of the first one.
     """
-    named = {example_id(example, place): example for place, example in enumerate(examples)}
-    if not named or len(named) < len(examples):
-        raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
+    named = named_examples(examples, store)
+    order = [example_id(example, place) for place, example in enumerate(examples)]
+    runner = partial((executor or ThreadExecutor()).running, _ScoredRun(program, metric), threads)
+
+    def run() -> list[ExampleResult]:
+        results = _swept(named, order, store, runner, on_result, redact)
+        log_sweep(program, results, metric, store)
+        return results
+
+    if not dspy.settings.callbacks or not named:  # a shard may be empty, an evaluation may not
+        return run()
+    evaluation = SweepEvaluation([*named.values()], metric, threads, run, private=redact is not None)
+    evaluation(program, callback_metadata={"metric_key": metric.__name__})
+    return evaluation.results
+
+
+def _swept(
+    named: Mapping[str, dspy.Example],
+    order: Sequence[str],
+    store: RunStore | None,
+    runner: Callable[[], AbstractContextManager[Running]],
+    on_result: Callable[[ExampleResult], None] | None,
+    redact: Callable[[ExampleResult], ExampleResult] | None,
+) -> list[ExampleResult]:
     known = {result.id: result for result in store.results() if result.error is None} if store else {}
     results = {name: known[name] for name in named if name in known}
-    turns = _ExampleRuns(program, metric, store, redact)
-    # Those that another process is at work on come last: by then it has run them, or died.
-    for wait in (False, True):
-        waiting = [(name, example, wait) for name, example in named.items() if name not in results]
-        with closing(_finished(turns.take, waiting, threads)) as finished:
-            for result in finished:
-                if result.error:
-                    logger.warning("Example %s failed: %s", result.id, result.error)
-                results[result.id] = result
-                if on_result:
-                    on_result(result)
+    if len(results) < len(named):
+        with runner() as running:
+            runs = _ExampleRuns(running.run, store, redact)
+            # Examples that another process has claimed come last: by then it has run them, or died.
+            for wait in (False, True):
+                waiting = [(name, example, wait) for name, example in named.items() if name not in results]
+                with closing(finished(lambda example: runs.run(*example), waiting, running.slots)) as results_now:
+                    for _, result in results_now:
+                        if result is None:
+                            continue
+                        if result.error:
+                            logger.warning("Example %s failed: %s", result.id, result.error)
+                        results[result.id] = result
+                        if on_result:
+                            on_result(result)
+    if store:
+        store.finish(order)
     errors = [result.error for result in results.values() if result.error]
-    if len(errors) == len(named):
+    if errors and len(errors) == len(named):
         raise AnytimeError(f"All {len(named)} examples failed; the first said: {errors[0]}")
     if errors:
         logger.warning(
@@ -83,14 +122,33 @@ def sweep(
     return [results[name] for name in named]
 
 
+def named_examples(examples: Sequence[dspy.Example], store: RunStore | None = None) -> dict[str, dspy.Example]:
+    """Returns the examples by their ids; only those of the shard if the run folder is a shard's.
+
+    Raises:
+        DataError: There are no examples, two have the same id, or the folder is a shard of other examples.
+    """
+    named = {example_id(example, place): example for place, example in enumerate(examples)}
+    if not named or len(named) < len(examples):
+        raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
+    if store is None or store.shard is None:
+        return named
+    here = store.shard.of([*named])
+    if here != store.shard:
+        raise DataError(
+            f"{store.path} is {store.shard}, and these are {here}: give all examples of the same data, in its order"
+        )
+    return {name: example for name, example in named.items() if store.shard.takes(name)}
+
+
 def example_id(example: dspy.Example, place: int) -> str:
-    """Returns an example's `id`, or its place in the data where it has none."""
+    """Returns an example's `id`, or its position in the data if it has none."""
     own = example.get("id", None)
     return str(place if own is None else own)
 
 
 def program_hash(program: dspy.Module) -> str:
-    """Returns a hash of what was learned or written into a program: its instructions, fields and demonstrations."""
+    """Returns a hash of a program's instructions, fields and demonstrations."""
     state = {name: _content(value) for name, value in program.dump_state().items() if name != BUDGETS_KEY}
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -101,14 +159,13 @@ def _content(state: Any) -> Any:
 
 @dataclass(frozen=True)
 class _ExampleRuns:
-    """Runs examples one at a time, each once among all processes that sweep into the same folder."""
+    """Runs examples, each once among all processes that sweep into the same folder."""
 
-    program: Anytime
-    metric: AnytimeIndex
+    run_example: Run
     store: RunStore | None
     redact: Callable[[ExampleResult], ExampleResult] | None
 
-    def take(self, name: str, example: dspy.Example, wait: bool) -> ExampleResult | None:
+    def run(self, name: str, example: dspy.Example, wait: bool) -> ExampleResult | None:
         """Returns an example's result, another process's too; None where that one is still at work on it.
 
         Args:
@@ -129,55 +186,34 @@ class _ExampleRuns:
             return None
 
     def _run(self, name: str, example: dspy.Example) -> ExampleResult:
-        result = _run_one(self.program, self.metric, name, example)
+        result = self.run_example(name, example)
         return self.redact(result) if self.redact else result
 
 
-def _finished(
-    run: Callable[..., ExampleResult | None], waiting: Iterable[tuple[Any, ...]], threads: int
-) -> Generator[ExampleResult, None, None]:
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        # DSPy keeps its settings in context variables, which a pool's threads do not see by themselves.
-        futures = [pool.submit(copy_context().run, run, *arguments) for arguments in waiting]
+@dataclass(frozen=True)
+class _ScoredRun:
+    """Runs one example and scores it, in this process or in an actor that it is sent to."""
+
+    program: Anytime
+    metric: AnytimeIndex
+
+    def __call__(self, name: str, example: dspy.Example) -> ExampleResult:
+        inputs = example.inputs().toDict()
+
+        def failed(error: Exception, where: str = "") -> ExampleResult:
+            return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}{where}")
+
+        # One bad example must not lose the results that were paid for.
         try:
-            for future in as_completed(futures):
-                result = future.result()
-                if result is not None:
-                    yield result
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            prediction = self.program(**inputs)
+        except ModelError:
             raise
-
-
-def _run_one(program: Anytime, metric: AnytimeIndex, name: str, example: dspy.Example) -> ExampleResult:
-    inputs = example.inputs().toDict()
-
-    def failed(error: Exception, where: str = "") -> ExampleResult:
-        return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}{where}")
-
-    # One bad example must not lose the paid ones.
-    try:
-        prediction = program(**inputs)
-    except ModelError:
-        raise
-    except Exception as error:
-        return failed(error)
-    try:
-        curve = metric.curve(example, prediction)
-    except Exception as error:
-        return failed(error, "" if isinstance(error, AnytimeError) else " (raised by the quality function)")
-    return result_from(name, inputs, prediction.checkpoints, curve.qualities, _trace(prediction.checkpoints[-1].calls))
-
-
-def _trace(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    return [
-        {
-            "predictor": call.predictor,
-            "reasoning": call.reasoning,
-            "outputs": dict(call.outputs),
-            "reasoning_tokens": call.reasoning_tokens,
-            "answer_tokens": call.answer_tokens,
-            "forced": call.forced,
-        }
-        for call in calls
-    ]
+        except Exception as error:
+            return failed(error)
+        try:
+            curve = self.metric.curve(example, prediction)
+        except Exception as error:
+            return failed(error, "" if isinstance(error, AnytimeError) else " (raised by the quality function)")
+        calls = prediction.checkpoints[-1].calls
+        trace = [{part: getattr(call, part) for part in _TRACED} for call in calls]
+        return result_from(name, inputs, prediction.checkpoints, curve.qualities, trace)

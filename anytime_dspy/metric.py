@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
 
-from anytime_dspy.checkpoint import Checkpoint
+from anytime_dspy.checkpoint import AnswerState, Checkpoint
 from anytime_dspy.curve import AnytimeCurve, Axis, anytime_index
 from anytime_dspy.errors import AnytimeError, ProgramError
-from anytime_dspy.feedback import feedback_on
 
-__all__ = ["AnytimeIndex", "anytime_index"]
+__all__ = ["AnytimeIndex", "anytime_index", "feedback_on"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,12 @@ class AnytimeIndex:
     """Scores a prediction by the Anytime Index over its checkpoints: a metric for Evaluate and every DSPy optimiser.
 
     Attributes:
-        quality: `quality(example, prediction) -> number in [0, q_max]`, asked about each checkpoint's prediction: any
-            metric of DSPy's, one that gives a `dspy.Prediction` with a `score` too. A checkpoint without an answer has
-            quality 0 and is not asked about. What `quality` raises is not caught.
-        best_so_far: Whether the index takes the best quality so far, as in the paper. That uses the gold score, so it
-            is an oracle unless quality can be checked at run time; False scores what a user gets at each budget.
+        quality: `quality(example, prediction) -> number in [0, q_max]`, called for each checkpoint's prediction. Any
+            DSPy metric will do, also one that returns a `dspy.Prediction` with a `score`. A checkpoint without an
+            answer has quality 0 without a call. Exceptions of `quality` are not caught.
+        best_so_far: Whether the index takes the best quality so far, as in the paper. That uses the true score, so it
+            is an oracle unless quality can be checked at run time; False scores the answer that a user gets at each
+            budget.
         axis: "linear" as in the paper, or "log".
         q_max: The ceiling of the quality scale.
 
@@ -37,10 +37,14 @@ class AnytimeIndex:
     """
 
     quality: Callable[..., Any]
-    _: KW_ONLY
-    best_so_far: bool = True
-    axis: Axis = "linear"
-    q_max: float = 1.0
+    best_so_far: bool = field(default=True, kw_only=True)
+    axis: Axis = field(default="linear", kw_only=True)
+    q_max: float = field(default=1.0, kw_only=True)
+
+    @property
+    def __name__(self) -> str:
+        """What dashboards call it, MLflow for one, as they call a function by its name."""
+        return "anytime_index"
 
     def __call__(
         self,
@@ -50,31 +54,35 @@ class AnytimeIndex:
         pred_name: str | None = None,
         pred_trace: Any = None,
     ) -> Any:
-        """Returns the Anytime Index of one prediction, in [0, 1]; with feedback in words where a predictor is named.
+        """Returns the Anytime Index of one prediction, in [0, 1]; with feedback in words if `pred_name` is given.
 
         Args:
-            example: What `quality` compares with.
+            example: The first argument of `quality`.
             prediction: A prediction of `Anytime`, with its `.checkpoints`.
-            trace: Given by DSPy's optimisers; the score does not depend on it.
-            pred_name: Given by `dspy.GEPA`, which wants to be told what went wrong: the result is then a
-                `dspy.Prediction` with the `score` and a `feedback` that says at which budgets.
+            trace: Passed by DSPy's optimisers; not used.
+            pred_name: Passed by `dspy.GEPA`, which needs feedback. The result is then a `dspy.Prediction` with the
+                `score` and a `feedback` that says at which budgets the answers were good.
             pred_trace: As `trace`.
 
         Raises:
             ProgramError: The prediction has no checkpoints.
             AnytimeError: `quality` returned no number in [0, q_max].
         """
-        marks = self._marks(example, prediction)
-        curve = _curve(marks)
-        score = curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
+        scores = self._scores(example, prediction)
+        curve = _curve(prediction, scores)
+        score = self.index_of(curve)
         if pred_name is None:
             return score
         states = [checkpoint.state for checkpoint in prediction.checkpoints]
-        return dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max, states, marks[-1].feedback))
+        return dspy.Prediction(score=score, feedback=feedback_on(curve, self.q_max, states, scores[-1].feedback))
+
+    def index_of(self, curve: AnytimeCurve) -> float:
+        """Returns the Anytime Index of a curve, read as this metric does."""
+        return curve.index(best_so_far=self.best_so_far, axis=self.axis, q_max=self.q_max)
 
     def curve(self, example: dspy.Example, prediction: dspy.Prediction) -> AnytimeCurve:
-        """Returns the quality at each checkpoint; raises as the metric itself does."""
-        return _curve(self._marks(example, prediction))
+        """Returns the quality at each checkpoint; raises what calling the metric raises."""
+        return _curve(prediction, self._scores(example, prediction))
 
     def quality_of(self, example: dspy.Example, prediction: dspy.Prediction) -> float:
         """Returns the quality of one answer, in [0, q_max].
@@ -82,21 +90,19 @@ class AnytimeIndex:
         Raises:
             AnytimeError: `quality` returned no number in [0, q_max].
         """
-        return self._mark(example, prediction, "").quality
+        return self._score(example, prediction, "").quality
 
-    def _marks(self, example: dspy.Example, prediction: dspy.Prediction) -> list[_Mark]:
+    def _scores(self, example: dspy.Example, prediction: dspy.Prediction) -> list[_Score]:
         checkpoints: Sequence[Checkpoint] = getattr(prediction, "checkpoints", None) or ()
         if not checkpoints:
             raise ProgramError("the prediction has no checkpoints to score: wrap the program in ad.Anytime(...)")
         return [
-            replace(self._mark(example, one.prediction, f" at budget {one.budget}"), budget=one.budget)
-            if one.answered
-            else _Mark(0.0, budget=one.budget)
+            self._score(example, one.prediction, f" at budget {one.budget}") if one.answered else _Score(0.0)
             for one in checkpoints
         ]
 
-    def _mark(self, example: dspy.Example, prediction: dspy.Prediction, where: str) -> _Mark:
-        value = self.quality(example, prediction, *_NOTHING_MORE[: _wants(self.quality) - 2])
+    def _score(self, example: dspy.Example, prediction: dspy.Prediction, where: str) -> _Score:
+        value = self.quality(example, prediction, *_GEPA_ARGUMENTS[: _required_arguments(self.quality) - 2])
         said = value.get("feedback", None) if isinstance(value, dspy.Prediction) else None
         number = _number(value)
         if not 0.0 <= number <= self.q_max:
@@ -104,27 +110,26 @@ class AnytimeIndex:
             raise AnytimeError(
                 f"the quality function must return a number in [0, {self.q_max:g}], but returned {returned}{where}"
             )
-        return _Mark(number, None if said is None else str(said))
+        return _Score(number, None if said is None else str(said))
 
 
 @dataclass(frozen=True)
-class _Mark:
-    """What the quality function said of one checkpoint."""
+class _Score:
+    """The quality function's result for one checkpoint."""
 
     quality: float
     feedback: str | None = None
-    budget: int = 0
 
 
-# A metric for dspy.GEPA may insist on being told a trace, a predictor and its trace.
-_NOTHING_MORE = (None, None, None)
+# A metric for dspy.GEPA may require a trace, a predictor's name and its trace.
+_GEPA_ARGUMENTS = (None, None, None)
 
 
-def _wants(quality: Callable[..., Any]) -> int:
-    """How many arguments a quality function insists on, two at least."""
+def _required_arguments(quality: Callable[..., Any]) -> int:
+    """Returns how many arguments a quality function requires, at least two."""
     try:
         parameters = inspect.signature(quality).parameters.values()
-    except (TypeError, ValueError):  # some written in C do not say
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return 2
     required = (
         p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
@@ -133,7 +138,7 @@ def _wants(quality: Callable[..., Any]) -> int:
 
 
 def _number(value: Any) -> float:
-    """A score as DSPy's Evaluate takes it: whatever counts as a number, or a prediction that has one; NaN else."""
+    """Returns a score as DSPy's Evaluate reads it: a number, or a prediction's `score`; NaN for anything else."""
     score = value.get("score", None) if isinstance(value, dspy.Prediction) else value
     if not hasattr(type(score), "__float__") and not hasattr(type(score), "__index__"):
         return math.nan
@@ -143,5 +148,48 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _curve(marks: Sequence[_Mark]) -> AnytimeCurve:
-    return AnytimeCurve(tuple(mark.budget for mark in marks), tuple(mark.quality for mark in marks))
+def _curve(prediction: dspy.Prediction, scores: Sequence[_Score]) -> AnytimeCurve:
+    budgets = tuple(checkpoint.budget for checkpoint in prediction.checkpoints)
+    return AnytimeCurve(budgets, tuple(score.quality for score in scores))
+
+
+_STATES: Mapping[AnswerState, str] = {
+    "unreadable": "no answer could be read",
+    "censored": "the answer was cut off at its own allowance of tokens",
+}
+
+
+def feedback_on(
+    curve: AnytimeCurve, q_max: float = 1.0, states: Sequence[AnswerState] = (), said: str | None = None
+) -> str:
+    """Returns in words at which budgets a program's answers were good, for optimisers that read feedback.
+
+    Args:
+        curve: The curve of one example.
+        q_max: The ceiling of the quality scale.
+        states: The states of the answers, one per budget.
+        said: The quality function's own feedback on the last answer.
+
+    >>> print(feedback_on(AnytimeCurve((16, 32), (1.0, 1.0))))
+    Answer quality, where reasoning stops at 16 tokens: 1; 32 tokens: 1 (at most 1). It is best from the start.
+    """
+    points = "; ".join(f"{b} tokens: {q:g}" for b, q in zip(curve.budgets, curve.qualities, strict=True))
+    words = [] if said is None else [f"Of its last answer: {said}"]
+    told = f"Answer quality, where reasoning stops at {points} (at most {q_max:g})."
+    for state, meaning in _STATES.items():
+        budgets = [str(budget) for budget, one in zip(curve.budgets, states, strict=False) if one == state]
+        told += f" At {', '.join(budgets)} tokens {meaning}." if budgets else ""
+    best = max(curve.qualities)
+    if best == 0:
+        return " ".join([told, "No answer was right: the reasoning goes wrong, or does not get far enough.", *words])
+    first = curve.qualities.index(best)
+    advice = []
+    if first:
+        advice.append(
+            f"The reasoning leads to its best answer only after {curve.budgets[first - 1]} tokens: "
+            "bring what decides the answer earlier, and leave out the rest."
+        )
+    lost = [b for b, q in zip(curve.budgets, curve.qualities, strict=True) if b > curve.budgets[first] and q < best]
+    if lost:
+        advice.append(f"It had a better answer before, and lost it by {lost[0]} tokens: stop once the answer is known.")
+    return " ".join([told, *(advice or ["It is best from the start."]), *words])

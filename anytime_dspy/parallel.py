@@ -1,28 +1,45 @@
-"""Threads that see DSPy's settings."""
+"""Threads that inherit DSPy's settings."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TypeVar
 
-__all__ = ["finished"]
+from anytime_dspy.dashboards.mlflow_runs import active_run_id, outer_run
+from anytime_dspy.runtime.telemetry import current_spans, shared_spans
+
+__all__ = ["finished", "scene"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def finished(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[tuple[int, Result]]:
-    """Runs `function` on every item and yields each item's place and result as it finishes.
+def scene() -> Context:
+    """Returns a copy of the caller's context for a thread that works on one of many items.
 
-    DSPy keeps its settings in context variables, which the threads of a pool do not see by themselves; here each call
-    gets a copy of the caller's. What a call raises is raised here, and calls that have not begun are dropped.
+    DSPy keeps its settings in context variables, which the threads of a pool do not inherit. The thread is also told
+    what is around all items and is none's own: MLflow's active run, and the current span of a trace.
+    """
+    copied = copy_context()
+    copied.run(outer_run.set, active_run_id())
+    copied.run(shared_spans.set, current_spans())
+    return copied
+
+
+def finished(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[tuple[int, Result], None, None]:
+    """Runs `function` on every item and yields each item's position and result as it finishes.
+
+    Each call sees the caller's settings, as `scene` says. An exception of a call is raised here, and calls that have
+    not started are dropped.
 
     Args:
-        function: What to run; called from several threads.
-        items: What to run it on.
+        function: The function; called from several threads.
+        items: Its arguments.
         threads: Calls at the same time.
     """
     pool = ThreadPoolExecutor(max_workers=threads)
@@ -31,13 +48,13 @@ def finished(function: Callable[[Item], Result], items: Iterable[Item], threads:
 
     def begin(most: int) -> None:
         for place, item in itertools.islice(waiting, most):
-            running[pool.submit(copy_context().run, function, item)] = place
+            running[pool.submit(scene().run, function, item)] = place
 
     try:
         begin(threads)
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            # No more than is at work is begun, so that a caller who stops at a result has paid for little beyond it.
+            # Only as many as have finished are started, so that a caller who stops has paid for little beyond.
             begin(len(done))
             for future in sorted(done, key=lambda future: running[future]):
                 yield running.pop(future), future.result()

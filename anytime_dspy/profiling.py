@@ -1,4 +1,4 @@
-"""Where the seconds of a command went: wall time by phase, for whoever asks."""
+"""The wall time of a command by phase."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Profile", "phase", "profiled"]
 
 
 class Profile:
-    """Wall time by the name of a phase, in the order in which phases were first met.
+    """Wall time by phase, in the order in which the phases were first entered.
 
     Attributes:
-        seconds: Seconds by phase; a phase inside another one is not counted to the outer one.
+        seconds: Seconds by phase; those of a nested phase do not count for the outer one.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Profile:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Counts what is done inside the `with` block to a phase. Phases are entered by one thread."""
+        """Adds the time of the `with` block to a phase. All phases must be entered by the same thread."""
         self._inside.append(0.0)
         begun = time.perf_counter()
         try:
@@ -38,7 +38,7 @@ class Profile:
 
 @contextmanager
 def profiled() -> Iterator[Profile]:
-    """Yields a profile to which all phases inside the `with` block are counted.
+    """Yields a profile of all phases inside the `with` block.
 
     Example:
         >>> with profiled() as profile, phase("sampling"):
@@ -53,7 +53,7 @@ def profiled() -> Iterator[Profile]:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Counts what is done inside the `with` block to a phase, where somebody profiles."""
+    """Adds the time of the `with` block to a phase of the surrounding profile, if there is one."""
     profile = dspy.settings.get("anytime_profile", None)
     if isinstance(profile, Profile):
         with profile.phase(name):

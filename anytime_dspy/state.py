@@ -1,4 +1,4 @@
-"""What a saved program holds, and whether it fits the program that is to take it over."""
+"""The saved state of an anytime program, and the check that it fits the program that loads it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any, Literal, get_args
 
 import dspy
-from dspy.predict.parameter import Parameter
 
+from anytime_dspy._dspy import Parameter
 from anytime_dspy.budgets import check_answer_tokens, check_budgets
 from anytime_dspy.errors import BudgetError, ProgramError
 from anytime_dspy.stopping import Converged, check_stop
@@ -20,13 +20,13 @@ Mode = Literal["trace", "contract"]
 
 BUDGETS_KEY = "anytime"
 NOT_LEARNED = frozenset({BUDGETS_KEY, "metadata"})
-"""The keys of a saved program that are no part of the program itself."""
+"""The keys of a saved state that are no part of the program itself."""
 
 
 class BudgetState(Parameter):
-    """The budgets of an `Anytime`, in a form that DSPy saves also when the module is nested in another one.
+    """The budgets of an `Anytime`, as a parameter that DSPy saves, also in nested modules.
 
-    It is no predictor, so optimisers pass it by.
+    It is no predictor, so that optimisers ignore it.
     """
 
     def __init__(self, budgets: Iterable[int], answer_tokens: int, mode: Mode, stop: Converged | None = None) -> None:
@@ -38,7 +38,7 @@ class BudgetState(Parameter):
         self.stop = check_stop(stop)
 
     def reset(self) -> None:
-        """Keeps the budgets: DSPy resets what was learned, and these were given."""
+        """Keeps the budgets: DSPy resets what was learned, and they were not."""
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Returns the budgets as JSON."""
@@ -50,10 +50,10 @@ class BudgetState(Parameter):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Takes over saved budgets.
+        """Loads saved budgets.
 
         Raises:
-            ProgramError: They are no usable budgets.
+            ProgramError: They are invalid.
         """
         self.__dict__.update(_budgets_of(state).__dict__)
 
@@ -68,12 +68,12 @@ def _budgets_of(state: Mapping[str, Any]) -> BudgetState:
 
 
 def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
-    """Refuses a state that was saved by another program.
+    """Checks that a state was saved by the same program.
 
-    DSPy itself loads a state of other fields without a word, and then describes one field by another's description.
+    DSPy loads a state of other fields silently, and then describes one field by another's description.
 
     Raises:
-        ProgramError: A predictor is missing, has other fields, or something of it cannot be used.
+        ProgramError: A predictor is missing, has other fields, or is damaged.
     """
     if BUDGETS_KEY in state:
         _budgets_of(state[BUDGETS_KEY])
@@ -110,8 +110,8 @@ def _check_fields(name: str, signature: type[dspy.Signature], found: Any) -> Non
 def _is_same(found: Any, wanted: Mapping[str, Any], name: str) -> bool:
     """Whether a saved field is the program's field of that name.
 
-    DSPy saves no names. What it calls a prefix is a label without effect, which older versions and COPRO write as they
-    like; a description that nobody wrote says the name.
+    DSPy does not save names. Its prefix is a label without effect, which older versions and COPRO change freely; a
+    default description contains the name.
     """
     if not isinstance(found, Mapping):
         return False

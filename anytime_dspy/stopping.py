@@ -1,4 +1,4 @@
-"""When more reasoning is not worth its tokens: the stopping rule."""
+"""The stopping rule of streams."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Converged", "check_stop"]
 
 @dataclass(frozen=True)
 class Converged:
-    """A stopping rule: ends a run when its answer has been the same at several checkpoints running.
+    """A stopping rule: ends a run when its answer is the same at several successive checkpoints.
 
-    Answers are the same where `anytime_dspy.answers.answer_text` is: letter case, white space and the reasoning do not
-    count. A checkpoint without an answer is like no other.
+    Answers are compared by `anytime_dspy.answers.answer_text`, which ignores case, white space and the reasoning. A
+    checkpoint without an answer equals no other.
 
     Attributes:
-        patience: Checkpoints running that have to agree, at least 2.
+        patience: Successive checkpoints that must agree, at least 2.
 
     Raises:
-        BudgetError: `patience` is no whole number of at least 2.
+        BudgetError: `patience` is no integer of at least 2.
 
     >>> Converged(patience=3).is_met(["5", "7", "7"])
     False
@@ -42,8 +42,7 @@ class Converged:
         """Whether to stop after these answers.
 
         Args:
-            answers: One a checkpoint, in ascending order, in a form in which the same ones are equal; None where there
-                is none.
+            answers: One per checkpoint, in ascending order, in canonical form; None where there is none.
         """
         last = answers[-self.patience :]
         return len(last) == self.patience and last[0] is not None and len(set(last)) == 1

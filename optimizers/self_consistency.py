@@ -111,7 +111,7 @@ class SelfConsistency(dspy.Module):
                 yield program, nullcontext()
                 continue
             names = {id(predictor): f"program.{name}" for name, predictor in program.named_predictors()}
-            share = _share(around.left(), self.samples - sample)
+            share = equal_share(around.left(), self.samples - sample)
             yield program, budget(share, answer_tokens=around.answer_tokens, names=names)
 
 
@@ -122,8 +122,8 @@ def _elected(votes: Sequence[_Vote]) -> dspy.Prediction:
     return next(vote.prediction for vote in votes if vote.key == wanted)
 
 
-def _share(left: Remaining, runs: int) -> Budget:
-    """An equal share of what is left, in each kind that is counted; with nothing left, next to nothing."""
+def equal_share(left: Remaining, runs: int) -> Budget:
+    """Returns an equal share of each limited resource; with nothing left, the smallest budget that is valid."""
     tokens, seconds, dollars = (None if amount == math.inf else max(0.0, amount) / runs for amount in left)
     return Budget(
         tokens=None if tokens is None else max(1, int(tokens)),

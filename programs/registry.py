@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import cloudpickle
+
 from anytime_dspy.errors import DataError
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def _run_file(path: Path) -> ModuleType:
     except Exception as error:  # a plug-in is anyone's code
         del sys.modules[module_name]
         raise DataError(f"the task file {path} does not import ({_reason(error)}): repair it") from error
+    cloudpickle.register_pickle_by_value(module)  # another process, of Ray for one, cannot import it by its name
     return module
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import dspy
 
+from anytime_dspy.answers import AnswerKey
 from anytime_dspy.errors import DataError
 
 __all__ = ["AnswerKey", "Loader", "Quality", "Task", "field_text"]
@@ -30,13 +31,6 @@ class Quality(Protocol):
 
     def __call__(self, example: dspy.Example, prediction: dspy.Prediction | None) -> float:
         """Returns a quality in [0, 1]; a missing or unreadable answer scores 0.0 and never raises."""
-
-
-class AnswerKey(Protocol):
-    """Says which answers are the same."""
-
-    def __call__(self, prediction: dspy.Prediction | None) -> str | None:
-        """Returns the answer in a canonical form, None where there is none to be read."""
 
 
 @dataclass(frozen=True)

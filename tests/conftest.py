@@ -22,7 +22,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 settings.register_profile("anytime-dspy", deadline=None)
 settings.load_profile("anytime-dspy")
 
+MODEL_SECONDS = 900
+"""What a test on an embedded model may take, on a slow machine that does other things too."""
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("local_lm"):
+            item.add_marker(pytest.mark.timeout(MODEL_SECONDS))
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import dspy
 import anytime_dspy as ad
 from anytime_dspy.measure import sweep
 from anytime_dspy.storage.run_folder import RunStore
-from tests.fakes.scripted import chat, scripted_lm, words
+from anytime_dspy.testing import chat, scripted_lm, words
 
 FINGERPRINT = {"task": "shared"}
 

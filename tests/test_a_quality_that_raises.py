@@ -10,7 +10,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.measure import sweep
 from anytime_dspy.storage.run_folder import RunStore
-from tests.fakes.scripted import chat, scripted_lm
+from anytime_dspy.testing import chat, scripted_lm
 
 EXAMPLES = [dspy.Example(id=n, question=f"{n}?").with_inputs("question") for n in range(5)]
 

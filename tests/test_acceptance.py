@@ -18,10 +18,10 @@ from anytime_dspy.calls.formats import CHAT_STOPS
 from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import LEAP, PDP, SelfConsistency
 from anytime_dspy.optimizers.judges.probabilities import Asked, ask
+from anytime_dspy.testing import chat
 from tests.fakes import refusing as opinions
 from tests.fakes.http_server import TOKENS, ChatServer, Fault, Received, Reply
 from tests.fakes.refusing import refusing
-from tests.fakes.scripted import chat
 
 pytestmark = [
     pytest.mark.usefixtures("litellm_loop"),

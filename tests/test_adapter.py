@@ -10,8 +10,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.calls.forced_answer import answer_signature
 from anytime_dspy.calls.formats import CHAT_STOPS
-from tests.fakes.prompts import is_forced, prefill_of, prompt_of, question_of
-from tests.fakes.scripted import chat, scripted_lm, words
+from anytime_dspy.testing import chat, is_forced, prefill_of, prompt_of, question_of, scripted_lm, words
 
 QUESTION = "question -> answer"
 

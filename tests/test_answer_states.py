@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields, make_dataclass, replace
 
 import dspy
 import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.answers import answer_text, key_at
+from anytime_dspy.checkpoint import ScoredCheckpoint
 from anytime_dspy.cli.show import present
 from anytime_dspy.measure import sweep
 from anytime_dspy.report.examples import items
@@ -18,10 +19,10 @@ from anytime_dspy.report.overview import overview
 from anytime_dspy.report.page import render_page
 from anytime_dspy.report.tables import markdown_table, summary_grid
 from anytime_dspy.statistics.summary import summarise
-from anytime_dspy.storage.redaction import without_texts
+from anytime_dspy.storage.results import without_texts
 from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import read_runs
-from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, prefill_of, question_of, scripted_lm, words
 
 QUESTIONS = ("short", "long", "broken")
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(prediction.answer == example.answer))
@@ -167,13 +168,11 @@ def test_a_private_answer_without_a_key_is_like_no_other(folder):
 def test_runs_of_older_versions_are_read(tmp_path, folder):
     """Their lines do not say what was cut off."""
     store = RunStore.open(tmp_path / "old", FINGERPRINT)
+    names = [field.name for field in fields(ScoredCheckpoint) if field.name != "censored"]
+    old_point = make_dataclass("OldPoint", names)
     for result in RunStore.read(folder).results():
-        line = asdict(result)
-        for point in line["points"]:
-            del point["censored"]
-        sealed = store._seal  # as version 0.1 wrote it
-        text = json.dumps(line)
-        with (store.path / "results.jsonl").open("a") as file:
-            file.write(text[:-1] + sealed._end(text.encode()).decode() + "\n")
+        points = [old_point(*(getattr(point, name) for name in names)) for point in result.points]
+        store.append(replace(result, points=points))
+    assert "censored" not in (store.path / "results.jsonl").read_text()
     results = RunStore.read(store.path).results()
     assert [result.points[0].state for result in results] == ["answered", "answered", "unreadable"]

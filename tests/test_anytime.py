@@ -14,9 +14,8 @@ import pydantic
 import pytest
 
 import anytime_dspy as ad
-from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import asked_for, is_forced, prefill_of, prompt_of, question_of
-from tests.fakes.scripted import chat, scripted_lm, words
+from anytime_dspy.testing import asked_for, chat, is_forced, prefill_of, prompt_of, question_of, scripted_lm, words
+from tests.fakes.programs import Pipeline, is_hidden
 
 BUDGETS = (8, 16, 32, 64)
 
@@ -292,7 +291,7 @@ def test_a_compiled_program_inside_is_seen():
         compiled = teacher.compile(dspy.ChainOfThought("question -> answer"), trainset=trainset)
         program = anytime(compiled)
         prediction = program(question="?")
-    assert compiled._compiled
+    assert is_hidden(compiled)
     assert [name for name, _ in program.named_predictors()] == ["predict"]
     assert len(program.program.predict.demos) == 2
     assert answers(prediction) == ["guess after 8", "guess after 16", "guess after 32", "sure"]

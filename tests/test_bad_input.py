@@ -8,8 +8,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import chat, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, scripted_lm, words
 
 
 def lookup(key: str) -> str:

@@ -9,8 +9,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import chat, prefill_of, question_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
 
 
 def _chat(reasoning: int, answer: int, rambling: int) -> str:

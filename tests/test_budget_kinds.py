@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 
 import anytime_dspy as ad
 from anytime_dspy.runtime.allowance import ASSUMED_SPEED, SEGMENT
+from anytime_dspy.runtime.prices import price_of
+from anytime_dspy.testing import chat, continuing, prefill_of, question_of, scripted_lm, words
 from tests.fakes.clock import Clock
+from tests.fakes.http_server import ChatServer
+from tests.fakes.http_server import Reply as Served
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, going_on, prefill_of, question_of, scripted_lm, words
 
 ANSWER = 20
 
 
 def thinker(length: int):
     """Thinks `length` words; asked earlier, it says how many of them it had."""
-    return going_on(
+    return continuing(
         chat(reasoning=words(length), answer="sure"),
         lambda request: f"guess after {((prefill_of(request) or '') + question_of(request)).count('think')}",
     )
@@ -159,12 +162,19 @@ def test_more_dollars_buy_more_reasoning():
     assert spendings[0].remaining == 0
 
 
-def test_the_price_that_a_provider_names_counts(monkeypatch):
-    monkeypatch.setattr("dspy.clients.costs.estimate_cost", lambda *_, **__: (1.25, {}))
-    lm = scripted_lm(thinker(10))
-    with priced(lm, 0.001, 0.01):
+@pytest.mark.usefixtures("litellm_loop")
+@pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning")  # pydantic says this of a type of litellm's
+def test_the_price_that_a_provider_names_counts():
+    """Here it is less than tokens times prices, since half of each prompt comes from the provider's cache."""
+    with ChatServer(lambda received: Served(chat(reasoning=words(10), answer="sure"), cached=40)) as server:
+        options = {"engine": "litellm", "api_base": server.url, "api_key": "none", "cache": False}
+        lm = dspy.LM("openai/gpt-4o", **options)
         _, spent = ask(lm, ad.Budget(dollars=50.0), Pipeline(2))
-    assert spent.usage.dollars == 2.5
+        lm.close()
+    price, usage = price_of("openai/gpt-4o"), spent.usage
+    assert usage.calls == len(lm.history) == 2
+    assert usage.dollars == pytest.approx(sum(call["cost"] for call in lm.history))
+    assert 0 < usage.dollars < price.prompt * usage.prompt_tokens + price.output * server.billed
 
 
 def test_an_lm_without_a_price_is_refused_before_it_is_called():

@@ -6,10 +6,10 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.calls.call_cache import CallLog, keeping_calls
+from anytime_dspy.calls.call_cache import CallCache, keeping_calls
 from anytime_dspy.errors import RunError
+from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 
 
 def thinker(request):
@@ -100,7 +100,7 @@ def test_no_secret_is_written(tmp_path):
 
 def test_two_that_work_side_by_side_make_each_call_once(tmp_path):
     lm, path = scripted_lm(thinker), tmp_path / "calls.jsonl"
-    here, there = CallLog(path), CallLog(path)  # as two processes have it open
+    here, there = CallCache(path), CallCache(path)  # as two processes have it open
 
     def asked(log):
         with dspy.context(lm=lm, anytime_call_log=log), ad.budget(8, answer_tokens=16):

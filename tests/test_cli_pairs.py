@@ -16,6 +16,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_pairs_of_a_compile_are_written_for_trl(folder):
     piped = cli("pairs", "export", "run", "--format", "trl", cwd=folder)
     filed = cli("pairs", "export", "run/pairs.jsonl", "--out", "dpo.jsonl", cwd=folder)
@@ -25,5 +26,6 @@ def test_pairs_of_a_compile_are_written_for_trl(folder):
     assert "2 pairs" in filed.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_without_pairs_is_one_clear_line(folder):
     assert_refused(cli("pairs", "export", ".", cwd=folder), "pairs.jsonl", "cannot read")

@@ -9,10 +9,10 @@ import pytest
 
 from anytime_dspy.cli.options import open_lm
 from anytime_dspy.errors import ModelError
+from anytime_dspy.testing import chat
 from tests.fakes import refusing as opinions
 from tests.fakes.http_server import ChatServer, Received, Reply
 from tests.fakes.refusing import refusing
-from tests.fakes.scripted import chat
 from tests.test_cli import assert_refused, cli
 
 TASK = """
@@ -40,6 +40,7 @@ def rhyming(received: Received) -> Reply:
 
 
 @pytest.mark.parametrize("model", ["o4-mini", "gpt-4.1"])
+@pytest.mark.slow
 def test_a_sweep_at_a_model_that_refuses_what_is_sent_ends_with_answers(model, tmp_path):
     (tmp_path / "my_task.py").write_text(TASK)
     script = refusing(rhyming, opinions.temperature, opinions.short_caps, opinions.stop, opinions.prefill)
@@ -62,6 +63,7 @@ def test_a_sweep_at_a_model_that_refuses_what_is_sent_ends_with_answers(model, t
     assert all("temperature" not in received.body and received.cap >= 16 for received in answered)
 
 
+@pytest.mark.slow
 def test_options_of_the_model_reach_it_and_are_part_of_the_run(tmp_path):
     (tmp_path / "my_task.py").write_text(TASK)
     with ChatServer(rhyming) as server:
@@ -85,6 +87,7 @@ def test_options_that_a_model_cannot_take_are_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["sweep", "compile", "demo", "run"])
+@pytest.mark.slow
 def test_every_verb_that_takes_a_model_takes_its_options(verb, tmp_path: Path):
     told = cli(verb, "--help", cwd=tmp_path, COLUMNS="200").stdout
     assert "--temperature" in told

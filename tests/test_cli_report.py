@@ -10,6 +10,7 @@ from tests.report.made import made_run
 from tests.test_cli import assert_refused, cli
 
 
+@pytest.mark.slow
 def test_a_report_is_tables_and_a_page_beside_the_run(tmp_path):
     made_run(tmp_path / "run")
     done = cli("report", "run", cwd=tmp_path)
@@ -19,6 +20,7 @@ def test_a_report_is_tables_and_a_page_beside_the_run(tmp_path):
     assert (tmp_path / "run" / "report.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_a_comparison_is_written_as_its_suffix_says(tmp_path):
     made_run(tmp_path / "plain")
     made_run(tmp_path / "pdp", (0.6, 0.8, 0.9, 1.0), seed=1)
@@ -46,6 +48,7 @@ def test_a_comparison_is_written_as_its_suffix_says(tmp_path):
         (["compare", "plain"], ["one run alone", "report"]),
     ],
 )
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):
     made_run(tmp_path / "plain", n=2)
     made_run(tmp_path / "other", n=2, change={"task version": "2"})
@@ -54,6 +57,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_run_gives_no_table(tmp_path):
     results = made_run(tmp_path / "run", n=2) / "results.jsonl"
     results.write_text(results.read_text().replace('"quality": 0.0', '"quality": 1.0', 1))

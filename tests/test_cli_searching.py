@@ -26,3 +26,11 @@ def test_the_bars_count_traces_then_squeezed_ones_and_then_trials():
         assert (traces.completed, traces.total) == (1, 2)
         assert squeezed.completed == 1
         assert (trials.completed, trials.total) == (20, 25)
+
+
+def test_a_later_rounds_traces_are_counted_without_an_end():
+    with compile_bars(2) as bars:
+        for _ in range(3):
+            bars.on_trace(None)
+        traces = bars.bars.tasks[0]
+        assert (traces.completed, traces.total) == (3, None)

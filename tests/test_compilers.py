@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.measure import program_hash
+from anytime_dspy.testing import Reply, ScriptedEngine, asked_for, prefill_of, prompt_of, scripted_lm
+from anytime_dspy.testing import chat as chatted
 from experiments.compilers import run as command
 from experiments.compilers.cells import Desk
 from experiments.compilers.examples import examples_of
@@ -25,9 +27,6 @@ from experiments.compilers.meter import LimitReached, TokenMeter
 from experiments.compilers.methods import BASE, COMPILERS, Job
 from experiments.compilers.plan import Plan, read_plan
 from experiments.compilers.result import Point
-from tests.fakes.prompts import asked_for, prefill_of, prompt_of
-from tests.fakes.scripted import Reply, ScriptedEngine, scripted_lm
-from tests.fakes.scripted import chat as chatted
 from tests.fakes.simulated import PLANTED, simulated
 
 pytestmark = [
@@ -137,6 +136,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(folder / "plan.toml", folder, {file["compiler"]: file for file in files})
 
 
+@pytest.mark.slow
 def test_every_compiler_compiles_within_its_tokens(ran: Ran) -> None:
     assert set(ran.files) == {BASE, *COMPILERS}
     for name, file in ran.files.items():
@@ -191,6 +191,7 @@ def job_of(plan: Plan, lm: dspy.LM, tokens: int = 10**9) -> Job:
 
 
 @pytest.mark.parametrize("name", DSPYS)
+@pytest.mark.slow
 def test_what_is_seen_of_a_compiler_is_what_it_chooses_by(name: str, plan: Plan) -> None:
     lm = scripted_lm(writing(), temperature=0.0, cache=True)
     job, method = job_of(plan, lm), COMPILERS[name]
@@ -213,6 +214,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("name", ["BootstrapFewShotWithRandomSearch", "PDP raced"])
+@pytest.mark.slow
 def test_a_killed_cell_goes_on_and_pays_for_nothing_twice(name: str, plan: Plan, tmp_path: Path) -> None:
     cell = next(cell for cell in plan.cells() if cell.compiler == name)
 
@@ -238,6 +240,7 @@ def test_a_killed_cell_goes_on_and_pays_for_nothing_twice(name: str, plan: Plan,
     assert len(engine.requests) == len(whole.requests)
 
 
+@pytest.mark.slow
 def test_a_cell_that_failed_is_named_and_made_up_for(tmp_path: Path) -> None:
     text = PLAN.replace('"any"', '"mortal"').replace("threads = 1", 'threads = 1\ncompilers = ["LEAP"]')
     path = planned(tmp_path, text)

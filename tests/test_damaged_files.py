@@ -11,7 +11,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.calls.call_cache import CallLog
+from anytime_dspy.calls.call_cache import CallCache
 from anytime_dspy.cli.compile_folder import read_compiled
 from anytime_dspy.cli.options import task_of
 from anytime_dspy.errors import AnytimeError, RunError
@@ -23,9 +23,9 @@ from anytime_dspy.programs.word_problems import task as word_problems
 from anytime_dspy.storage.jsonl import read_json, write_json
 from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import read_runs
-from experiments.paper.cells import _compile_tokens
+from anytime_dspy.testing import scripted_lm
+from experiments.paper.cells import compile_tokens
 from experiments.paper.grid import read_grid
-from tests.fakes.scripted import scripted_lm
 from tests.fakes.simulated import examples, simulated
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
@@ -59,7 +59,7 @@ def whole(tmp_path_factory) -> Path:
 LINES: dict[str, Callable[[Path], object]] = {
     "run/results.jsonl": lambda folder: RunStore.read(folder / "run"),
     "study.jsonl": searched,
-    "calls.jsonl": lambda folder: CallLog(folder / "calls.jsonl"),
+    "calls.jsonl": lambda folder: CallCache(folder / "calls.jsonl"),
     "traces.jsonl": searched,
     "judged.jsonl": searched,
     "compile.jsonl": searched,
@@ -69,7 +69,7 @@ LINES: dict[str, Callable[[Path], object]] = {
 OBJECTS: dict[str, Callable[[Path], object]] = {
     "run/run.json": lambda folder: read_runs([folder / "run"]),
     "program.json": lambda folder: student().load(folder / "program.json"),
-    "report.json": lambda folder: _compile_tokens(folder / "report.json"),
+    "report.json": lambda folder: compile_tokens(folder / "report.json"),
 }
 DAMAGE = {
     "blank": lambda line: b"",
@@ -171,7 +171,7 @@ BLOCKED: dict[str, Callable[[Path], object]] = {
     "a run that is read": lambda path: RunStore.read(path / "run"),
     "a search": searched,
     "LEAP": lambda path: LEAP(METRIC, samples=2, log_dir=path).compile(student(), trainset=examples(1, 2)),
-    "calls": lambda path: CallLog(path / "calls.jsonl"),
+    "calls": lambda path: CallCache(path / "calls.jsonl"),
     "pairs": lambda path: read_pairs(path / "pairs.jsonl"),
     "a grid": lambda path: read_grid(path / "grid.toml"),
     "records": lambda path: read_records(path / "data.json", dict),

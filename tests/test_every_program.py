@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import anytime_dspy as ad
-from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import scripted_lm, words
+from anytime_dspy.testing import scripted_lm, words
+from tests.fakes.programs import Pipeline, frozen
 from tests.fakes.speaker import PIECES, SHAPES, VALUES, Speaker
 
 CASES_LIVE, CASES_SWEPT = 1650, 400
@@ -93,11 +93,8 @@ def reward(inputs: dict[str, Any], prediction: dspy.Prediction) -> float:
 
 
 def compiled(signature: type[dspy.Signature]) -> dspy.Module:
-    """Returns a program as BootstrapFewShot leaves it: its predictors are hidden from the modules around it."""
-    program = dspy.ChainOfThought(signature)
-    program.predict.demos = [dspy.Example(question="a?", reasoning="so", answer="yes").with_inputs("question")]
-    program._compiled = True
-    return program
+    demo = dspy.Example(question="a?", reasoning="so", answer="yes").with_inputs("question")
+    return frozen(dspy.ChainOfThought(signature), demo)
 
 
 PROGRAMS: dict[str, Callable[[type[dspy.Signature]], dspy.Module]] = {
@@ -181,6 +178,7 @@ def check_answer(case: Case, prediction: dspy.Prediction, *, answered: bool) -> 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fields' prefixes, in DSPy's own modules
 @given(CASES)
 @settings(max_examples=CASES_LIVE, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.slow
 def test_a_budget_holds_and_an_answer_comes(case):
     lm, tokens = case.lm(), case.budgets[-1]
     scene = dspy.context(lm=lm, adapter=ADAPTERS[case.adapter])
@@ -215,6 +213,7 @@ USED_UP = Case(
 @given(CASES)
 @example(USED_UP)
 @settings(max_examples=CASES_SWEPT, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.slow
 def test_a_sweep_holds_every_budget_and_sees_what_live_runs_see(case):
     lm, program = case.lm(), case.build()
     with dspy.context(lm=lm, adapter=ADAPTERS[case.adapter]):

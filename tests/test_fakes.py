@@ -9,9 +9,9 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.optimizers.traces.styles import STYLES
+from anytime_dspy.testing import asked_for, chat, inputs_of, is_forced, scripted_lm, words
 from tests.fakes.http_server import ChatServer
-from tests.fakes.prompts import asked_for, inputs_of, is_forced, style_of
-from tests.fakes.scripted import chat, scripted_lm, words
+from tests.fakes.prompts import style_of
 from tests.fakes.unscripted import unscripted
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.calls import formats
-from tests.fakes.scripted import chat
+from anytime_dspy.testing import chat
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature
 TWO_ANSWERS = dspy.ChainOfThought("question -> plan, cost: int").predict.signature

@@ -16,7 +16,7 @@ from anytime_dspy.optimizers.pairs.export import pairs_dataset, trl_rows
 from anytime_dspy.optimizers.pairs.pair import read_pairs
 from anytime_dspy.report.examples import fields
 from anytime_dspy.storage.jsonl import json_line
-from tests.fakes.scripted import chat, prompt_of, scripted_lm, words
+from anytime_dspy.testing import asked_for, chat, scripted_lm, words
 
 IMAGES = [dspy.Image(url=f"data:image/png;base64,{random.Random(n).randbytes(30_000).hex()}") for n in range(4)]
 
@@ -37,7 +37,7 @@ class Album(dspy.Signature):
 
 
 def sampled(request):
-    if "Two candidate answers" in prompt_of(request):
+    if "better" in asked_for(request):
         return chat(better="A")
     n = (request.config.seed or 0) % 3
     return chat(reasoning=words(3 + n), cats=str(n))

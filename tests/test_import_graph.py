@@ -75,3 +75,33 @@ def test_imports_run_one_way(module):
     for other in imports(MODULES[module]):
         there = other.split(".")[1] if "." in other else ""
         assert there == top or LEVELS.get(there, 0) < LEVELS.get(top, 0.5), f"{module} imports {other}"
+
+
+INNER = "anytime_dspy._dspy"
+PRIVATE = ("dspy.lm15", "dspy.adapters.", "dspy.clients.", "dspy.predict.", "dspy.primitives.")
+
+
+def reaches_inside(path: Path) -> Iterator[str]:
+    """Yields what a file takes of the inner modules and the private names of DSPy and litellm."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found = [f"{alias.name}." for alias in node.names if "." in alias.name]
+        elif isinstance(node, ast.Attribute):
+            found = [ast.unparse(node)]
+        else:
+            continue
+        ours = (name for name in found if name.startswith(("dspy.", "litellm.")))
+        yield from (
+            name
+            for name in ours
+            if name.startswith(PRIVATE)
+            or any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+            or (isinstance(node, ast.ImportFrom) and name.startswith("litellm."))
+        )
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {INNER}))
+def test_only_one_module_reaches_inside_dspy_and_litellm(module):
+    assert not sorted(set(reaches_inside(MODULES[module])))

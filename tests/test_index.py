@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_dspy.budgets import check_budgets, parse_budgets
+from anytime_dspy.budgets import check_budgets, check_same_grid, parse_budgets
 from anytime_dspy.checkpoint import Checkpoint, Usage
-from anytime_dspy.curve import AnytimeCurve, mean_curve
+from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, BudgetError, ProgramError
 from anytime_dspy.metric import AnytimeIndex, anytime_index
 
@@ -167,12 +167,12 @@ def test_a_curve_says_what_its_columns_need():
     assert curve.index(best_so_far=False, axis="log") == pytest.approx((0.375 + 0.625) / 2)
 
 
-def test_curves_are_averaged_budget_by_budget_and_only_on_one_grid():
-    assert mean_curve([AnytimeCurve((1, 2), (0.0, 1.0)), AnytimeCurve((1, 2), (0.5, 0.5))]).qualities == (0.25, 0.75)
+def test_results_are_compared_on_one_grid_only():
+    assert check_same_grid([(1, 2), (1, 2)]) == (1, 2)
     with pytest.raises(BudgetError, match=r"1,2 and 1,4 cannot be compared"):
-        mean_curve([AnytimeCurve((1, 2), (0.0, 1.0)), AnytimeCurve((1, 4), (0.0, 1.0))])
+        check_same_grid([(1, 2), (1, 4)])
     with pytest.raises(BudgetError, match="nothing measured"):
-        mean_curve([])
+        check_same_grid([])
     with pytest.raises(BudgetError, match="1 qualities do not fit 2 budgets"):
         AnytimeCurve((1, 2), (0.0,))
 

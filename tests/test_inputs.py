@@ -10,12 +10,12 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import BudgetError
-from tests.fakes.scripted import chat, going_on, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, continuing, question_of, scripted_lm, words
 
 BUDGETS = (4, 8, 64)
 
 
-reply = going_on(chat(reasoning=words(20), plan="late"), lambda request: "early")
+reply = continuing(chat(reasoning=words(20), plan="late"), lambda request: "early")
 
 
 def streamed(program: dspy.Module, *positional, **options):

@@ -23,7 +23,7 @@ from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
 from anytime_dspy.storage.jsonl import content_hash
-from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, prefill_of, question_of, scripted_lm, words
 
 
 class Stop(pydantic.BaseModel):

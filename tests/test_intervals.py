@@ -17,17 +17,16 @@ from anytime_dspy.statistics.bootstrap import Interval, bootstrap_interval, esti
 BUDGETS = (16, 32, 64, 96)
 
 
-@pytest.mark.parametrize("statistic", [np.mean, np.median])
-def test_interval_agrees_with_scipy(statistic):
+def test_interval_agrees_with_scipy():
     values = np.random.default_rng(3).beta(0.5, 1.5, size=40)
     theirs = stats.bootstrap(
         (values,),
-        statistic,
+        np.mean,
         method="BCa",
         confidence_level=widened_level(0.95, 40),
         rng=np.random.default_rng(5),
     ).confidence_interval
-    ours = bootstrap_interval(values, statistic=statistic, seed=5)
+    ours = bootstrap_interval(values, seed=5)
     assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high, abs=1e-12))
 
 
@@ -60,10 +59,9 @@ def test_constant_data_have_an_interval_without_width(constant):
 
 
 def test_percentiles_stand_in_where_the_correction_is_undefined():
-    # Leaving out any one item leaves this median alone, so there is no acceleration to compute.
-    values = [0.0, 0.5, 0.5, 0.5, 1.0]
-    interval = bootstrap_interval(values, statistic=np.median)
-    assert 0.0 <= interval.low <= 0.5 <= interval.high <= 1.0
+    # The squares of such differences are 0 in floating point, so there is no acceleration to compute.
+    interval = bootstrap_interval([0.0] * 5 + [1e-200])
+    assert 0.0 <= interval.low <= 1e-200 / 6 <= interval.high <= 1e-200
 
 
 def test_a_higher_confidence_is_a_wider_interval():

@@ -13,7 +13,7 @@ from dspy.lm15 import Request, StreamDeltaEvent, StreamEndEvent, StreamStartEven
 from dspy.streaming import StreamListener
 
 import anytime_dspy as ad
-from tests.fakes.scripted import AsyncScriptedEngine, ScriptedEngine, chat, prefill_of, prompt_of, words
+from anytime_dspy.testing import AsyncScriptedEngine, ScriptedEngine, chat, prefill_of, prompt_of, words
 
 FORMATS = {"chat": dspy.ChatAdapter(), "json": dspy.JSONAdapter(), "xml": dspy.XMLAdapter()}
 

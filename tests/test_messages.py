@@ -9,7 +9,7 @@ import anytime_dspy as ad
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.formats import CHAT_END
 from anytime_dspy.optimizers.traces.chat_prompt import Prompt
-from tests.fakes.scripted import chat, prefill_of, prompt_of, scripted_lm, words
+from anytime_dspy.testing import chat, prefill_of, prompt_of, scripted_lm, words
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature
 CHAT = dspy.ChatAdapter()

@@ -13,7 +13,7 @@ from dspy.evaluate import SemanticF1
 import anytime_dspy as ad
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.measure import sweep
-from tests.fakes.scripted import chat, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, question_of, scripted_lm, words
 
 
 def predicted(*budgets: int) -> dspy.Prediction:

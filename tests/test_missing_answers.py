@@ -15,7 +15,7 @@ import anytime_dspy as ad
 from anytime_dspy.optimizers import PDP, SelfConsistency
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
-from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, question_of, scripted_lm, words
+from anytime_dspy.testing import ScriptedEngine, chat, prefill_of, question_of, scripted_lm, words
 
 CHAT, JSON, XML = dspy.ChatAdapter(), dspy.JSONAdapter(), dspy.XMLAdapter()
 BUDGETS = (4, 8, 32)

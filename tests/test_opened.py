@@ -9,8 +9,7 @@ import anytime_dspy as ad
 from anytime_dspy.calls.formats import CHAT_END, CHAT_STOPS, MESSAGE_STOP
 from anytime_dspy.calls.signature_text import remembering
 from anytime_dspy.profiling import phase, profiled
-from tests.fakes.prompts import prefill_of
-from tests.fakes.scripted import scripted_lm, words
+from anytime_dspy.testing import prefill_of, scripted_lm, words
 
 HEADER = "[[ ## reasoning ## ]]\n"
 COT = dspy.ChainOfThought("question -> answer")

@@ -6,8 +6,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import WordCounter, chat, continuing, prefill_of, question_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import WordCounter, chat, going_on, prefill_of, question_of, scripted_lm, words
 
 ANSWER = 12
 
@@ -17,7 +17,7 @@ def told(request):
     return f"after {(prefill_of(request) or question_of(request)).count('think')}"
 
 
-reply = going_on(chat(reasoning=words(90), answer="late"), told)
+reply = continuing(chat(reasoning=words(90), answer="late"), told)
 
 
 def test_a_call_cut_at_the_users_own_cap_does_not_use_up_the_budget():

@@ -67,6 +67,7 @@ def test_mcnemar_refuses_graded_quality():
 
 @settings(max_examples=20)  # statsmodels takes its time
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12))
+@pytest.mark.slow
 def test_holm_agrees_with_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist(), abs=1e-9)
 

@@ -18,12 +18,11 @@ from typer.testing import CliRunner
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError
+from anytime_dspy.testing import ScriptedEngine, asked_for, chat, demos_of, inputs_of, prefill_of, system_of
 from experiments import paper_table
 from experiments.paper.cells import examples_of, open_model
 from experiments.paper.estimate import cost_of
 from experiments.paper.grid import DataSet, read_grid
-from tests.fakes.prompts import asked_for, demos_of, inputs_of, prefill_of, system_of
-from tests.fakes.scripted import ScriptedEngine, chat
 
 PAPER, SMALL = (Path(paper_table.__file__).parent / name for name in ("paper.toml", "small.toml"))
 
@@ -208,6 +207,7 @@ def test_each_methods_prompt_holds_what_that_method_teaches(ran: Ran) -> None:
     assert {method_of(request) for request in ran.calls if not is_sampled(request)} == set(NEEDS)
 
 
+@pytest.mark.slow
 def test_the_search_is_a_method_of_the_grid(grid_file: Path, tmp_path: Path) -> None:
     methods = 'methods = ["Base", "PDP, raced"]\ntrials = 4\n'
     grid = GRID.replace("train = 4", "train = 16")

@@ -15,8 +15,9 @@ from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import AnytimeError, BudgetError, RunError
 from anytime_dspy.report.plots import Series, plot_curves
 from anytime_dspy.report.tables import curve_table, difference_lines, markdown_table, summary_table
-from anytime_dspy.statistics.summary import Difference, Summary, summarise
-from anytime_dspy.storage.run_folder import ExampleResult, result_from
+from anytime_dspy.statistics.paired import Difference
+from anytime_dspy.statistics.summary import Summary, summarise
+from anytime_dspy.storage.results import ExampleResult, result_from
 
 
 def summary(rates: tuple[float, ...], *, n: int = 40, axis="linear", failed: int = 0, seed: int = 0) -> Summary:

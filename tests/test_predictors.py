@@ -7,6 +7,9 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.runtime.predictors import named_predictors
+from tests.fakes.programs import frozen
+
+DEMO = dspy.Example(question="a?", reasoning="so", answer="b").with_inputs("question")
 
 
 class _Never(list):
@@ -20,8 +23,7 @@ class _Many(dspy.Module):
         self.same = self.one.predict
         self.listed = [dspy.Predict("question -> answer"), [dspy.Predict("question -> answer")], 7]
         self.keyed = {"a": dspy.ReAct("question -> answer", tools=[]), 2: self.one}
-        self.frozen = dspy.ChainOfThought("question -> answer")
-        self.frozen._compiled = True
+        self.frozen = frozen(dspy.ChainOfThought("question -> answer"), DEMO)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import anytime_dspy as ad
 from anytime_dspy.calls.formats import CHAT_STOPS
 from anytime_dspy.calls.thinking import least_effort
 from anytime_dspy.errors import ModelError
+from anytime_dspy.testing import chat
 from tests.fakes.http_server import TOKENS, ChatServer, Fault, Received, Reply
-from tests.fakes.scripted import chat
 
 pytestmark = [
     pytest.mark.usefixtures("litellm_loop"),

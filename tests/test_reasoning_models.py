@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 import anytime_dspy as ad
 from anytime_dspy.errors import ModelError
 from anytime_dspy.measure import sweep
-from tests.fakes.prompts import inputs_of, is_forced, prefill_of, prompt_of
-from tests.fakes.scripted import chat, scripted_lm, words
+from anytime_dspy.testing import chat, inputs_of, is_forced, prefill_of, prompt_of, scripted_lm, words
 
 QUESTION = "question -> answer"
 SUM = "sum"
@@ -182,6 +181,7 @@ LENGTHS = st.integers(0, 30)
 
 @given(LENGTHS, LENGTHS, LENGTHS, st.sampled_from(["shown", "hidden", "inline", "unopened"]), st.booleans(), st.data())
 @settings(max_examples=150, deadline=None)
+@pytest.mark.slow
 def test_a_budget_holds_whatever_a_model_thinks(thought, reasoned, answered, kind, can_continue, data):
     budgets = data.draw(st.lists(st.integers(1, 70), min_size=1, max_size=4, unique=True).map(sorted))
     answer_tokens = data.draw(st.integers(6, 25))

@@ -15,9 +15,9 @@ from dspy.utils.exceptions import (
     LMUnsupportedFeatureError,
 )
 
-from anytime_dspy.calls.refusals import Refusal, Sent, refusal_in
+from anytime_dspy.calls.refusals import Refusal, SentOptions, refusal_in
 
-EVERYTHING = Sent(temperature=0.0, stop=("END",), cap=4, prefills=True)
+EVERYTHING = SentOptions(temperature=0.0, stop=("END",), cap=4, prefills=True)
 
 
 class Said(NamedTuple):
@@ -216,7 +216,7 @@ def test_any_other_error_is_no_refusal(said):
 
 @pytest.mark.parametrize("said", [*TEMPERATURE, *STOP, *CAP, *PREFILL], ids=lambda said: said.source)
 def test_what_was_not_sent_is_not_refused(said):
-    assert refusal_in(refused(said.text), Sent(cap=64)) is None
+    assert refusal_in(refused(said.text), SentOptions(cap=64)) is None
 
 
 def test_only_a_bad_request_is_a_refusal():

@@ -11,7 +11,8 @@ from anytime_dspy.errors import BudgetError, RunError
 from anytime_dspy.statistics.comparison import compare_runs
 from anytime_dspy.statistics.paired import holm
 from anytime_dspy.statistics.summary import index_difference
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.results import ExampleResult
+from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import check_comparable, read_runs
 from tests.report.made import FINGERPRINT, made_run
 

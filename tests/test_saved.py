@@ -13,8 +13,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import chat, scripted_lm
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, scripted_lm
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = dspy.Example(question="a?", reasoning="so", answer="b").with_inputs("question")

@@ -10,7 +10,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from tests.fakes.scripted import chat, prompt_of, scripted_lm
+from anytime_dspy.testing import chat, prompt_of, scripted_lm
 
 REASONING = "Reasoning: Let's think step by step in order to"
 

@@ -8,12 +8,12 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.cli.measure import Measured, show
+from anytime_dspy.cli.measure import MeasuredProgram, show
 from anytime_dspy.measure import sweep
 from anytime_dspy.statistics.early_stopping import early_stopping, stopped_by
 from anytime_dspy.statistics.summary import summarise
 from anytime_dspy.storage.run_folder import RunStore
-from tests.fakes.scripted import chat, going_on, prefill_of, scripted_lm, words
+from anytime_dspy.testing import chat, continuing, prefill_of, scripted_lm, words
 from tests.test_stability import item
 
 
@@ -50,7 +50,7 @@ def test_a_sweep_says_what_the_rule_saves_and_costs():
 def test_the_report_of_a_sweep_says_it_in_one_line(tmp_path, capsys):
     run = [item(("6", "6", "7"), (0.0, 0.0, 1.0)), item(("7", "7", "6"), (1.0, 1.0, 0.0))]
     found = early_stopping(run, ad.Converged())
-    show([Measured("plain", summarise(run), run, found)], [], tmp_path, title="made", as_json=True)
+    show([MeasuredProgram("plain", summarise(run), run, found)], [], tmp_path, title="made", as_json=True)
     report = json.loads(capsys.readouterr().out)
     assert report["stopping"]["plain"]["tokens"] == found.tokens == 0.5
     assert f"- plain: {found}\n" in (tmp_path / "table.md").read_text()
@@ -71,7 +71,7 @@ def test_a_sweep_that_stops_is_the_sweep_that_would_have_been_stopped(tmp_path):
     examples = [dspy.Example(question=f"{n}?", id=n + 1).with_inputs("question") for n in range(4)]
 
     def run(stop: ad.Converged | None, name: str):
-        lm = scripted_lm(going_on(chat(reasoning=words(200), answer="sure"), think))
+        lm = scripted_lm(continuing(chat(reasoning=words(200), answer="sure"), think))
         budgets = (5, 10, 25, 30, 100)
         program = ad.Anytime(dspy.ChainOfThought("question -> answer"), budgets, answer_tokens=20, stop=stop)
         store = RunStore.open(tmp_path / name, {"stop": json.dumps(stop is not None)})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from anytime_dspy.calls.completion import Completion
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.truncation import Truncated, truncate
-from tests.fakes.scripted import WordCounter, chat, words
+from anytime_dspy.testing import WordCounter, chat, words
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature
 COUNTER = WordCounter()

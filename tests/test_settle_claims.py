@@ -9,7 +9,7 @@ from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.formats import CHAT_END
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.truncation import Truncated, truncate
-from tests.fakes.scripted import WordCounter, chat, words
+from anytime_dspy.testing import WordCounter, chat, words
 
 COT = dspy.ChainOfThought("question -> answer").predict.signature
 REASONING = "[[ ## reasoning ## ]]\n"

@@ -7,7 +7,7 @@ import pytest
 
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.statistics.stability import Stability, settled_at, stability
-from anytime_dspy.storage.run_folder import ExampleResult, result_from
+from anytime_dspy.storage.results import ExampleResult, result_from
 
 BUDGETS = (16, 32, 64)
 

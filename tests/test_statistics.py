@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import BudgetError, RunError
-from anytime_dspy.statistics.summary import (
-    bootstrap_interval,
-    index_difference,
-    item_indices,
-    summarise,
-)
-from anytime_dspy.storage.run_folder import ExampleResult, result_from
+from anytime_dspy.statistics.bootstrap import bootstrap_interval
+from anytime_dspy.statistics.summary import index_difference, item_indices, summarise
+from anytime_dspy.storage.results import ExampleResult, result_from
 
 BUDGETS = (16, 32, 64)
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore, result_from
+from anytime_dspy.storage.results import ExampleResult, result_from
+from anytime_dspy.storage.run_folder import RunStore
 
 FINGERPRINT = {"task": "trip", "model": "simulated", "budgets": (16, 32)}
 
@@ -210,6 +211,7 @@ def test_a_description_that_was_edited_is_noticed(folder):
         RunStore.read(folder)
 
 
+@pytest.mark.slow
 def test_a_folder_cut_off_at_any_byte_gives_whole_results_or_one_error(folder):
     for name, whole in [(name, (folder / name).read_bytes()) for name in ("results.jsonl", "run.json")]:
         for length in range(len(whole)):

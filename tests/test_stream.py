@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import anytime_dspy as ad
 from anytime_dspy.runtime.allowance import SEGMENT
+from anytime_dspy.testing import chat, continuing, prefill_of, question_of, scripted_lm, words
 from tests.fakes.clock import Clock
 from tests.fakes.http_server import ChatServer, Received, Reply
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, going_on, prefill_of, question_of, scripted_lm, words
 
 BUDGETS = (8, 16, 32, 64)
 ANSWER = 20
@@ -29,7 +29,7 @@ def thinker(length: int = 40, guesses: int = 1):
         had = ((prefill_of(request) or "") + question_of(request)).count("think")
         return f"guess after {had // guesses * guesses}"
 
-    return going_on(chat(reasoning=words(length), answer="sure"), guess)
+    return continuing(chat(reasoning=words(length), answer="sure"), guess)
 
 
 def anytime(program: dspy.Module | None = None, budgets=BUDGETS, **options) -> ad.Anytime:

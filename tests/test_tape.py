@@ -12,7 +12,7 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.runtime.tool_tape import tape_tools
-from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, prefill_of, question_of, scripted_lm, words
 
 BUDGETS = (10, 30, 50, 90)
 

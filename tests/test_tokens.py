@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.calls.tokens import LiteLLMCounter, TokenCounter, counter_for, cut_by_codec
-from tests.fakes.scripted import WordCounter, scripted_lm
+from anytime_dspy.testing import WordCounter, scripted_lm
 
 
 def encode_bytes(text: str) -> list[int]:

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 
 import anytime_dspy as ad
-from tests.fakes.scripted import chat, prefill_of, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, prefill_of, question_of, scripted_lm, words
 
 STEPS = [words(3, f"{letter}") for letter in "abcdefgh"]
 

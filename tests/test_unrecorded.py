@@ -8,7 +8,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from tests.fakes.scripted import chat, scripted_lm
+from anytime_dspy.testing import chat, scripted_lm
 
 
 class Overrides(dspy.BaseLM):

@@ -8,10 +8,9 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import chat, continuing, inputs_of, prefill_of, scripted_lm, words
 from tests.fakes.clock import Clock
 from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import inputs_of, prefill_of
-from tests.fakes.scripted import chat, going_on, scripted_lm, words
 
 ANSWER = 20
 
@@ -23,7 +22,7 @@ def thinker(length: int):
         told = prefill_of(request) or inputs_of(request).get("partial_reasoning", "")
         return "late" if told.count("think") > 4 else "early"
 
-    return going_on(chat(reasoning=words(length), answer="sure"), guess)
+    return continuing(chat(reasoning=words(length), answer="sure"), guess)
 
 
 def anytime(program: dspy.Module | None = None, budgets=(4, 8, 16, 32, 64), **options: object) -> ad.Anytime:

@@ -10,8 +10,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 
 MANY = [3 + (7 * n) % 89 for n in range(50)]
 

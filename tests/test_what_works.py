@@ -13,8 +13,8 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import scripted_lm, words
+from anytime_dspy.testing import scripted_lm, words
+from tests.fakes.programs import Pipeline, is_hidden
 from tests.fakes.speaker import Speaker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ def bootstrapped() -> dspy.Module:
     teacher = dspy.BootstrapFewShot(metric=lambda *_: True, max_bootstrapped_demos=1, max_labeled_demos=0)
     trainset = [dspy.Example(question="a?", answer="Oslo").with_inputs("question")]
     program = teacher.compile(dspy.ChainOfThought(SIGNATURE), trainset=trainset)
-    assert program._compiled
+    assert is_hidden(program)
     return program
 
 

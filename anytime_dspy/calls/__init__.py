@@ -1,1 +1,1 @@
-"""One predictor's call: its prompt format, what the LM is asked, what it wrote, and the answer that can be forced."""
+"""One predictor call: its prompt format, its LM requests, its completion, and the forced answer."""

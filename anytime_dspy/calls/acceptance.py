@@ -1,4 +1,4 @@
-"""What an LM takes: learned from its first refusal, said once, remembered for that LM, and not sent to it again."""
+"""The options that an LM rejects: learned from its first error, logged once, and not sent to it again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dspy.lm15 import Request
-
-from anytime_dspy.calls.refusals import Sent, Thing, refusal_in
+from anytime_dspy._dspy import lm15
+from anytime_dspy.calls.refusals import OptionName, SentOptions, refusal_in
 
 __all__ = [
     "Acceptance",
@@ -28,12 +27,12 @@ _KEPT_AS = "_anytime_acceptance"
 
 
 class Acceptance:
-    """What one LM has been seen to refuse and to do; safe to use from several threads.
+    """What is known of the options that one LM accepts; safe to use from several threads.
 
     Attributes:
-        thinks: Whether it has been seen to think apart from its text.
-        prefills: Whether it goes on with a message of its own, as far as is known.
-        least_cap: The least cap that it takes.
+        thinks: Whether it has been seen to think outside of its text.
+        prefills: Whether it continues a prefilled assistant message, as far as is known.
+        least_cap: The lowest cap that it accepts.
     """
 
     def __init__(self, model: str) -> None:
@@ -43,70 +42,69 @@ class Acceptance:
         self._model = model
         self._stops = True
         self._temperatures: set[float] = set()
-        self._said: set[Thing] = set()
+        self._logged: set[OptionName] = set()
         self._lock = threading.Lock()
 
     @property
     def has_refused(self) -> bool:
-        """Whether it has refused anything yet."""
-        return bool(self._said)
+        """Whether it has rejected anything yet."""
+        return bool(self._logged)
 
     def takes_temperature(self, temperature: float) -> bool:
-        """Whether it takes this temperature, as far as is known: some take one value alone, some none."""
+        """Whether it accepts this temperature, as far as is known: some LMs accept one value, some none."""
         return temperature not in self._temperatures
 
-    def fitted(self, sent: Sent) -> Sent:
-        """Returns what is sent instead: without what it refuses, and with a cap that it takes."""
+    def fitted(self, sent: SentOptions) -> SentOptions:
+        """Returns the options without those that it rejects, and with a cap that it accepts."""
+        is_taken = sent.temperature is None or self.takes_temperature(sent.temperature)
         return replace(
             sent,
-            temperature=sent.temperature
-            if sent.temperature is None or self.takes_temperature(sent.temperature)
-            else None,
+            temperature=sent.temperature if is_taken else None,
             stop=sent.stop if self._stops else (),
             cap=None if sent.cap is None else max(sent.cap, self.least_cap),
         )
 
-    def learns_from(self, error: Exception, sent: Sent) -> bool:
-        """Whether an error refuses something of what was sent; it is not sent again then.
+    def learns_from(self, error: Exception, sent: SentOptions) -> bool:
+        """Whether an error rejects one of the options that were sent, which is then not sent again.
 
-        What the run does instead is logged as a warning, once for each of the things.
+        What the run does instead is logged as a warning, once per option.
         """
         refusal = refusal_in(error, sent)
         if refusal is None:
             return False
         with self._lock:
-            if refusal.thing == "temperature" and sent.temperature is not None:
+            if refusal.option == "temperature" and sent.temperature is not None:
                 self._temperatures.add(sent.temperature)
-            elif refusal.thing == "stop":
+            elif refusal.option == "stop":
                 self._stops = False
-            elif refusal.thing == "cap":
+            elif refusal.option == "cap":
                 self.least_cap = max(self.least_cap, refusal.least_cap)
-            elif refusal.thing == "prefill":
+            elif refusal.option == "prefill":
                 self.prefills = False
-            is_news = refusal.thing not in self._said
-            self._said.add(refusal.thing)
-        if is_news:
-            logger.warning("%s %s", self._model, self._told(refusal.thing, sent))
+            is_new = refusal.option not in self._logged
+            self._logged.add(refusal.option)
+        if is_new:
+            logger.warning("%s %s", self._model, self._note(refusal.option, sent))
         return True
 
-    def _told(self, thing: Thing, sent: Sent) -> str:
+    def _note(self, option: OptionName, sent: SentOptions) -> str:
         return {
             "temperature": f"refuses temperature={sent.temperature}: it is called without, at its own default.",
             "stop": "refuses stop strings: it is called without.",
             "cap": f"takes no cap under {self.least_cap} tokens: a lower one is raised to that, what is written beyond "
             "it is cut off, and charged.",
             "prefill": "does not go on with a message of its own: its reasoning is restated to it instead.",
-        }[thing]
+        }[option]
 
 
-class _Book(dict[Any, Acceptance]):
-    """What is known of an LM's models and addresses.
+class _Acceptances(dict[Any, Acceptance]):
+    """What is known of an LM, by its model and address.
 
-    It hangs on the LM, and copies of an LM share it. Saved with a whole program it is an empty dict, which needs
-    nothing of this library.
+    An attribute of the LM, shared by its copies. In a pickled program it is an empty dict, which loads without this
+    library.
     """
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Book:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Acceptances:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -114,28 +112,28 @@ class _Book(dict[Any, Acceptance]):
 
 
 def acceptance(lm: Any) -> Acceptance:
-    """Returns what is known of an LM; a copy that names another model or address is another LM."""
-    book = vars(lm).get(_KEPT_AS)
-    if book is None:
-        book = vars(lm).setdefault(_KEPT_AS, _Book())
-    if not isinstance(book, _Book):
-        book = vars(lm)[_KEPT_AS] = _Book()
+    """Returns what is known of an LM; a copy with another model or address counts as another LM."""
+    known = vars(lm).get(_KEPT_AS)
+    if known is None:
+        known = vars(lm).setdefault(_KEPT_AS, _Acceptances())
+    if not isinstance(known, _Acceptances):
+        known = vars(lm)[_KEPT_AS] = _Acceptances()
     model = str(lm.model)
     address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
     key = model, getattr(lm, "model_type", None), address
-    return book.get(key) or book.setdefault(key, Acceptance(model))  # asked for several times in every call
+    return known.get(key) or known.setdefault(key, Acceptance(model))  # several times in every call
 
 
 def cap_key(options: Mapping[str, Any]) -> str:
-    """Returns the name under which an LM's options cap its replies."""
+    """Returns the name of the option that caps an LM's replies."""
     return "max_completion_tokens" if options.get("max_completion_tokens") is not None else "max_tokens"
 
 
-def options_of_call(lm: Any, options: Mapping[str, Any]) -> Sent:
-    """Returns what a call with these options, over the LM's own, sends."""
+def options_of_call(lm: Any, options: Mapping[str, Any]) -> SentOptions:
+    """Returns the options that a call sends, those of the LM itself included."""
     whole = {**lm.kwargs, **options}
     stop = whole.get("stop") or ()
-    return Sent(
+    return SentOptions(
         temperature=whole.get("temperature"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         cap=whole.get(cap_key(whole)),
@@ -143,7 +141,7 @@ def options_of_call(lm: Any, options: Mapping[str, Any]) -> Sent:
 
 
 def accepted_options(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a call's options without what the LM refuses; None takes back what the LM itself would send."""
+    """Returns a call's options without those that the LM rejects; None overrides an option of the LM itself."""
     sent = options_of_call(lm, options)
     fitted = acceptance(lm).fitted(sent)
     changed: dict[str, Any] = {}
@@ -156,14 +154,16 @@ def accepted_options(lm: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **changed}
 
 
-def options_of_request(request: Request) -> Sent:
-    """Returns what a request sends."""
+def options_of_request(request: lm15.Request) -> SentOptions:
+    """Returns the options that a request sends."""
     config = request.config
-    return Sent(config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant")
+    return SentOptions(
+        config.temperature, tuple(config.stop), config.max_tokens, request.messages[-1].role == "assistant"
+    )
 
 
-def accepted_request(lm: Any, request: Request) -> Request | None:
-    """Returns a request without what the LM refuses, None where it refuses a request of that kind."""
+def accepted_request(lm: Any, request: lm15.Request) -> lm15.Request | None:
+    """Returns a request without the options that the LM rejects; None if it rejects prefilled messages."""
     sent, known = options_of_request(request), acceptance(lm)
     if sent.prefills and not known.prefills:
         return None

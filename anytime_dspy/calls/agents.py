@@ -1,4 +1,4 @@
-"""What an agent does when nothing is left to think with: it stops, and answers with what it has seen."""
+"""Ends an agent whose budget is used up: it answers from what it has observed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TOOL, FINISH = "next_tool_name", "finish"
 
 
 def last_step(signature: type[dspy.Signature]) -> dict[str, Any] | None:
-    """Returns the step with which a dspy.ReAct ends its loop, or None where `signature` is no step of such an agent.
+    """Returns the step that ends the loop of a dspy.ReAct, None if `signature` is not that of such a step.
 
-    Without it an agent whose budget is gone would force one step after another until its `max_iters`, each one paid.
+    Without it, an agent without budget would force a paid answer at every step until its `max_iters`.
 
     Example:
         >>> last_step(dspy.ReAct("question -> answer", tools=[]).react.signature)

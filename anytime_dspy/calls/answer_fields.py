@@ -1,4 +1,4 @@
-"""Which answer fields a reply gave: a field is missing when it could not be read, whatever its value is."""
+"""Which answer fields of a reply could be read, whatever their values."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def unread(
 ) -> tuple[str, ...]:
     """Returns the answer fields that could not be read from a reply.
 
-    The adapter has checked each value against its field's type. So a `None`, an empty list, or an empty text that the
-    type names (`Literal["", "a"]`, `Optional[str]`) is an answer like any other where the reply has that field. Two
-    cases need a second look, since they also come of a reply that holds no answer at all:
+    The adapter has validated each value against its field's type. So a `None`, an empty list, or an empty text that the
+    type allows (`Literal["", "a"]`, `Optional[str]`) is an answer if the reply has that field. Two cases are ambiguous,
+    since a reply without any answer gives the same values:
 
-    - An empty text in a plain `str` field. In JSON and XML the quotes or the tags say that it is meant. In the chat
-      format an LM that stops behind a header leaves the same.
-    - A field that the reply leaves out. DSPy gives `None`, or the field's default, where its type allows that, and
+    - An empty text in a plain `str` field. In JSON and XML, quotes or tags show that it is meant. In the chat format an
+      LM that stops after a header leaves the same.
+    - A field that the reply leaves out. DSPy returns `None`, or the field's default, where its type allows that, and
       `None` for the text of a reply that calls tools instead, and for the tools of one that does not.
 
-    These count as read where the reply ended by itself and another of its answer fields was read.
+    These count as read if the reply ended by itself and another of its answer fields was read.
 
     Args:
-        adapter: The adapter whose format the reply is written in.
-        signature: The signature that it answers.
-        values: What the adapter read.
+        adapter: The adapter whose format the reply is in.
+        signature: The signature of the call.
+        values: The values that the adapter parsed.
         text: The reply.
-        cut: Whether the reply was cut off.
+        cut: Whether the reply was truncated.
     """
     names = formats.answer_fields(signature)
 

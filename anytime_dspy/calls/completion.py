@@ -1,4 +1,4 @@
-"""What one LM call wrote, read from the entry that DSPy records of it."""
+"""The completion of one LM call, read from DSPy's history."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import dspy
-from dspy.lm15 import Response
 
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls.thinking import split_thinking
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.errors import ModelError, ProgramError
@@ -20,20 +20,19 @@ _SUMMARY = 2
 
 @dataclass(frozen=True)
 class Completion:
-    """One LM call, as far as budgets are concerned.
+    """The parts of an LM call that matter for budgets.
 
     Attributes:
-        text: What the LM wrote.
+        text: The LM's text.
         truncated: Whether it was cut off at its cap (`finish_reason` is "length").
-        values: The output fields as the inner adapter read them; None where it could not.
+        values: The output fields as parsed by the inner adapter; None if it could not parse the text.
         prompt_tokens: Tokens sent.
-        thinking: What a reasoning model thought outside of its text; empty where its provider hides that, or only sums
-            it up.
+        thinking: A reasoning model's thinking outside of its text; empty if its provider hides or summarises it.
         hidden_tokens: Tokens of that thinking, shown or not; they count against the cap of the call.
         seconds: Wall time of the call.
-        dollars: Its price; None where the LM has none.
-        cached: Whether DSPy's cache had it, so that its time says nothing of the LM.
-        beyond: Tokens that were written beyond its cap, which the LM does not take so low: billed, and no part of it.
+        dollars: Its price; None if the LM has none.
+        cached: Whether it came from DSPy's cache, so that its time does not measure the LM.
+        beyond: Tokens beyond its cap, where the LM rejects so low a cap: they are billed, and not in the text.
     """
 
     text: str
@@ -48,7 +47,7 @@ class Completion:
     beyond: int = 0
 
     def within(self, cap: int, counter: TokenCounter) -> Completion:
-        """Returns what an LM that was allowed to write more would have written within a cap."""
+        """Returns the completion cut to a lower cap, as the LM would have written it."""
         text = counter.cut(self.text, max(0, cap - self.hidden_tokens))
         if text == self.text:
             return self
@@ -57,12 +56,12 @@ class Completion:
 
     @property
     def conceals(self) -> bool:
-        """Whether there was thinking that is not shown."""
+        """Whether there was thinking that the provider does not show."""
         return self.hidden_tokens > 0 and not self.thinking
 
 
 class HistoryRecorder:
-    """Takes the place of a module in DSPy's list of callers, and so is told of every LM call below it."""
+    """Added to `dspy.settings.caller_modules`, so that DSPy reports each nested LM call to it."""
 
     def __init__(self) -> None:
         self.history: list[dict[str, Any]] = []
@@ -70,19 +69,19 @@ class HistoryRecorder:
 
     @property
     def is_used(self) -> bool:
-        """Whether any LM call was made below, or would have been if a tape had not held it."""
+        """Whether any nested LM call was made or replayed."""
         return bool(self.history) or self.replayed > 0
 
     def completion(self, lm: Any, values: dict[str, Any] | None, seconds: float) -> Completion:
-        """Returns the recorded call.
+        """Returns the last recorded call.
 
         Args:
             lm: The LM that was called.
-            values: What the adapter read from the call, or None.
-            seconds: How long the call took.
+            values: The output fields as the adapter parsed them, or None.
+            seconds: The wall time of the call.
 
         Raises:
-            ProgramError: Nothing was recorded, since DSPy's history is switched off or the LM goes around it.
+            ProgramError: Nothing was recorded, because DSPy's history is off or the LM bypasses it.
         """
         if not self.history:
             raise ProgramError(f"No LM call was recorded, and budgets read DSPy's history: {_why_unrecorded(lm)}.")
@@ -95,7 +94,7 @@ class HistoryRecorder:
             prompt_tokens = sum(counter.count(str(message.get("content") or "")) for message in entry["messages"] or ())
         thinking = _part(entry["outputs"], "reasoning_content")
         hidden_tokens = counter.count(thinking)
-        # Two tokenizers differ by less than that: a text so short is a summary. Thinking in the text is counted there.
+        # Tokenizers differ by less than this factor: so short a text is a summary. Thinking in the text counts there.
         if billed.thinking > _SUMMARY * hidden_tokens and not split_thinking(text).thinking:
             thinking, hidden_tokens = "", billed.thinking
         return Completion(
@@ -121,22 +120,22 @@ def _why_unrecorded(lm: Any) -> str:
 
 
 def recording(recorder: HistoryRecorder) -> Any:
-    """Returns a context in which `ledger` is told of every LM call."""
+    """Returns a context in which every LM call is reported to `recorder`."""
     return dspy.context(caller_modules=[*(dspy.settings.caller_modules or ()), recorder])
 
 
 def count_replayed_call() -> None:
-    """Tells the ledgers around this place of a call that a tape held."""
+    """Reports a replayed call to the surrounding recorders."""
     for caller in dspy.settings.caller_modules or ():
         if isinstance(caller, HistoryRecorder):
             caller.replayed += 1
 
 
 def check_thinking_shown(lm: Any, completion: Completion, counter: TokenCounter) -> None:
-    """Refuses a completion whose thinking cannot be cut, since it is not shown.
+    """Checks that a completion shows its thinking, so that it can be cut.
 
     Raises:
-        ModelError: It says what the call cost.
+        ModelError: It does not; the message says what the call cost.
     """
     if completion.conceals:
         hidden = completion.hidden_tokens
@@ -156,7 +155,7 @@ class _Billed(NamedTuple):
 
 def _billed(entry: Mapping[str, Any]) -> _Billed:
     response = entry["response"]
-    if isinstance(response, Response):  # unlike the entry, it keeps its usage in DSPy's cache
+    if isinstance(response, lm15.Response):  # it has its usage also when it comes from DSPy's cache
         return _Billed(response.usage.input_tokens, response.usage.reasoning_tokens or 0)
     usage = entry["usage"] or {}
     details = usage.get("completion_tokens_details") or {}
@@ -170,7 +169,7 @@ def _part(outputs: list[Any], name: str) -> str:
 
 
 def _finish_reason(response: Any) -> str | None:
-    if isinstance(response, Response):
+    if isinstance(response, lm15.Response):
         return str(response.finish_reason)
     choices = getattr(response, "choices", None)  # litellm's own response
     return getattr(choices[0], "finish_reason", None) if choices else None

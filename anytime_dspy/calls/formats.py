@@ -1,7 +1,7 @@
 """Where the reasoning ends and the answer begins, in each of DSPy's prompt formats.
 
-Everything that depends on how an adapter writes its fields stands here, so that another format, or DSPy's next
-version, is a change to this file alone.
+All that depends on how an adapter writes its fields is here: a new format, or a new version of DSPy, changes this file
+only.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple, cast
 from xml.sax.saxutils import escape, unescape
 
 import dspy
+from pydantic import TypeAdapter
 
-from anytime_dspy.calls.typed import text_as
+from anytime_dspy._dspy import parse_value
 
 __all__ = [
     "CHAT_END",
@@ -40,10 +42,10 @@ __all__ = [
 REASONING_NAMES = frozenset({"reasoning", "rationale", "thought", "thoughts", "next_thought", "thinking"})
 CHAT_END = "[[ ## completed ## ]]"
 CHAT_STOPS = (f"\n{CHAT_END}", f"{CHAT_END}\n")
-"""The mark where it opens a line or closes one. In the middle of a line it is quoted."""
+"""The end mark at the start or the end of a line; in the middle of a line it is a quotation."""
 
 MESSAGE_STOP = "\n[[ ## completed"
-"""What a message of ours to go on with ends at: the rest of the mark is not worth its tokens."""
+"""The stop string of a prefilled message: the rest of the end mark is not worth its tokens."""
 
 _CHAT_HEADER = re.compile(r"\[\[ ## (\w+) ## \]\]")
 _CLOSING_MARK = re.compile(rf"{re.escape(CHAT_END)}[ \t\r]*$", re.MULTILINE)
@@ -53,18 +55,18 @@ _LINE_BREAKS = frozenset(
 
 
 class Passage(NamedTuple):
-    """A piece of what was written before the answer, without headers, and where in the completion it begins."""
+    """A part of the text before the answer, without headers, and its offset in the completion."""
 
     text: str
     at: int
 
 
 class Split(NamedTuple):
-    """A completion, taken apart.
+    """A completion, split at its answer.
 
     Attributes:
-        passages: What was written before the answer: what stands before the first header, and each reasoning field.
-        answer_at: Where in the completion the answer's header begins; None where no answer was begun.
+        passages: The text before the first header, and each reasoning field.
+        answer_at: The offset of the answer's header; None if the completion has no answer.
     """
 
     passages: tuple[Passage, ...]
@@ -72,12 +74,12 @@ class Split(NamedTuple):
 
     @property
     def reasoning(self) -> str:
-        """All that was written before the answer, as one text."""
+        """The text before the answer."""
         return "\n\n".join(passage.text for passage in self.passages)
 
 
 class _Header(NamedTuple):
-    """A field's header, from its first character to the one after its last."""
+    """A field's header, and the offsets of its start and end."""
 
     field: str
     at: int
@@ -87,7 +89,7 @@ class _Header(NamedTuple):
 def reasoning_fields(signature: type[dspy.Signature]) -> tuple[str, ...]:
     """Returns the leading output fields that hold reasoning, by their type (dspy.Reasoning) or their name.
 
-    At least one output field is always left to be the answer.
+    The last output field is always an answer.
 
     Example:
         >>> reasoning_fields(dspy.ChainOfThought("question -> answer").predict.signature)
@@ -107,9 +109,9 @@ def _names(signature: type[dspy.Signature]) -> tuple[str, ...]:
     return _fields(cast(Any, signature))[2]
 
 
-@lru_cache(maxsize=256)  # DSPy puts a signature's fields together anew whenever it is asked for them
+@lru_cache(maxsize=256)  # DSPy computes a signature's fields at every access
 def _fields(signature: Any) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Returns the names of the fields of reasoning, of those of the answer, and of both."""
+    """Returns the names of the reasoning fields, of the answer fields, and of both."""
     fields = signature.output_fields
     leading = takewhile(lambda name: name in REASONING_NAMES or fields[name].annotation is dspy.Reasoning, fields)
     reasoning = tuple(leading)[: len(fields) - 1]
@@ -117,16 +119,16 @@ def _fields(signature: Any) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str
 
 
 def opening(adapter: dspy.Adapter, field: str) -> str | None:
-    """Returns the text with which an assistant's message opens a field, or None where a message cannot be continued.
+    """Returns the header that opens a field in an assistant message, None if the format cannot be continued.
 
-    Only the chat format can be continued at any point: in JSON and XML the cut text would stand inside an open string
-    or element.
+    Only the chat format can be continued at any point: in JSON and XML the cut text would be inside an open string or
+    element.
     """
     return f"[[ ## {field} ## ]]\n" if _is_chat(adapter) else None
 
 
 def begun(adapter: dspy.Adapter, field: str, text: str) -> str:
-    """Returns a message that was cut off right behind `text`, which is all of its first field so far.
+    """Returns a message that was cut off right after `text`, which is its first field so far.
 
     Example:
         >>> begun(dspy.JSONAdapter(), "reasoning", "3 + 4")
@@ -140,12 +142,12 @@ def begun(adapter: dspy.Adapter, field: str, text: str) -> str:
 
 
 def answer_stops(signature: type[dspy.Signature], *, at_any_header: bool) -> tuple[str, ...]:
-    r"""Returns where a forced answer in the chat format is known to have ended, whatever comes after.
+    r"""Returns the stop strings of a forced answer in the chat format.
 
     Args:
-        signature: The signature that the message answers.
-        at_any_header: Whether the LM writes headers for fields alone, and never thinks of them in between. With one
-            answer field left the first characters of any header then are enough.
+        signature: The signature of the call.
+        at_any_header: Whether the LM writes nothing but fields. The first characters of any header then end the answer
+            if it has one field.
     """
     opened, closed = CHAT_STOPS
     alone = at_any_header and len(answer_fields(signature)) == 1
@@ -153,16 +155,15 @@ def answer_stops(signature: type[dspy.Signature], *, at_any_header: bool) -> tup
 
 
 def completion_end(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> int:
-    """Returns where a completion says that it is complete (what follows is no part of it), else its length.
+    """Returns the offset of the end mark of a completion, or its length if it has none.
 
-    As DSPy reads it, a mark counts where it opens a line, and ends nothing that a field is still to follow. In an
-    answer, where no such mark follows, one that closes its line counts too: small models put it there. A reasoning may
-    quote it anywhere else.
+    As in DSPy, the mark counts at the start of a line, if no field follows it. In an answer without such a mark it also
+    counts at the end of a line, where small models put it. Anywhere else it is a quotation.
 
     Args:
-        adapter: The adapter whose format the completion is written in.
-        signature: The signature that the completion answers.
-        text: What the LM wrote, perhaps cut off anywhere, its thinking left out.
+        adapter: The adapter whose format the completion is in.
+        signature: The signature of the call.
+        text: What the LM wrote, without its thinking; it may be cut off anywhere.
 
     Example:
         >>> completion_end(dspy.ChatAdapter(), dspy.Signature("question -> answer"), "42 [[ ## comple")
@@ -182,13 +183,13 @@ def completion_end(adapter: dspy.Adapter, signature: type[dspy.Signature], text:
     sloppy = _CLOSING_MARK.search(text, max(begun, 0))
     if sloppy:
         return sloppy.start()
-    # The mark itself may have been cut off: half of it is no part of the answer either.
+    # The mark may be cut off too; half of it is no part of the answer.
     half = text.rfind(CHAT_END[:2], -len(CHAT_END))
     return half if half >= 0 and CHAT_END.startswith(text[half:]) else len(text)
 
 
 def is_complete(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> bool:
-    """Whether a text shows by itself that it was written to its end, whatever cap it filled.
+    """Whether a text shows that it is complete, even if it filled its cap.
 
     Example:
         >>> asked = dspy.Signature("question -> answer")
@@ -207,7 +208,7 @@ def is_complete(adapter: dspy.Adapter, signature: type[dspy.Signature], text: st
 
 
 def is_empty_field(adapter: dspy.Adapter, signature: type[dspy.Signature], field: str, text: str) -> bool:
-    """Whether a text says of a field that it is empty, by quotes or tags around nothing.
+    """Whether a text says that a field is empty, by quotes or tags around nothing.
 
     Example:
         >>> asked = dspy.Signature("question -> answer")
@@ -222,12 +223,12 @@ def is_empty_field(adapter: dspy.Adapter, signature: type[dspy.Signature], field
 
 
 def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> Split:
-    """Takes a completion apart into what stands before its answer and the place where that begins.
+    """Splits a completion at its answer.
 
     Args:
-        adapter: The adapter whose format the completion is written in.
-        signature: The signature that the completion answers.
-        text: What the LM wrote up to its end, perhaps cut off anywhere.
+        adapter: The adapter whose format the completion is in.
+        signature: The signature of the call.
+        text: What the LM wrote, up to the end mark; it may be cut off anywhere.
     """
     answers = answer_fields(signature)
     headers = _headers(adapter, signature, text)
@@ -243,7 +244,7 @@ def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> 
 
 
 def begins_field(adapter: dspy.Adapter, signature: type[dspy.Signature], field: str, text: str) -> bool:
-    """Whether a field's header stands in a text."""
+    """Whether a text has a field's header."""
     return any(header.field == field for header in _headers(adapter, signature, text))
 
 
@@ -252,7 +253,7 @@ def _is_chat(adapter: dspy.Adapter) -> bool:
 
 
 def _headers(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> list[_Header]:
-    """Returns the first header of each output field, in the order of their places."""
+    """Returns the first header of each output field, by offset."""
     if isinstance(adapter, dspy.JSONAdapter):
         pattern = r'(?:,\s*)?"{}"\s*:'
     elif isinstance(adapter, dspy.XMLAdapter):
@@ -264,9 +265,9 @@ def _headers(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) 
     return sorted(headers, key=lambda header: header.at)
 
 
-@lru_cache(maxsize=256)  # looked for several times in each text
+@lru_cache(maxsize=256)  # several times for each text
 def _chat_headers(text: str) -> tuple[_Header, ...]:
-    """Returns the headers that open a line, as DSPy finds them; one inside a line is quoted."""
+    """Returns the headers at the start of a line, as DSPy does; elsewhere they are quotations."""
     found = (match for match in _CHAT_HEADER.finditer(text) if _opens_a_line(text, match.start()))
     return tuple(_Header(match[1], match.start(), match.end()) for match in found)
 
@@ -286,7 +287,7 @@ def _first(headers: Sequence[_Header], names: Sequence[str]) -> list[_Header]:
 
 
 def _without_half_a_header(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> int:
-    """Returns where a text ends without a header that was cut off in it."""
+    """Returns the length of a text without a header that was cut off at its end."""
     at = text.rfind(CHAT_END[:2]) if _is_chat(adapter) else -1
     if at < 0 or not _opens_a_line(text, at):
         return len(text)
@@ -295,9 +296,9 @@ def _without_half_a_header(adapter: dspy.Adapter, signature: type[dspy.Signature
 
 
 def _passage(adapter: dspy.Adapter, field: str | None, text: str, at: int) -> Passage:
-    """Returns a reasoning field's value, or what stands before the first header where `field` is None."""
+    """Returns a reasoning field's value, or the text before the first header if `field` is None."""
     if isinstance(adapter, dspy.JSONAdapter):
-        # A remark before the document ends where that opens, perhaps inside a fence.
+        # A remark before the JSON object ends where the object, perhaps in a code fence, begins.
         remark = re.sub(r'(?:```\w*\s*)?\{\s*(?:"[^{]*)?$', "", text).strip() if field is None else None
         return Passage(_json_text(text.strip()) if remark is None else remark, at)
     if isinstance(adapter, dspy.XMLAdapter):
@@ -306,13 +307,13 @@ def _passage(adapter: dspy.Adapter, field: str | None, text: str, at: int) -> Pa
 
 
 def _json_text(value: str) -> str:
-    """Returns a string of JSON as text, another value as it was written."""
+    """Returns a JSON string as text, and any other value unchanged."""
     return _unescaped(re.sub(r'"\s*\}?\s*$', "", value[1:])) if value.startswith('"') else value
 
 
 def _unescaped(value: str) -> str:
-    """Undoes JSON's escapes; a value that was cut inside an escape loses that escape."""
-    longest = len(r"\ud83e\udd8a")  # two escapes may be one character, and half of it is none
+    """Undoes JSON's escapes; an escape that was cut off is dropped."""
+    longest = len(r"\ud83e\udd8a")  # two escapes may be one character
     for end in range(len(value), max(-1, len(value) - longest), -1):
         try:
             text = str(json.loads(f'"{value[:end]}"', strict=False))
@@ -324,8 +325,26 @@ def _unescaped(value: str) -> str:
 
 
 def reasoning_value(signature: type[dspy.Signature], text: str) -> dict[str, Any]:
-    """Returns the values of the reasoning fields, in their types, when all there is of them is `text`."""
+    """Returns the values of the reasoning fields, in their types, for a reasoning text."""
     first, *rest = reasoning_fields(signature) or (None,)
     if first is None:
         return {}
     return {first: text_as(text, signature.output_fields[first].annotation), **dict.fromkeys(rest)}
+
+
+def text_as(text: str, annotation: Any) -> Any:
+    """Returns an LM's text, perhaps cut off, as a value of a field's type; None where that is not possible.
+
+    It is parsed as DSPy parses a whole field. A list takes a text that is no list as its only item.
+
+    Example:
+        >>> text_as('["so", "the', list[str]), text_as("so the", list[str]), text_as("", list[str])
+        (['so', 'the'], ['so the'], [])
+    """
+    if annotation is dspy.Reasoning:
+        return dspy.Reasoning(content=text)
+    with suppress(ValueError):  # pydantic's error is one
+        return parse_value(text, annotation)
+    with suppress(ValueError):
+        return TypeAdapter(annotation).validate_python([text] if text else [])
+    return None

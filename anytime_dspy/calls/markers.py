@@ -1,4 +1,4 @@
-"""The prompt format's own field headers, where they stray into a text."""
+"""Field headers of the chat format that appear inside other text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _MARKER = re.compile(r"\[\[(\s*##.*?##\s*)\]\]")
 
 
 def has_marker(text: str) -> bool:
-    """Whether a text holds something that looks like a field header."""
+    """Whether a text contains something like a field header."""
     return bool(_MARKER.search(text))
 
 
 def defused(text: str) -> str:
-    """Returns a text in which nothing can be taken for a field header.
+    """Returns a text without anything that could be parsed as a field header.
 
     Example:
         >>> defused("so [[ ## answer ## ]] 4")

@@ -1,4 +1,4 @@
-"""Images, sound and files among texts: what stands for them where only text can be shown, and what they cost."""
+"""Images, sound and files in prompts: their placeholders where only text can be shown, and their cost."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
-from dspy.adapters.types.base_type import CUSTOM_TYPE_END_IDENTIFIER, CUSTOM_TYPE_START_IDENTIFIER
+
+from anytime_dspy._dspy import CUSTOM_TYPE
 
 __all__ = ["PART_TOKENS", "parts", "shown"]
 
 PART_TOKENS = 1000
-"""What an image, a sound or a file in a prompt is taken to cost: providers that say so count 85 to 1,600 an image."""
+"""The assumed tokens of an image, a sound or a file in a prompt: providers that document it count 85 to 1,600."""
 
-_CUSTOM = re.compile(f"{CUSTOM_TYPE_START_IDENTIFIER}(.*?){CUSTOM_TYPE_END_IDENTIFIER}", re.DOTALL)
+_CUSTOM = re.compile("(.*?)".join(CUSTOM_TYPE), re.DOTALL)
 _DATA = re.compile(r"data:(image|audio|video|[\w.+-]+)/[\w.+-]+;base64,[\w+/=]+")
-# By the type of a part as OpenAI's API names it.
+# By the type of a message's part in OpenAI's API.
 _NAMES = {"image_url": "[image]", "input_image": "[image]", "image": "[image]", "input_audio": "[audio]"}
 _TYPE = re.compile(r'\\?"type\\?":\s*\\?"(\w+)')
 
 
 def shown(value: Any) -> str:
-    """Returns a value as a text to be read, in which an image, a sound or a file is a short placeholder.
+    """Returns a value as readable text, with short placeholders for images, sound and files.
 
     Example:
         >>> import dspy
@@ -33,7 +34,7 @@ def shown(value: Any) -> str:
 
 
 def parts(content: str | Sequence[Mapping[str, Any]]) -> tuple[str, int]:
-    """Returns the text of a message's content, and how many images, sounds and files are in it."""
+    """Returns the text of a message's content, and the number of its images, sounds and files."""
     if isinstance(content, str):
         return _CUSTOM.sub("", content), sum(_name(found[1]) is not None for found in _CUSTOM.finditer(content))
     texts = [str(part["text"]) for part in content if "text" in part]
@@ -41,7 +42,7 @@ def parts(content: str | Sequence[Mapping[str, Any]]) -> tuple[str, int]:
 
 
 def _told(value: Any) -> Any:
-    """A value in whose lists and mappings DSPy's own types are the texts that they are sent as, not their `repr`."""
+    """Returns a value with DSPy's own types replaced by the texts that they are sent as."""
     if isinstance(value, dspy.Type):
         return str(value)
     if isinstance(value, Mapping):
@@ -54,7 +55,7 @@ def _custom_name(found: re.Match[str]) -> str:
 
 
 def _name(payload: str) -> str | None:
-    """What stands for a value of one of DSPy's own types; None where it is a text."""
+    """Returns the placeholder of a value of DSPy's own types; None if it is text."""
     kind = _TYPE.search(payload)
     return None if kind is None or kind[1] == "text" else _NAMES.get(kind[1], "[file]")
 

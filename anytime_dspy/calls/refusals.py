@@ -1,7 +1,7 @@
-"""Reading a provider's error: which of the things that were sent does it refuse?
+"""Reads from a provider's error which of the options that were sent it rejects.
 
-Providers say so in words of their own, with status 400 or 422. What they say is read only for what the call really
-sent, and anything else stays an error. `tests/test_refusals.py` is a table of what providers have said.
+Providers say so in their own words, with status 400 or 422. Only options that the call really sent are looked for;
+every other error is left as it is. `tests/test_refusals.py` is a table of real messages.
 """
 
 from __future__ import annotations
@@ -11,34 +11,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dspy.utils.exceptions import (
-    ContextWindowExceededError,
-    LMInvalidRequestError,
-    LMProviderError,
-    LMUnsupportedFeatureError,
-    LMUnsupportedModelError,
-)
+import dspy
 
-__all__ = ["Refusal", "Sent", "Thing", "refusal_in"]
+__all__ = ["Refusal", "SentOptions", "OptionName", "refusal_in"]
 
-Thing = Literal["temperature", "stop", "cap", "prefill"]
+OptionName = Literal["temperature", "stop", "cap", "prefill"]
 
 HIGHEST_FLOOR = 64
-"""The highest least cap that is obeyed. A cap that is raised further would be a surprise on the bill."""
+"""The highest minimum to which a cap is raised; more would be a surprise on the bill."""
 
 USUAL_FLOOR = 16
-"""The least cap where a provider names none: that of OpenAI's Responses API."""
+"""The minimum where a provider names none: that of OpenAI's Responses API."""
 
 
 @dataclass(frozen=True)
-class Sent:
-    """What of a call a model may refuse.
+class SentOptions:
+    """The options of a call that a model may reject.
 
     Attributes:
-        temperature: None where none was sent.
+        temperature: None if none was sent.
         stop: The stop strings.
         cap: The most tokens of the reply.
-        prefills: Whether the last message is the assistant's own, to be gone on with.
+        prefills: Whether the last message is an assistant message to be continued.
     """
 
     temperature: float | None = None
@@ -49,30 +43,30 @@ class Sent:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a model refuses.
+    """An option that a model rejects.
 
     Attributes:
-        thing: Which of the things that were sent.
-        least_cap: The least cap that it takes, where it refuses a lower one.
+        option: The option.
+        least_cap: The lowest cap that it accepts, where it rejects a lower one.
     """
 
-    thing: Thing
+    option: OptionName
     least_cap: int = 0
 
 
-def refusal_in(error: Exception, sent: Sent) -> Refusal | None:
-    """Returns what an error says that the model refuses of what was sent, None where it says nothing of the kind."""
-    if isinstance(error, (ContextWindowExceededError, LMUnsupportedModelError)):
+def refusal_in(error: Exception, sent: SentOptions) -> Refusal | None:
+    """Returns the option that an error rejects, None if it rejects none of those sent."""
+    if isinstance(error, (dspy.ContextWindowExceededError, dspy.LMUnsupportedModelError)):
         return None
-    is_bad_request = isinstance(error, LMProviderError) and error.status in (400, 422)
-    if not is_bad_request and not isinstance(error, (LMInvalidRequestError, LMUnsupportedFeatureError)):
+    is_bad_request = isinstance(error, dspy.LMProviderError) and error.status in (400, 422)
+    if not is_bad_request and not isinstance(error, (dspy.LMInvalidRequestError, dspy.LMUnsupportedFeatureError)):
         return None
-    # Errors are often quoted in errors, and their marks then escaped.
+    # Errors often quote other errors, with escaped quotation marks.
     text = str(getattr(error, "message", "") or "").replace("\\", "").casefold()
     return next(_refusals(text, sent), None)
 
 
-def _refusals(text: str, sent: Sent) -> Iterator[Refusal]:
+def _refusals(text: str, sent: SentOptions) -> Iterator[Refusal]:
     if sent.temperature is not None and _TEMPERATURE.search(text):
         yield Refusal("temperature")
     if sent.stop and _STOP.search(text):
@@ -80,14 +74,14 @@ def _refusals(text: str, sent: Sent) -> Iterator[Refusal]:
     floor = _floor(text)
     if sent.cap is not None and sent.cap < floor <= HIGHEST_FLOOR:
         yield Refusal("cap", floor)
-    # DSPy's own engine passes some servers' errors on without their text. Nothing is lost by taking such a one for a
-    # refusal: the answer is then asked for in the other way, and that call's error counts.
+    # DSPy's own engine drops the text of some servers' errors. Such an error may be taken for a rejection: the
+    # answer is then asked for in the other way, and an error of that call is raised.
     if sent.prefills and (_PREFILL.search(text) or _WORDLESS.fullmatch(text)):
         yield Refusal("prefill")
 
 
 def _floor(text: str) -> int:
-    """The least cap that a text names, 0 where it names none."""
+    """Returns the minimum cap that a text names, 0 if it names none."""
     named = _CAP.search(text)
     if named is None:
         return 0
@@ -107,7 +101,7 @@ _MARK = r"[`'\"\[(\]]"
 
 
 def _refused(name: str, *more: str) -> re.Pattern[str]:
-    """What refuses an option: its name set off by marks beside a word of refusal, or in a phrase about options."""
+    """Matches the rejection of an option: its quoted name near a word of refusal, or a phrase about options."""
     marked = rf"{_MARK}{name}{_MARK}"
     phrases = (
         rf"{_NO}{_NEAR}{marked}",

@@ -1,4 +1,4 @@
-"""What a reasoning model thinks before it answers: inside its text, shown beside it, or hidden by its provider."""
+"""A reasoning model's thinking: inside its text, shown beside it, or hidden by its provider."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _REPLY_BEGINS = ("[[ ##", "{", "<")
 
 
 class ThinkingSplit(NamedTuple):
-    """A text, taken apart into what was thought in it and what was said.
+    """A text, split into its thinking and its reply.
 
     Attributes:
-        head: What stands before the thinking.
-        thinking: The thinking, without its tags; empty where there is none.
-        rest: What stands after it.
+        head: The text before the thinking.
+        thinking: The thinking, without its tags; empty if there is none.
+        rest: The text after it.
     """
 
     head: str
@@ -26,9 +26,9 @@ class ThinkingSplit(NamedTuple):
 
 
 def split_thinking(text: str) -> ThinkingSplit:
-    r"""Takes the thinking out of a text, perhaps cut off anywhere.
+    r"""Splits the thinking from a text, which may be cut off anywhere.
 
-    Chat templates of DeepSeek-R1 and Qwen3 open the tag in the prompt, so the text may hold its end alone.
+    Chat templates of DeepSeek-R1 and Qwen3 put the opening tag into the prompt, so the text may have the end tag only.
 
     Example:
         >>> split_thinking("<think>\n3 + 4\n</think>\n\n7")
@@ -51,15 +51,15 @@ def split_thinking(text: str) -> ThinkingSplit:
 
 
 def joined_trace(thinking: str, reasoning: str) -> str:
-    """Returns one trace of what was thought and the reasoning that was written; they may be one and the same."""
+    """Returns thinking and reasoning as one trace; where they are the same text, once."""
     parts = [thinking] if thinking.strip() == reasoning.strip() else [thinking, reasoning]
     return "\n\n".join(part for part in parts if part)
 
 
 def least_effort(lm: Any) -> dict[str, str | None]:
-    """Returns the option with which an LM that thinks does so the least, nothing where it is known to take none.
+    """Returns the option for a reasoning model's lowest effort, nothing if it is known to take none.
 
-    Litellm's catalogue knows which models can do without thinking; "low" is what every model with an effort takes.
+    Litellm's catalogue knows which models can be told not to think; every model with an effort takes "low".
     """
     if not getattr(lm, "supports_reasoning", False) or "reasoning_effort" not in getattr(lm, "supported_params", ()):
         return {}
@@ -72,10 +72,10 @@ def _catalogued(model: str) -> str | None:
 
     try:
         info = litellm.get_model_info(model)
-    except Exception:  # a model that it does not know; its error for that has no public name
+    except Exception:  # for an unknown model it raises an error without a public name
         return "low"
     if info.get("litellm_provider") == "anthropic":
-        return None  # Claude thinks only where it is told to
+        return None  # Claude thinks only when told to
     return next((effort for effort in ("none", "minimal") if info.get(f"supports_{effort}_reasoning_effort")), "low")
 
 

@@ -1,10 +1,12 @@
-"""Counting tokens, once and by a declared counter."""
+"""Token counters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Protocol, runtime_checkable
+
+from anytime_dspy._dspy import litellm_tokenizer
 
 __all__ = ["TokenCounter", "LiteLLMCounter", "counter_for", "cut_by_codec"]
 
@@ -13,13 +15,13 @@ __all__ = ["TokenCounter", "LiteLLMCounter", "counter_for", "cut_by_codec"]
 class TokenCounter(Protocol):
     """Counts the tokens of a text and cuts a text after a number of tokens.
 
-    An engine that has its own tokenizer offers one of these as its attribute `counter`; every other LM is counted by
-    litellm's tokenizer for its model.
+    An engine with its own tokenizer has one as its attribute `counter`; for every other LM litellm's tokenizer for its
+    model is used.
     """
 
     @property
     def name(self) -> str:
-        """What the counts are stored under, such as `litellm:gpt-4o`."""
+        """The name that counts are stored under, such as `litellm:gpt-4o`."""
 
     def count(self, text: str) -> int:
         """Returns the number of tokens in `text`."""
@@ -33,14 +35,14 @@ def cut_by_codec(
 ) -> str:
     """Cuts `text` with a tokenizer's two functions.
 
-    A tokenizer may split a prefix otherwise than it split the whole text, and may cut inside a character, so the
-    prefix is encoded again and shortened until it is a true prefix of at most `tokens` tokens.
+    A tokenizer may split a prefix differently from the whole text, and may cut inside a character. So the prefix is
+    encoded again and shortened until it is a true prefix of at most `tokens` tokens.
 
     Args:
         encode: Text to token ids, without special tokens.
         decode: Token ids to text.
-        text: What to cut.
-        tokens: The largest number of tokens that may remain.
+        text: The text.
+        tokens: The most tokens to keep.
 
     Returns:
         A prefix of `text`.
@@ -51,7 +53,7 @@ def cut_by_codec(
     if len(ids) <= tokens:
         return text
     for kept in range(tokens, 0, -1):
-        # A character cut in half decodes to a replacement character, which is no part of the text.
+        # Half a character decodes to a replacement character, which is not in the text.
         prefix = decode(ids[:kept]).rstrip("�")
         if text.startswith(prefix) and len(encode(prefix)) <= tokens:
             return prefix
@@ -59,16 +61,16 @@ def cut_by_codec(
 
 
 class LiteLLMCounter:
-    """Counts with the tokenizer that litellm has for a model (its own for OpenAI models, tiktoken's else)."""
+    """Counts with litellm's tokenizer for a model (that of OpenAI for its models, tiktoken's default otherwise)."""
 
     def __init__(self, model: str) -> None:
         self._model = model
-        # A sweep looks at one text at every budget.
+        # A sweep counts the same text at every budget.
         self._encode = lru_cache(maxsize=512)(self._encoded)
 
     @property
     def name(self) -> str:
-        """What the counts are stored under."""
+        """The name that counts are stored under."""
         return f"litellm:{self._model}"
 
     def count(self, text: str) -> int:
@@ -81,10 +83,7 @@ class LiteLLMCounter:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from litellm.utils import _select_tokenizer
-
-        # Where a tokenizer has to be fetched and cannot, litellm would try again for each text.
-        return _select_tokenizer(model=self._model)
+        return litellm_tokenizer(self._model)
 
     def _encoded(self, text: str) -> tuple[int, ...]:
         import litellm  # slow to import: only where an LM has no tokenizer of its own
@@ -98,23 +97,21 @@ class LiteLLMCounter:
         return str(litellm.decode(tokens=list(ids), custom_tokenizer=self._tokenizer))
 
 
-@lru_cache(maxsize=64)
-def _litellm_counter(model: str) -> LiteLLMCounter:
-    return LiteLLMCounter(model)
+_litellm_counter = lru_cache(maxsize=64)(LiteLLMCounter)
 
 
 def counter_for(lm: Any) -> TokenCounter:
-    """Returns the counter for an LM: its own or its engine's where it has one, else litellm's for its model.
+    """Returns the counter of an LM or of its engine, if it has one, otherwise litellm's for its model.
 
-    Litellm does not know the tokenizer of most models behind a server of one's own: give such an LM the right one as
-    its attribute `counter`, and budgets are counted as the server counts.
+    Litellm does not know the tokenizers of most self-hosted models: set the right one as the LM's attribute `counter`,
+    so that budgets count as the server does.
 
     Args:
         lm: Anything that DSPy runs a predictor on.
     """
     for owner in (lm, getattr(lm, "engine", None)):
         counter: Any = getattr(owner, "counter", None)
-        if hasattr(counter, "cut"):  # asked for every call, where `isinstance` of a protocol is slow
+        if hasattr(counter, "cut"):  # called for every call; `isinstance` of a protocol is slow
             counts: TokenCounter = counter
             return counts
     return _litellm_counter(str(lm.model))

@@ -43,7 +43,9 @@ def demo(
     threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)
     student = anytime_program(task, None, None)
-    recipe = Recipe(SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=ROUNDS, judge="metric")
+    recipe = Recipe(
+        SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=ROUNDS, judge="metric"
+    )
     with profiled() as spent, phase("everything else"):
         lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
         measurement = Measurement(task, test, lm, threads, seed)

@@ -24,10 +24,11 @@ INTERRUPTED = 130
 
 
 def _register() -> None:
-    from anytime_dspy.cli import compare, compile, demo, models, pairs, report, run, sweep
+    from anytime_dspy.cli import compare, compile, demo, merge, models, pairs, report, run, sweep
 
     app.command(epilog=demo.EXAMPLE)(demo.demo)
     app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
+    app.command(epilog=merge.EXAMPLE)(merge.merge)
     app.command(epilog=compile.EXAMPLE, name="compile")(compile.compile_task)
     app.command(epilog=compare.EXAMPLE)(compare.compare)
     app.command(epilog=report.EXAMPLE)(report.report)
@@ -51,9 +52,9 @@ def main() -> None:
     except AnytimeError as error:
         _leave(" ".join(str(error).split()), USAGE_ERROR)
     except Exception as error:
-        from dspy.utils.exceptions import LMError
+        import dspy
 
-        if not isinstance(error, LMError):
+        if not isinstance(error, dspy.LMError):
             raise
         _leave(f"The LM failed: {' '.join(str(error).split())}", USAGE_ERROR)
     except KeyboardInterrupt:

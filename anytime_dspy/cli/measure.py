@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.cli.options import progress
+from anytime_dspy.cli.progress import show_job
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.measure import example_id, program_hash, sweep
 from anytime_dspy.metric import AnytimeIndex
@@ -20,16 +21,19 @@ from anytime_dspy.profiling import phase
 from anytime_dspy.report.plots import Series, plot_curves
 from anytime_dspy.report.tables import curve_table, difference_lines, markdown_table, summary_table
 from anytime_dspy.statistics.early_stopping import EarlyStopping, early_stopping
-from anytime_dspy.statistics.summary import Difference, Summary, index_difference, summarise
+from anytime_dspy.statistics.paired import Difference
+from anytime_dspy.statistics.summary import Summary, index_difference, summarise
 from anytime_dspy.stopping import Converged
 from anytime_dspy.storage.jsonl import json_line, write_json, write_text
-from anytime_dspy.storage.redaction import without_texts
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.results import ExampleResult, without_texts
+from anytime_dspy.storage.run_folder import RunStore
 
 if TYPE_CHECKING:
+    from anytime_dspy.executors import Executor
     from anytime_dspy.programs.task import Task
+    from anytime_dspy.storage.shards import Shard
 
-__all__ = ["Measured", "Measurement", "compare", "fingerprint", "show"]
+__all__ = ["MeasuredProgram", "Measurement", "Swept", "compare", "fingerprint", "show"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Measurement:
         lm: The LM that runs them.
         threads: Examples run at the same time.
         seed: Of the intervals.
+        executor: Where examples are run; in threads of this process by default.
+        batch: Whether the provider's batch API runs them; there is no `executor` then.
     """
 
     task: Task
@@ -49,36 +55,65 @@ class Measurement:
     lm: dspy.LM
     threads: int
     seed: int
+    executor: Executor | None = None
+    batch: bool = False
 
-    def of(self, label: str, program: Anytime, folder: Path) -> Measured:
+    def of(self, label: str, program: Anytime, folder: Path) -> MeasuredProgram:
         """Sweeps a program, or goes on with a sweep of it that was stopped.
 
         Raises:
             RunError: The folder holds another run, or cannot be written.
         """
-        store = RunStore.open(folder, fingerprint(self.task, program, self.lm))
-        known = len(store.done() & {example_id(example, place) for place, example in enumerate(self.examples)})
+        return self.summed(label, self.swept(label, program, folder))
+
+    def swept(self, label: str, program: Anytime, folder: Path, shard: Shard | None = None) -> Swept:
+        """Sweeps a program, or a shard's part of the examples, or goes on with a sweep of it that was stopped.
+
+        Raises:
+            RunError: The folder holds another run, or cannot be written.
+        """
+        ids = [example_id(example, place) for place, example in enumerate(self.examples)]
+        store = RunStore.open(folder, fingerprint(self.task, program, self.lm), shard.of(ids) if shard else None)
+        left = {name for name in ids if shard is None or shard.takes(name)} - store.done()
         metric = AnytimeIndex(self.task.quality)
-        redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
-        sweeping = progress(f"Sweeping {label}", len(self.examples) - known)
+        sweeping = progress(f"Sweeping {label}", len(left))
         with phase(f"sweeping {label}"), sweeping as advance, dspy.context(lm=self.lm):
-            results = sweep(
-                program,
-                self.examples,
-                metric,
-                store=store,
-                threads=self.threads,
-                on_result=lambda _: advance(),
-                redact=redact,
+            results = self._sweep(
+                program, self.examples, metric, store=store, threads=self.threads, on_result=lambda _: advance()
             )
-        summary = summarise(results, seed=self.seed)
-        stopping = early_stopping(results, Converged(), seed=self.seed)
-        store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
-        return Measured(label, summary, results, stopping)
+        return Swept(store, results)
+
+    def summed(self, label: str, swept: Swept) -> MeasuredProgram:
+        """Sums up a sweep, and keeps that in its folder.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
+        summary = summarise(swept.results, seed=self.seed)
+        stopping = early_stopping(swept.results, Converged(), seed=self.seed)
+        swept.store.write_summary({**asdict(summary), "stopping": asdict(stopping) if stopping else None})
+        return MeasuredProgram(label, summary, swept.results, stopping)
+
+    @property
+    def _sweep(self) -> Callable[..., list[ExampleResult]]:
+        if not self.batch:
+            redact = partial(without_texts, answer_key=self.task.answer_key) if self.task.private else None
+            return partial(sweep, executor=self.executor, redact=redact)
+        from anytime_dspy.batch import sweep_batch
+
+        return partial(sweep_batch, on_job=show_job)
 
 
 @dataclass(frozen=True)
-class Measured:
+class Swept:
+    """A sweep's folder, and what it holds of the examples."""
+
+    store: RunStore
+    results: list[ExampleResult] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class MeasuredProgram:
     """One program's sweep, what it comes to, and what stopping at equal answers would have saved of it."""
 
     label: str
@@ -109,7 +144,7 @@ def scorer_name(quality: Any) -> str:
     return str(getattr(quality, "__qualname__", type(quality).__qualname__))
 
 
-def compare(before: Measured, after: Measured, seed: int) -> list[tuple[str, Difference]]:
+def compare(before: MeasuredProgram, after: MeasuredProgram, seed: int) -> list[tuple[str, Difference]]:
     """Returns how much the second program gains over the first, in both readings of the index, paired by example."""
     readings = (("Anytime Index (best-so-far)", True), ("Anytime Index (committed)", False))
     return [
@@ -122,7 +157,7 @@ def compare(before: Measured, after: Measured, seed: int) -> list[tuple[str, Dif
 
 
 def show(
-    measured: Sequence[Measured],
+    measured: Sequence[MeasuredProgram],
     differences: Sequence[tuple[str, Difference]],
     folder: Path,
     *,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import dspy
 import typer
-from dspy.utils.exceptions import LMConfigurationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,6 +26,9 @@ from anytime_dspy.profiling import phase
 from anytime_dspy.state import BUDGETS_KEY
 from anytime_dspy.storage.jsonl import read_json, write_json
 
+if TYPE_CHECKING:
+    from anytime_dspy.ray_executor import RayExecutor
+
 __all__ = [
     "Budgets",
     "Data",
@@ -34,13 +37,16 @@ __all__ = [
     "Limit",
     "ModelName",
     "Out",
+    "Ray",
     "Seed",
+    "ShardOption",
     "ShowGpqa",
     "Split",
     "Temperature",
     "Threads",
     "open_lm",
     "progress",
+    "ray_executor",
     "threads_for",
 ]
 
@@ -83,7 +89,20 @@ Budgets = Annotated[str | None, typer.Option("--budgets", help="Reasoning tokens
 Seed = Annotated[int, typer.Option("--seed", help="Of data, samples and intervals.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=64, help="Examples run at the same time; by default what suits the model."),
+    typer.Option(
+        "--threads",
+        min=1,
+        max=64,
+        help="Examples run at the same time (by each actor of Ray); else what suits the model.",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", help="i/n: run the i-th of n parts of the data into a folder of its own, for merge."),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", help="Run on the Ray cluster at this address: auto, host:port, ray://host:port, or local."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -139,12 +158,29 @@ def open_lm(
     try:
         # Whether a model takes 0.0 shows at its first call: see `acceptance`.
         return dspy.LM(model, temperature=temperature or 0.0, **options)
-    except LMConfigurationError as error:
+    except dspy.LMConfigurationError as error:
         if temperature is None:
             return dspy.LM(model, **options)
         raise ModelError(
             f"{model} takes no temperature but 1, DSPy says: leave --temperature={temperature} out."
         ) from error
+
+
+def ray_executor(address: str, model: str, open_one: Callable[[], dspy.LM]) -> RayExecutor:
+    """Returns what runs a sweep on a Ray cluster: an actor for each CPU, or for each node where the model is embedded.
+
+    Args:
+        address: As typed.
+        model: As typed.
+        open_one: Opens the LM; called by each actor.
+
+    Raises:
+        ClusterError: Ray is not installed, or too old.
+    """
+    from anytime_dspy.ray_executor import RayExecutor
+
+    # An embedded engine takes all cores of a node for itself; the nodes are taken to be like this machine.
+    return RayExecutor(address, num_cpus=(os.cpu_count() or 1) if _is_embedded(model) else 1, make_lm=open_one)
 
 
 def _is_embedded(model: str) -> bool:

@@ -1,4 +1,4 @@
-"""How a compile shows on the terminal that it is at work: its traces, those that are squeezed, then the race."""
+"""How a compile or a batch shows on the terminal that it is at work."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from anytime_dspy.cli.options import stderr
 
 if TYPE_CHECKING:
+    from anytime_dspy.batch import BatchJob
     from anytime_dspy.optimizers.search.limits import Progress as Searching
 
-__all__ = ["CompileBars", "compile_bars", "searching_line"]
+__all__ = ["CompileBars", "compile_bars", "searching_line", "show_job"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,11 @@ class CompileBars:
     trials: TaskID
 
     def on_trace(self, _: Any) -> None:
-        """Moves the bar of traces on by one."""
+        """Moves the bar of traces on by one; how many a later round samples is not known before."""
         self.bars.advance(self.traces)
+        traces = self.bars.tasks[self.traces]
+        if traces.total is not None and traces.completed > traces.total:
+            traces.total = None
 
     def on_squeezed(self, _: Any) -> None:
         """Shows one more squeezed trace."""
@@ -69,3 +73,13 @@ def searching_line(now: Searching) -> str:
         minutes, seconds = divmod(round(now.seconds_left), 60)
         parts.append(f"{minutes}:{seconds:02} left")
     return ", ".join(parts)
+
+
+def show_job(job: BatchJob) -> None:
+    """Says on stderr how far a batch job is.
+
+    Args:
+        job: As `sweep_batch` tells it.
+    """
+    name = f" ({job.id})" if job.id else ""
+    stderr.print(f"Batch job {job.number}{name}: {job.status}, {job.done} of {job.requests} requests", highlight=False)

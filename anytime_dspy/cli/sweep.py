@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +17,18 @@ from anytime_dspy.cli.options import (
     Limit,
     ModelName,
     Out,
+    Ray,
     Seed,
+    ShardOption,
     ShowGpqa,
     Split,
     Temperature,
     Threads,
 )
+from anytime_dspy.errors import DataError
+
+if TYPE_CHECKING:
+    from anytime_dspy.programs.task import Task
 
 EXAMPLE = "Example: [cyan]anytime-dspy sweep trip --data trip_planning.json --limit 8 --out runs/trip[/cyan]"
 
@@ -43,20 +50,49 @@ def sweep(
     out: Out = None,
     seed: Seed = 0,
     threads: Threads = None,
+    shard: ShardOption = None,
+    ray: Ray = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="By the provider's batch API: half the price, and done within a day.")
+    ] = False,
     show_gpqa: ShowGpqa = False,
     as_json: Json = False,
 ) -> None:
     """Runs a task's program on its test data and scores the answer at every budget."""
     from anytime_dspy.cli.measure import Measurement, show
-    from anytime_dspy.cli.options import open_lm, spread, threads_for
+    from anytime_dspy.cli.options import open_lm, ray_executor, spread, threads_for
     from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples
+    from anytime_dspy.storage.shards import Shard
 
+    part = None if shard is None else Shard.parse(shard)
     chosen = chosen_task(task, show_texts=show_gpqa)
+    if batch:
+        _check_batch(chosen, model, ray)
     subject = anytime_program(chosen, budgets, program)
     examples = spread(test_examples(chosen, data, split, seed), limit)
     folder = out or default_folder("sweep", chosen.name)
     threads = threads or threads_for(model)
-    lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
-    measurement = Measurement(chosen, examples, lm, threads, seed)
-    measured = measurement.of("compiled" if program else "plain", subject, folder)
+    open_one = partial(open_lm, model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
+    executor = None if ray is None else ray_executor(ray, model, open_one)
+    measurement = Measurement(chosen, examples, open_one(), threads, seed, executor, batch)
+    label = "compiled" if program else "plain"
+    swept = measurement.swept(label, subject, folder, part)
+    if not swept.results:
+        typer.echo(f"No example falls into shard {part}: {folder} holds none, and merge takes it as it is")
+        return
+    measured = measurement.summed(label, swept)
     show([measured], [], folder, title=f"{chosen.name} on {model}", as_json=as_json)
+
+
+def _check_batch(task: Task, model: str, ray: str | None) -> None:
+    """Refuses a batch before a model is fetched for it."""
+    from anytime_dspy.batch.checks import check_model
+
+    check_model(model)
+    if ray is not None:
+        raise DataError("A batch is run by the provider, and not by a cluster: leave out --ray, or --batch.")
+    if task.private:
+        raise DataError(
+            f"A batch keeps its requests in the run's folder, with questions of {task.name}, which its authors ask not "
+            "to publish: add --show-gpqa, or sweep live."
+        )

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dspy.lm15 import ConfigurationError, Request, Response
 from typing_extensions import Self
 
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls.tokens import cut_by_codec
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local import openvino_server
@@ -26,17 +26,20 @@ class EmbeddedEngine(ABC):
     """Runs a GGUF model inside this process: `dspy.LM(name, engine=LlamaEngine(path))`.
 
     Engines of the same file, slots and context share one server, loaded by the first call; so do copies and deep
-    copies of an LM. Calls may come from several threads: up to `slots` of them are decoded together. A request that
+    copies of an LM. Calls may come from several threads; up to `slots` of them are decoded in one batch. A request that
     ends in an assistant message is continued, and the reply holds only the new text.
 
     Args:
         path: A .gguf file, or the name of a model that was pulled.
-        slots: Requests that are decoded together; by default as many as leave greedy replies the same.
+        slots: Requests that are decoded in one batch; by default as many as leave greedy replies unchanged.
         context: Tokens of prompt and reply that one slot holds.
-        threads: Threads that compute; by default the CPUs that this process may run on.
+        threads: Compute threads; by default one per CPU that this process may use.
+
+    Attributes:
+        server: The server that it shares with the other engines of these settings.
 
     Raises:
-        ModelError: There is no such model here.
+        ModelError: There is no such model on this machine.
     """
 
     can_continue = True
@@ -52,48 +55,48 @@ class EmbeddedEngine(ABC):
         if min(slots, context) < 1:
             raise ModelError(f"slots and context must be at least 1, not {slots} and {context}")
         self._settings = ServerSettings(model_path(path), slots, context, threads or usable_cpus())
-        self._server = self._shared(self._settings)
-        self.counter = EmbeddedCounter(self._server)
+        self.server = self._shared(self._settings)
+        self.counter = EmbeddedCounter(self.server)
 
     @abstractmethod
     def _shared(self, settings: ServerSettings) -> ModelServer:
-        """Returns the server of these settings that the whole process shares."""
+        """Returns this process's server of these settings."""
 
     @cached_property
     def opens_messages(self) -> bool:
         """Whether its messages are opened with the first field's header, and an answer ends at the next one.
 
-        That saves tokens, and a small model keeps the format. A model that thinks inside its text must be left to do so
-        first; such models have a token of their own for it.
+        That saves tokens, and keeps small models to the format. It is off for models that think inside their text (they
+        have a token for it).
         """
-        return len(self._server.tokenize("<think>")) > 1
+        return len(self.server.tokenize("<think>")) > 1
 
     @property
     def async_engine(self) -> AsyncEmbeddedEngine:
         """The same engine for `await lm.acall(...)`."""
         return AsyncEmbeddedEngine(self)
 
-    def complete(self, request: Request) -> Response:
+    def complete(self, request: lm15.Request) -> lm15.Response:
         """Returns the model's reply to one request.
 
         Raises:
             ContextLengthError: The prompt is longer than a slot's context.
-            InvalidRequestError: The request cannot be read, such as a grammar with a mistake.
-            UnsupportedFeatureError: The request asks for something that the embedded models cannot do.
+            InvalidRequestError: The request is invalid, for example its grammar.
+            UnsupportedFeatureError: The request needs a feature that the embedded models lack.
             ConfigurationError: The model cannot be loaded.
         """
         chat = chat_of(request)
         try:
-            prompt = self._server.render(chat.messages) + chat.prefill
-            return self._server.complete(request.model, prompt, request.config)
+            prompt = self.server.render(chat.messages) + chat.prefill
+            return self.server.complete(request.model, prompt, request.config)
         except ModelError as error:
-            raise ConfigurationError(str(error)) from error
+            raise lm15.ConfigurationError(str(error)) from error
 
     def close(self) -> None:  # noqa: B027 - DSPy closes engines, and there is nothing to close
-        """Does nothing: the server is shared, and freed with the last engine that holds it."""
+        """Does nothing: the server is shared, and freed with the last engine that uses it."""
 
     def dump_state(self) -> dict[str, Any]:
-        """Returns what `load_state` needs: the model by name where it was pulled, else by path."""
+        """Returns the state for `load_state`: the name of a pulled model, otherwise its path."""
         path, slots, context, _ = self._settings
         return {"model": model_name(path) or str(path), "slots": slots, "context": context}
 
@@ -119,8 +122,8 @@ class EmbeddedEngine(ABC):
 class LlamaEngine(EmbeddedEngine):
     """Runs a GGUF model by llama.cpp, on every platform.
 
-    Each slot keeps what it read last, so a prompt that begins alike is not read again. Greedy replies and seeded ones
-    repeat with one slot; with several slots they need not, since what is decoded together changes the rounding.
+    Each slot is a prefix cache of its last prompt. Greedy and seeded replies are reproducible with one slot; with
+    several they may differ, since the composition of a batch changes the rounding.
     """
 
     supports_response_schema = True
@@ -132,9 +135,9 @@ class LlamaEngine(EmbeddedEngine):
 
 
 class OpenVinoEngine(EmbeddedEngine):
-    """Runs a GGUF model by OpenVINO, some times as fast where the CPU has AVX-512.
+    """Runs a GGUF model by OpenVINO, several times as fast on CPUs with AVX-512.
 
-    A prompt is read once for all slots. Greedy replies repeat, with several slots too, but for near ties.
+    All slots share a prefix cache. Greedy replies are reproducible, also with several slots, except for near ties.
     """
 
     supported_params = openvino_server.SUPPORTED_PARAMS
@@ -145,17 +148,17 @@ class OpenVinoEngine(EmbeddedEngine):
 
     @property
     def shares_prefixes(self) -> bool:
-        """Whether several requests with one beginning are answered in little more than the time of one."""
+        """Whether several requests with a common prefix take little more time than one."""
         return self._settings.slots > 1
 
 
 class AsyncEmbeddedEngine:
-    """An embedded engine that is awaited: each request is run in a thread."""
+    """The asynchronous form of an embedded engine: each request runs in a thread."""
 
     def __init__(self, engine: EmbeddedEngine) -> None:
         self._engine = engine
 
-    async def complete(self, request: Request) -> Response:
+    async def complete(self, request: lm15.Request) -> lm15.Response:
         """Returns the model's reply to one request; see `EmbeddedEngine.complete`."""
         return await asyncio.to_thread(self._engine.complete, request)
 
@@ -163,7 +166,7 @@ class AsyncEmbeddedEngine:
         """Does nothing; see `EmbeddedEngine.close`."""
 
     def dump_state(self) -> dict[str, Any]:
-        """Returns what `load_state` needs."""
+        """Returns the state for `load_state`."""
         return {**self._engine.dump_state(), "engine": type(self._engine).__name__}
 
     @classmethod
@@ -181,7 +184,7 @@ class EmbeddedCounter:
 
     @property
     def name(self) -> str:
-        """What the counts are stored under: the engine and the beginning of the file's hash."""
+        """The name that counts are stored under: the engine and the beginning of the file's hash."""
         return self._server.counter_name
 
     def count(self, text: str) -> int:

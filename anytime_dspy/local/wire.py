@@ -1,22 +1,10 @@
-"""Between DSPy's requests and llama.cpp's: pure functions."""
+"""Converts DSPy's requests and responses to those of llama.cpp and back; pure functions."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from dspy.lm15 import (
-    Config,
-    ContextLengthError,
-    InvalidRequestError,
-    Message,
-    Request,
-    Response,
-    ServerError,
-    TokenLogprob,
-    TopLogprob,
-    UnsupportedFeatureError,
-    Usage,
-)
+from anytime_dspy._dspy import lm15
 
 __all__ = [
     "EXTENSIONS",
@@ -41,19 +29,19 @@ SUPPORTED_PARAMS = frozenset(
 """The keyword arguments of a call that reach the model."""
 
 _NOT_CARRIED = ("tool_choice", "reasoning", "cache", "service_tier", "user_id", "store", "probabilities")
-# Small models, left free, fill the reply with white space between the parts of a JSON document.
+# Unconstrained, small models fill the reply with white space between the parts of a JSON document.
 _JSON_LAYOUT = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 _SEEDS = 2**32 - 1  # llama.cpp reads the number after the last seed as "no seed"
 
 
 class Chat(NamedTuple):
-    """A conversation as a chat template takes it, and the beginning of the reply."""
+    """The messages for a chat template, and the beginning of the reply."""
 
     messages: list[dict[str, str]]
     prefill: str
 
 
-def chat_of(request: Request) -> Chat:
+def chat_of(request: lm15.Request) -> Chat:
     """Returns the request's messages; a last one by the assistant becomes the beginning of the reply.
 
     Raises:
@@ -67,16 +55,16 @@ def chat_of(request: Request) -> Chat:
     return Chat(messages, prefill)
 
 
-def body_of(config: Config) -> dict[str, Any]:
-    """Returns the fields of llama.cpp's completion request that say how to generate.
+def body_of(config: lm15.Config) -> dict[str, Any]:
+    """Returns the generation options of llama.cpp's completion request.
 
-    Without a temperature decoding is greedy, so that a measurement repeats; with one and without a seed every call
-    draws anew. What is not asked for keeps llama.cpp's default (top_k 40, top_p 0.95, min_p 0.05).
+    Without a temperature decoding is greedy, so that measurements are reproducible; with one and without a seed every
+    call gives another reply. Other options have llama.cpp's defaults (top_k 40, top_p 0.95, min_p 0.05).
 
     Raises:
-        UnsupportedFeatureError: The call asks for something that the embedded models cannot do.
+        UnsupportedFeatureError: The request needs a feature that the embedded models lack.
 
-    >>> body_of(Config(max_tokens=8, seed=1, temperature=0.7))
+    >>> body_of(lm15.Config(max_tokens=8, seed=1, temperature=0.7))
     {'temperature': 0.7, 'cache_prompt': True, 'n_predict': 8, 'seed': 1}
     """
     refuse_not_carried(config)
@@ -100,18 +88,18 @@ def body_of(config: Config) -> dict[str, Any]:
     return {"temperature": config.temperature or 0.0, "cache_prompt": True, **asked}
 
 
-def refuse_not_carried(config: Config) -> None:
-    """Refuses what no embedded engine can do.
+def refuse_not_carried(config: lm15.Config) -> None:
+    """Checks that a request needs no feature that all embedded engines lack.
 
     Raises:
-        UnsupportedFeatureError: The call asks for it.
+        UnsupportedFeatureError: It needs one.
     """
     for name in _NOT_CARRIED:
         if getattr(config, name) is not None:
             refuse(f"config.{name}", name)
 
 
-def response_of(model: str, reply: dict[str, Any]) -> Response:
+def response_of(model: str, reply: dict[str, Any]) -> lm15.Response:
     """Returns llama.cpp's reply as DSPy's.
 
     Usage is exact: `input_tokens` is the whole prompt, `cache_read_tokens` what of it the slot still held,
@@ -120,7 +108,7 @@ def response_of(model: str, reply: dict[str, Any]) -> Response:
 
     Raises:
         ContextLengthError: The prompt is longer than a slot's context.
-        InvalidRequestError: The request cannot be read, such as a grammar with a mistake.
+        InvalidRequestError: The request is invalid, for example its grammar.
         ServerError: Decoding failed.
     """
     if "error" in reply:
@@ -128,12 +116,12 @@ def response_of(model: str, reply: dict[str, Any]) -> Response:
     [choice] = reply["choices"]
     usage, timings = reply["usage"], reply["timings"]
     scored = (choice.get("logprobs") or {}).get("content")
-    return Response(
+    return lm15.Response(
         id=reply["id"],
         model=model,
-        message=Message.assistant(choice["text"]),
+        message=lm15.Message.assistant(choice["text"]),
         finish_reason="length" if choice["finish_reason"] == "length" else "stop",
-        usage=Usage(
+        usage=lm15.Usage(
             input_tokens=usage["prompt_tokens"],
             output_tokens=usage["completion_tokens"],
             cache_read_tokens=timings["cache_n"],
@@ -143,31 +131,31 @@ def response_of(model: str, reply: dict[str, Any]) -> Response:
     )
 
 
-def _schema(config: Config) -> dict[str, Any] | None:
+def _schema(config: lm15.Config) -> dict[str, Any] | None:
     if config.response_format is None:
         return None
     return {**_JSON_LAYOUT, **config.response_format.get("schema", {"type": "object"})}
 
 
-def _system_text(request: Request) -> str:
+def _system_text(request: lm15.Request) -> str:
     if isinstance(request.system, str):
         return request.system
-    return _text(Message.user(request.system))
+    return _text(lm15.Message.user(request.system))
 
 
-def _role(message: Message) -> str:
+def _role(message: lm15.Message) -> str:
     return "system" if message.role == "developer" else str(message.role)
 
 
-def _text(message: Message) -> str:
+def _text(message: lm15.Message) -> str:
     if message.text is None or message.role == "tool":
         refuse("messages", "message parts other than text")
     return str(message.text)
 
 
-def _token_logprob(token: dict[str, Any]) -> TokenLogprob:
-    top = tuple(TopLogprob(**_scored(alternative)) for alternative in token["top_logprobs"])
-    return TokenLogprob(**_scored(token), top=top)
+def _token_logprob(token: dict[str, Any]) -> lm15.TokenLogprob:
+    top = tuple(lm15.TopLogprob(**_scored(alternative)) for alternative in token["top_logprobs"])
+    return lm15.TokenLogprob(**_scored(token), top=top)
 
 
 def _scored(token: dict[str, Any]) -> dict[str, Any]:
@@ -180,21 +168,21 @@ def _scored(token: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse(feature: str, what: str) -> NoReturn:
-    """Raises the error that says that a feature is not there.
+    """Raises the error for a feature that is not supported.
 
     Args:
         feature: Its place in the request.
         what: What to leave out, in words.
     """
-    raise UnsupportedFeatureError(f"the embedded models do not support {what}; leave it out", feature=feature)
+    raise lm15.UnsupportedFeatureError(f"the embedded models do not support {what}; leave it out", feature=feature)
 
 
 def _raise(error: dict[str, Any]) -> NoReturn:
     if error["type"] == "exceed_context_size_error":
-        raise ContextLengthError(
+        raise lm15.ContextLengthError(
             f"the prompt has {error['n_prompt_tokens']} tokens and a slot of the embedded model holds "
             f"{error['n_ctx']}: give local_lm a larger context, or shorten the prompt"
         )
     if error["code"] < 500:
-        raise InvalidRequestError(f"llama.cpp refused the request: {error['message']}")
-    raise ServerError(f"llama.cpp failed: {error['message']}")
+        raise lm15.InvalidRequestError(f"llama.cpp refused the request: {error['message']}")
+    raise lm15.ServerError(f"llama.cpp failed: {error['message']}")

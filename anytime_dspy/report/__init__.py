@@ -1,1 +1,1 @@
-"""One page, one picture or one table of what runs say: `write_page`, `write_rows`."""
+"""Reports on runs: tables, pictures, and a page."""

@@ -1,4 +1,4 @@
-"""What a page shows of a compiled program: what was learned, from what, and at what price."""
+"""The page's view of a compile: what was learned, from what, and at what cost."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class PairView:
     Attributes:
         budget: Reasoning tokens.
         inputs: The training example's.
-        judge: Who preferred the chosen trace.
+        judge: The judge that preferred the chosen trace.
         chosen: The better trace.
         rejected: The worse one.
         selected: Whether the program was made from it.
-        squeezed: Whether the chosen trace is what is left of the rejected one.
+        squeezed: Whether the chosen trace is a squeezed part of the rejected one.
     """
 
     budget: int
@@ -49,8 +49,8 @@ class PredictorView:
 
     Attributes:
         predictor: Its name.
-        instructions: What it is told.
-        demonstrations: What it is shown.
+        instructions: Its instructions.
+        demonstrations: Its demonstrations.
     """
 
     predictor: str
@@ -65,10 +65,10 @@ class CompileView:
     Attributes:
         label: Its folder.
         predictors: The program that won.
-        pairs: The selected pairs first.
-        facts: What the compile says of itself.
-        grids: What it cost, and what it tried.
-        races: Who raced in each round, and fell when.
+        pairs: The pairs, the selected ones first.
+        facts: The plain values of its report.
+        grids: Its costs and trials.
+        races: The race of each round.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""Items one by one: the question, and in each run the trace cut at every budget with the answer given there."""
+"""Items one by one: the inputs and, for each run, the trace and the answer at every budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import dspy
 
 from anytime_dspy.answers import answer_values
 from anytime_dspy.calls.media import shown
-from anytime_dspy.storage.run_folder import ExampleResult, ScoredCheckpoint
+from anytime_dspy.checkpoint import ScoredCheckpoint
+from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.runs import Run
 
 __all__ = ["Attempt", "Field", "Item", "Step", "fields", "items"]
@@ -33,8 +34,8 @@ class Step:
     Attributes:
         budget: Reasoning tokens.
         quality: In [0, 1].
-        state: How the answer came about.
-        reasoning: What was reasoned since the budget before.
+        state: How the answer came about, in words.
+        reasoning: The reasoning since the budget before.
         answer: The answer's fields.
         tokens: Reasoning tokens spent.
     """
@@ -49,12 +50,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One run's go at an item.
+    """One item in one run.
 
     Attributes:
         run: Its label.
-        steps: One a budget; none where the item could not be run.
-        calls: All calls of the trace, where the program made more than one.
+        steps: One per budget; none if the item could not be run.
+        calls: The calls of the trace, if the program made more than one.
         error: Why it could not be run.
     """
 
@@ -70,8 +71,8 @@ class Item:
 
     Attributes:
         id: Its id.
-        inputs: Its input fields; none where a private task keeps no texts.
-        attempts: One a run.
+        inputs: Its input fields; none for a private task.
+        attempts: One per run.
     """
 
     id: str
@@ -80,7 +81,7 @@ class Item:
 
 
 def items(runs: Sequence[Run]) -> tuple[Item, ...]:
-    """Returns the items of comparable runs in the order of their ids, in which 9 stands before 10."""
+    """Returns the items of comparable runs, sorted by id in natural order (9 before 10)."""
     results = [{result.id: result for result in run.results} for run in runs]
     return tuple(
         Item(
@@ -98,7 +99,7 @@ def fields(values: Mapping[str, Any]) -> tuple[Field, ...]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Texts and numbers take turns in what the split returns, so that like is compared with like."""
+    """Returns a sort key in which numbers compare as numbers; the split alternates between text and numbers."""
     return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -138,6 +139,6 @@ def _call(call: Mapping[str, Any]) -> Field:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Mapping):  # such as ReAct's trajectory, which grows by lines then
+    if isinstance(value, Mapping):  # such as ReAct's trajectory, one line per entry
         return "\n".join(f"{name}: {_text(part)}" for name, part in value.items())
     return "" if value is None else shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

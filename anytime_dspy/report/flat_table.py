@@ -1,4 +1,4 @@
-"""The points of runs as one flat table, for other programs."""
+"""The checkpoints of runs as one flat table, for other programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["point_rows", "write_rows"]
 
 
 def point_rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
-    """Yields a row for each run, item and budget; inputs and answers are JSON texts.
+    """Yields a row per run, item and budget; inputs and answers are JSON texts.
 
     Items that could not be run have no row.
     """

@@ -1,4 +1,4 @@
-"""All that a report says of its runs, however it is shown."""
+"""The content of a report, whatever its form."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from anytime_dspy.report.tables import (
-    TextTable,
-    change_grid,
-    comparison_grid,
-    cost_grid,
-    curve_grid,
-    log_grid,
-    summary_grid,
-)
+from anytime_dspy.report import tables
 from anytime_dspy.statistics.comparison import Comparison, compare_runs
 from anytime_dspy.statistics.summary import Summary, summarise
 from anytime_dspy.storage.runs import Run
@@ -24,14 +16,14 @@ __all__ = ["Overview", "overview"]
 
 @dataclass(frozen=True)
 class Overview:
-    """Runs and what they come to.
+    """Runs, their summaries and their comparison.
 
     Attributes:
-        runs: The runs; the others are compared with the first.
+        runs: The runs; all others are compared with the first.
         linear: Their summaries on the paper's axis.
         log: The same on a log axis.
         compared: The paired differences.
-        target: The quality whose price in tokens is told.
+        target: The quality whose cost in tokens is reported.
     """
 
     runs: tuple[Run, ...]
@@ -45,16 +37,16 @@ class Overview:
         """Label and summary of each run."""
         return [(run.label, summary) for run, summary in zip(self.runs, self.linear, strict=True)]
 
-    def grids(self) -> dict[str, TextTable]:
-        """Returns the tables by their headings, in the order to show them in."""
+    def grids(self) -> dict[str, tables.TextTable]:
+        """Returns the tables by heading, in the order in which they are shown."""
         log_rows = [(run.label, summary) for run, summary in zip(self.runs, self.log, strict=True)]
         return {
-            "Summary": summary_grid(self.rows),
-            "Log axis": log_grid(log_rows),
-            **({"Differences": comparison_grid(self.compared)} if self.compared else {}),
-            "Quality at each budget": curve_grid(self.rows),
-            "What more thinking changes": change_grid(self.rows, self.target),
-            "Cost": cost_grid(self.rows),
+            "Summary": tables.summary_grid(self.rows),
+            "Log axis": tables.log_grid(log_rows),
+            **({"Differences": tables.comparison_grid(self.compared)} if self.compared else {}),
+            "Quality at each budget": tables.curve_grid(self.rows),
+            "What more thinking changes": tables.change_grid(self.rows, self.target),
+            "Cost": tables.cost_grid(self.rows),
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -74,12 +66,12 @@ class Overview:
 
 
 def overview(runs: Sequence[Run], *, target: float | None = None, seed: int = 0) -> Overview:
-    """Sums up runs and compares them with the first.
+    """Summarises runs and compares them with the first.
 
     Args:
         runs: At least one.
-        target: The quality whose price in tokens is told; by default what the first run ends with.
-        seed: Of intervals and tests.
+        target: The quality whose cost in tokens is reported; by default the first run's final quality.
+        seed: The seed of the intervals and tests.
 
     Raises:
         RunError: The runs cannot be compared.

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no network and runs no script."""
+"""The report page: one HTML file without network access or scripts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def write_page(path: Path, found: Overview, compiled: Sequence[CompileView] = ()
     """Writes the page of a report.
 
     Args:
-        path: Where to.
-        found: The runs and what they come to.
+        path: The file.
+        found: The runs and their comparison.
         compiled: The compiles that they belong to, if any.
 
     Raises:
@@ -36,7 +36,7 @@ def write_page(path: Path, found: Overview, compiled: Sequence[CompileView] = ()
 def render_page(found: Overview, compiled: Sequence[CompileView] = ()) -> str:
     """Returns the page of a report; arguments as for `write_page`.
 
-    Every text in it is escaped: what models and data sets say is anyone's. It holds no script and forbids any.
+    All texts are escaped, since those of models and data sets are not trusted. The page forbids scripts.
     """
     beside = files(__package__)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

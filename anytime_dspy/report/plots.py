@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "MARKERS", "Series", "plot_curves"]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; yellow is left out as too pale for a line.
+# Okabe and Ito's palette for colour-blind readers, without yellow, which is too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^Dv*P"
 
-# Tick labels closer than this share of the axis run into each other.
+# Tick labels closer than this share of the axis overlap.
 _LABEL_GAP = 0.07
 
 # Characters of the longest label with which a legend of two columns fits.
@@ -51,7 +51,7 @@ class Series:
 
     @classmethod
     def of(cls, label: str, summary: Summary) -> Series:
-        """Takes the curves from the summary of a run."""
+        """Returns the curves of a run's summary."""
         committed = [point.committed for point in summary.points]
         return cls(
             label=label,
@@ -66,16 +66,16 @@ class Series:
 def plot_curves(
     series: Sequence[Series], path: str | Path, *, title: str | None = None, quality_label: str = "quality"
 ) -> Path:
-    """Draws anytime curves over a linear axis of reasoning tokens: the share of the picture under a line is its index.
+    """Draws anytime curves over a linear axis of reasoning tokens; the area under a line is its index.
 
     Solid is committed with its 95% band, dashed in the same colour is best-so-far. The legend gives both indices on the
     linear axis.
 
     Args:
         series: The programs.
-        path: Where to; its suffix, `.png` or `.svg`, says what.
-        title: Above the picture.
-        quality_label: What quality is, for the vertical axis, whose scale is [0, 1].
+        path: The file; its suffix is `.png` or `.svg`.
+        title: The picture's title.
+        quality_label: The label of the vertical axis, whose scale is [0, 1].
 
     Returns:
         The file.
@@ -142,7 +142,7 @@ def _draw_series(axes: Axes, series: Series, colour: str, marker: str) -> None:
 
 
 def _set_ticks(axes: Axes, budgets: Sequence[int]) -> None:
-    """Ticks at all budgets, labels at those that have room; the largest always has its label."""
+    """Sets a tick at every budget and a label where there is room; the largest budget always has one."""
     room = (budgets[-1] - budgets[0]) * _LABEL_GAP
     labelled = [budgets[-1]]
     for budget in reversed(budgets[:-1]):

@@ -1,4 +1,4 @@
-"""The geometry of a race's chart: a bar for each candidate, as long as it ran; the template draws it."""
+"""The geometry of a race's chart, with a bar per candidate; drawn by the template."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Bar:
     """One candidate.
 
     Attributes:
-        label: What it is.
+        label: The kind of candidate.
         state: "finished", "left" or "failed"; "winner" if its program was returned.
         y: The middle of its row.
-        end: How far it ran, on the axis of examples.
+        end: The end of its bar.
         said: Its gain, or why it has none.
     """
 
@@ -36,9 +36,9 @@ class RaceChart:
     """A race.
 
     Attributes:
-        title: Which round it was of.
+        title: The chart's title.
         bars: Those that ran longest first.
-        heats: The end of each heat: where it lies, and after how many examples.
+        heats: The end of each heat: its place, and the number of examples.
         width: Of the picture, in the units of its viewBox.
         height: The same.
         left: Where the axis begins.

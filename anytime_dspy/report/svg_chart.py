@@ -1,4 +1,4 @@
-"""The geometry of a page's charts, in the units of their viewBox; the template draws them."""
+"""The geometry of the page's charts, in the units of their viewBox; drawn by the template."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["HEIGHT", "WIDTH", "Chart", "ChartLine", "Tick", "chart"]
 WIDTH, HEIGHT = 520.0, 320.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 16.0, 12.0, 44.0
 
-# Tick labels closer than this run into each other on a phone.
+# Tick labels closer than this overlap on a phone.
 _LABEL_ROOM = 72.0
 
 
@@ -23,8 +23,8 @@ class Tick:
     """A mark on an axis.
 
     Attributes:
-        at: Where, along its axis.
-        label: Empty where there is no room for one.
+        at: Its place along the axis.
+        label: Empty if there is no room.
     """
 
     at: float
@@ -36,11 +36,11 @@ class ChartLine:
     """One program's curves, as the `points` and `d` attributes of SVG.
 
     Attributes:
-        colour: Number of its colour.
+        colour: The number of its colour.
         label: Its program.
         committed: Mean committed quality.
         best_so_far: Mean best-so-far quality.
-        band: The outline of the interval of `committed`; empty where it is unknown.
+        band: The outline of the interval of `committed`; empty if it is unknown.
         dots: The points of `committed`.
     """
 
@@ -54,7 +54,7 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over one axis of budgets."""
+    """Curves over an axis of budgets."""
 
     axis: Axis
     lines: tuple[ChartLine, ...]
@@ -109,7 +109,7 @@ def _points(curve: Iterable[tuple[float, float]]) -> str:
 
 
 def _budget_ticks(budgets: Sequence[int], across: Callable[[int], float]) -> tuple[Tick, ...]:
-    """A tick at every budget, a label where there is room; the largest always has one."""
+    """Returns a tick per budget, with a label where there is room; the largest budget always has one."""
     ticks: list[Tick] = []
     room = math.inf
     for budget in reversed(budgets):

@@ -1,4 +1,4 @@
-"""The tables of a report: their figures as text, for a terminal, in Markdown and on a page."""
+"""The tables of a report, as text for the terminal, Markdown and the page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from rich.text import Text
 
 from anytime_dspy.budgets import check_same_grid
 from anytime_dspy.errors import AnytimeError
+from anytime_dspy.statistics.bootstrap import Estimate
 from anytime_dspy.statistics.comparison import Comparison
-from anytime_dspy.statistics.summary import Difference, Estimate, Summary
+from anytime_dspy.statistics.paired import Difference
+from anytime_dspy.statistics.summary import Summary
 
 __all__ = [
     "TextTable",
@@ -50,12 +52,12 @@ _LEVEL = 0.05
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of texts; the first column is of labels, the others of figures.
+    """A table of texts; the first column has labels, the others figures.
 
     Attributes:
-        columns: Headings.
-        rows: As many texts each.
-        caption: Below it.
+        columns: The headings.
+        rows: The rows, each as long as `columns`.
+        caption: The text below the table.
     """
 
     columns: tuple[str, ...]
@@ -64,7 +66,7 @@ class TextTable:
 
 
 def summary_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
-    """Sets programs side by side, a column each: two of them fit 80 columns.
+    """Returns the figures of programs, one column each; two programs fit 80 columns.
 
     Args:
         rows: A label and the summary of its run, for each program.
@@ -78,7 +80,7 @@ def summary_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
 
 
 def curve_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
-    """Shows the mean committed quality, a row a budget and a column a program, each with its 95% interval.
+    """Returns the mean committed quality with its 95% interval, a row per budget and a column per program.
 
     Raises:
         BudgetError: The runs were measured at different budgets.
@@ -92,18 +94,18 @@ def curve_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
 
 
 def log_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
-    """Shows both indices of programs that were summed up on a log axis."""
+    """Returns both indices of programs that were summarised on a log axis."""
     names = list(_SUMMARY)[:2]
     figures = tuple((name, *(_SUMMARY[name](summary) for _, summary in rows)) for name in names)
     return TextTable(_columns("", rows), figures, "On a log axis every doubling of the budget weighs the same.")
 
 
 def change_grid(rows: Sequence[tuple[str, Summary]], target: float) -> TextTable:
-    """Says what more thinking does to the answers of each program.
+    """Returns how the answers of each program change with more reasoning.
 
     Args:
         rows: As for `summary_grid`.
-        target: The quality whose price in tokens is asked for.
+        target: The quality whose cost in tokens is reported.
     """
     figures: dict[str, Callable[[Summary], str]] = {
         f"Tokens to quality {target:.3g}": lambda summary: str(summary.tokens_to_target(target) or "not reached"),
@@ -121,7 +123,7 @@ def change_grid(rows: Sequence[tuple[str, Summary]], target: float) -> TextTable
 
 
 def cost_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
-    """Shows what an item costs at each budget, in the four token columns and in dollars.
+    """Returns the mean cost of an item at each budget, in four token columns and in dollars.
 
     Raises:
         BudgetError: The runs were measured at different budgets.
@@ -140,7 +142,7 @@ def cost_grid(rows: Sequence[tuple[str, Summary]]) -> TextTable:
 
 
 def comparison_grid(compared: Sequence[Comparison]) -> TextTable:
-    """Lists what each run gains over the first, with its interval and p-values."""
+    """Returns the gain of each run over the first, with its interval and p-values."""
     several = len({one.run for one in compared}) > 1
     figures = tuple(
         (
@@ -176,7 +178,7 @@ def curve_table(rows: Sequence[tuple[str, Summary]]) -> Table:
 
 
 def markdown_table(rows: Sequence[tuple[str, Summary]]) -> str:
-    """Returns the figures of `summary_grid` in Markdown, a row a program, the caption below; errors are the same."""
+    """Returns the figures of `summary_grid` in Markdown, a row per program; raises the same errors."""
     grid = summary_grid(rows)
     first, *programs = zip(grid.columns, *grid.rows, strict=True)
     lines = [("Program", *first[1:]), ("---", *["---:"] * (len(first) - 1)), *programs]
@@ -202,10 +204,10 @@ def rich_table(grid: TextTable) -> Table:
 
 
 def difference_lines(differences: Sequence[tuple[str, Difference]]) -> list[str]:
-    """Says in words how two runs differ, a line a figure.
+    """Returns in words how two runs differ, one line per figure.
 
     Args:
-        differences: What was compared, and its paired difference.
+        differences: Labels and paired differences.
 
     >>> difference_lines([("Anytime Index (committed)", Difference(0.0642, 0.0121, 0.118, 60, 0.0182))])
     ['Anytime Index (committed): +0.064 [+0.012, +0.118] on 60 paired items, p = 0.018: higher']
@@ -251,7 +253,7 @@ def _caption(rows: Sequence[tuple[str, Summary]]) -> str:
 
 
 def _states(label: str, summary: Summary) -> str:
-    """Says of answers that may count as wrong, though nothing is known of the reasoning, why that is so."""
+    """Returns how many answers were unreadable or cut off, which may lower the score whatever the reasoning."""
     unreadable, censored = summary.states["unreadable"], summary.states["censored"]
     if not unreadable and not censored:
         return ""

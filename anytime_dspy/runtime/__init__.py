@@ -1,1 +1,1 @@
-"""How a budget is kept while a program runs: the context, the adapter, the account, and the tape that is replayed."""
+"""How a budget is enforced while a program runs: the context, the adapter, the tracker, and the tape."""

@@ -1,39 +1,35 @@
-"""The adapter that enforces a budget: the one place through which every call of a program goes."""
+"""The adapter that enforces a budget: every predictor call of a program goes through it."""
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import AsyncIterator, Generator, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, cast
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
-from anytime_dspy.calls import formats
 from anytime_dspy.calls.agents import last_step
-from anytime_dspy.calls.answer_fields import unread
 from anytime_dspy.calls.completion import Completion, check_thinking_shown
 from anytime_dspy.calls.forced_answer import (
-    PredictorCall,
-    answer_signature,
+    Answer,
     can_continue,
     continue_request,
-    effective_cap,
+    read_answer,
     restated_call,
     with_answer_options,
 )
+from anytime_dspy.calls.predictor_call import PredictorCall
 from anytime_dspy.calls.signature_text import remembering
-from anytime_dspy.calls.thinking import split_thinking
-from anytime_dspy.calls.tokens import TokenCounter, counter_for
+from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.answer_size import check_answer_size
-from anytime_dspy.runtime.generation import LMRequest, Message, MessageWriter
+from anytime_dspy.runtime.generation import GeneratedMessage, LMCalls, LMRequest, MessageWriter
 from anytime_dspy.runtime.sending import asend, send, tokens_beyond_cap
 from anytime_dspy.runtime.streaming import StreamFilter
 from anytime_dspy.runtime.tape import Recorded, Replay, call_key
@@ -44,7 +40,7 @@ __all__ = ["BudgetAdapter"]
 
 
 class _ExpectedTruncation(logging.Filter):
-    """Keeps DSPy from warning of each answer that was cut off where a budget means it to be."""
+    """Drops DSPy's warnings about truncated answers where a budget truncates them on purpose."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (isinstance(dspy.settings.adapter, BudgetAdapter) and "truncated" in str(record.msg))
@@ -55,49 +51,54 @@ logging.getLogger("dspy.clients.lm").addFilter(_ExpectedTruncation())
 
 @dataclass(frozen=True)
 class _TapedCall:
-    """What the tape holds of a call: nothing where there is no tape, or where the call was never made."""
+    """A call's place on the tape; both parts are None without a tape, `recorded` also if the tape lacks the call."""
 
     key: Hashable = None
-    recorded: Recorded[Message] | None = None
+    recorded: Recorded[GeneratedMessage] | None = None
 
     @property
     def place(self) -> int | None:
         return self.recorded.place if self.recorded else None
 
+    @property
+    def message(self) -> GeneratedMessage | None:
+        return self.recorded.value if self.recorded else None
+
 
 @dataclass(frozen=True)
-class _Answer:
-    """The answer that a call ends with.
+class _Counted:
+    """What counts of a call under the budget.
 
     Attributes:
-        values: The output fields; those that could not be read are None or empty.
-        unread: Their names.
-        censored: Whether it was cut off before it was complete.
+        truncated: The message, truncated to the budget.
+        usage: What it cost, and its forced answer.
+        exhausting: Whether the budget truncated it.
+        reasoning: Reasoning tokens that were allowed.
+        replayed: The part of `usage` that was paid for when the tape was recorded, if any.
     """
 
-    values: dict[str, Any]
-    unread: tuple[str, ...] = ()
-    censored: bool = False
-
-
-_NOTHING = Truncated(None, "", "", 0, 0, cut=True)
+    truncated: Truncated = field(default_factory=lambda: Truncated(None, "", "", 0, 0, cut=True))
+    usage: Usage = field(default_factory=Usage)
+    exhausting: bool = True
+    reasoning: int = 0
+    replayed: Usage | None = None
 
 
 class BudgetAdapter(dspy.Adapter):
     """Runs an inner adapter's calls under a budget of reasoning tokens.
 
-    A call may write what is left of the budget plus its answer allowance. Where that did not end in an answer, its
-    reasoning is cut to the budget and the answer is asked for alone. Used by `anytime_dspy.budget`, which sets it in a
+    A call is capped at what remains of the budget plus its answer tokens. If it does not end in an answer, its
+    reasoning is cut to the budget and the answer is forced. `anytime_dspy.budget` sets this adapter in a
     `dspy.context`.
 
     Args:
-        inner: The adapter whose format the program uses.
-        tracker: What was spent so far; every call is added to it.
-        replay: Where given, calls are read from this tape, and only missing ones are made.
+        inner: The adapter whose prompt format the program uses.
+        tracker: The budget; every call is charged to it.
+        replay: A tape to read calls from; calls that it lacks are made and recorded.
     """
 
     def __new__(cls, inner: dspy.Adapter | None = None, *args: Any, **kwargs: Any) -> BudgetAdapter:
-        """Makes an adapter that is also of the inner one's class, by whose name DSPy's listeners know its format."""
+        """Makes an instance of the inner adapter's class too, since DSPy's stream listeners check its name."""
         kind: Any = cls
         if cls is BudgetAdapter and inner is not None:
             kind = _class_for(cast(Any, type(inner)))
@@ -105,13 +106,13 @@ class BudgetAdapter(dspy.Adapter):
         return made
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Keeps DSPy from telling its callbacks of each format and parse once more for each class."""
+        """Skips DSPy's own hook, which would report every format and parse to callbacks once per class."""
 
     def __init__(
         self, inner: dspy.Adapter | None = None, tracker: BudgetTracker | None = None, replay: Replay | None = None
     ) -> None:
         if inner is None or tracker is None:
-            # dspy.Refine makes one more of whatever adapter is in use: that one belongs to the same budget.
+            # dspy.Refine calls the class of the current adapter without arguments: same adapter, same budget.
             self.__dict__.update(vars(dspy.settings.adapter))
             return
         self.__dict__.update(vars(inner))
@@ -127,22 +128,22 @@ class BudgetAdapter(dspy.Adapter):
         demos: list[Any],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """Answers one predictor's call under the budget; DSPy calls this."""
+        """Answers a predictor's call under the budget; called by DSPy."""
         call = PredictorCall(lm, lm_kwargs, signature, demos, inputs)
         taped = self._look_up(call)
         plan = self._plan(call, taped)
         completion: Completion | None = None
-        gate = StreamFilter(self.inner, call, self.tracker.answer_tokens)
+        stream = StreamFilter(self.inner, call, self.tracker.answer_tokens)
         with self._slot(taped):
             while True:
                 try:
-                    lm_request = plan.send(completion)  # the first one is None, as generators want
+                    request = plan.send(completion)  # a generator's first value must be None
                 except StopIteration as end:
-                    gate.send_now(gate.accepted())
+                    stream.send_now(stream.accepted())
                     return [end.value]
-                with gate.passing(lm_request):
-                    completion = send(self.inner, lm_request)
-                gate.send_now(gate.ended())
+                with stream.filtering(request):
+                    completion = send(self.inner, request)
+                stream.send_now(stream.ended())
 
     async def acall(
         self,
@@ -152,22 +153,22 @@ class BudgetAdapter(dspy.Adapter):
         demos: list[Any],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """Answers one predictor's call under the budget, asynchronously; DSPy calls this."""
+        """Answers a predictor's call under the budget, asynchronously; called by DSPy."""
         call = PredictorCall(lm, lm_kwargs, signature, demos, inputs)
         taped = self._look_up(call)
         plan = self._plan(call, taped)
         completion: Completion | None = None
-        gate = StreamFilter(self.inner, call, self.tracker.answer_tokens)
+        stream = StreamFilter(self.inner, call, self.tracker.answer_tokens)
         async with self._slot_async(taped):
             while True:
                 try:
-                    lm_request = plan.send(completion)
+                    request = plan.send(completion)
                 except StopIteration as end:
-                    await gate.asend(gate.accepted())
+                    await stream.asend(stream.accepted())
                     return [end.value]
-                with gate.passing(lm_request):
-                    completion = await asend(self.inner, lm_request)
-                await gate.asend(gate.ended())
+                with stream.filtering(request):
+                    completion = await asend(self.inner, request)
+                await stream.asend(stream.ended())
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
         """Formats as the inner adapter does."""
@@ -186,7 +187,7 @@ class BudgetAdapter(dspy.Adapter):
     def _look_up(self, call: PredictorCall) -> _TapedCall:
         if self.replay is None:
             return _TapedCall()
-        key = call_key(**vars(call))
+        key = call_key(call)
         return _TapedCall(key, self.replay.calls.next(key))
 
     def _slot(self, taped: _TapedCall) -> AbstractContextManager[None]:
@@ -197,134 +198,122 @@ class BudgetAdapter(dspy.Adapter):
         slot = self.tracker.order.slot()
         return slot if self.replay is None else _replaying_async(self.replay, taped, slot)
 
-    def _plan(self, call: PredictorCall, taped: _TapedCall) -> Generator[LMRequest, Completion | None, dict[str, Any]]:
-        """What a call does, step by step; the driver makes each call asked for, with or without `await`."""
+    def _plan(self, call: PredictorCall, taped: _TapedCall) -> LMCalls[dict[str, Any]]:
+        """Answers a call; the driver makes each LM call that is yielded, with or without `await`."""
         _check(call)
         counter = counter_for(call.lm)
-        check_answer_size(self.inner, call, counter, self.tracker.answer_tokens)
-        recorded = taped.recorded.value if taped.recorded else None
+        if taped.recorded is None:
+            check_answer_size(self.inner, call, counter, self.tracker.answer_tokens)
         writer = MessageWriter(self.inner, call, self.tracker, counter)
-        message = yield from writer.write(recorded)
-        truncated, usage, replayed, reasoning = _NOTHING, Usage(), None, 0
-        exhausting = True
+        message = yield from writer.write(taped.message)
+        counted = _Counted()
         if message is not None:
             self._keep(call, taped, message)
-            reasoning = int(min(self.tracker.left(paid=recorded is not None).tokens, message.allowed.reasoning))
-            truncated, usage = self._truncated(call, message, reasoning)
-            exhausting = truncated.shortened or (
-                truncated.cut and not self._is_capped_by_user(call, message, reasoning)
-            )
-            if recorded is not None and message.goes_on_from(recorded):
-                paid = int(min(reasoning, recorded.allowed.reasoning))
-                is_all_paid = message.written is recorded.written and paid == reasoning
-                replayed = usage if is_all_paid else self._truncated(call, recorded, paid)[1]
-        values, answer_tokens = truncated.values, truncated.answer_tokens
-        if values is None and not reasoning:
+            counted = self._count(call, message, taped.message)
+        truncated = counted.truncated
+        values = truncated.values
+        if values is None and not counted.reasoning:
             values = last_step(call.signature)
         if values is not None:
-            given = _Answer(values, censored=truncated.censored)
+            answer = Answer(values, truncated.answer_tokens, censored=truncated.censored)
         else:
-            key = taped.key, truncated.begun, truncated.reasoning, self.tracker.answer_tokens
-            is_live = message is not None and (recorded is None or message.written is not recorded.written)
-            known = self.replay.answers.next(key) if self.replay and not is_live else None
-            written = message.written if message else None
-            continues = can_continue(self.inner, call, written)
-            answer = known.value if known else None
-            while answer is None:  # an LM that turns out not to go on with a message is asked in the other way
-                continues = can_continue(self.inner, call, written)
-                answer = yield from writer.send(
-                    self._answer_request(call, taped, truncated, written, continues=continues)
-                )
-            if self.replay and not known:
-                self.replay.answers.add(key, answer)
-            given = self._read_answer(call, truncated.reasoning, answer, continues=continues)
-            answer_tokens = _answer_length(self.inner, call.signature, answer, counter)
-            extra = _usage(answer, 0, answer_tokens + answer.beyond, answer.hidden_tokens)
-            usage += extra
-            replayed = (replayed or Usage()) + extra if known else replayed
+            answer, counted = yield from self._force(writer, call, taped, message, counted)
         finished = Call(
             predictor=_caller_name(self.tracker.names, call.signature),
             inputs=dict(call.inputs),
-            outputs=given.values,
+            outputs=answer.values,
             reasoning=truncated.reasoning,
             reasoning_tokens=truncated.reasoning_tokens,
-            answer_tokens=answer_tokens,
+            answer_tokens=answer.tokens,
             forced=truncated.values is None,
-            answered=not given.unread,
-            censored=given.censored,
-            unread=given.unread,
+            answered=not answer.unread,
+            censored=answer.censored,
+            unread=answer.unread,
         )
-        self.tracker.record(finished, usage, cut=truncated.cut, exhausting=exhausting, replayed=replayed)
+        self.tracker.record(
+            finished, counted.usage, cut=truncated.cut, exhausting=counted.exhausting, replayed=counted.replayed
+        )
         if self.replay and self.tracker.exhausted:
-            self.replay.order.abandon()  # nothing is left whose order could matter, and the program may go elsewhere
-        return given.values
+            # Nothing remains whose order could matter, and the forced answer may change the program's path.
+            self.replay.order.abandon_recording()
+        return answer.values
 
-    def _keep(self, call: PredictorCall, taped: _TapedCall, message: Message) -> None:
+    def _keep(self, call: PredictorCall, taped: _TapedCall, message: GeneratedMessage) -> None:
         if self.replay is None:
             return
-        check_thinking_shown(call.lm, message.written, counter_for(call.lm))
+        check_thinking_shown(call.lm, message.completion, counter_for(call.lm))
         if taped.recorded is None:
             self.replay.calls.add(taped.key, message)
-        elif message is not taped.recorded.value:
+        elif message is not taped.message:
             self.replay.calls.replace(taped.key, taped.recorded, message)
 
-    def _truncated(self, call: PredictorCall, message: Message, reasoning: int) -> tuple[Truncated, Usage]:
-        """What a message comes to where so many tokens of reasoning count, and what it cost."""
+    def _count(self, call: PredictorCall, message: GeneratedMessage, recorded: GeneratedMessage | None) -> _Counted:
+        """Truncates a message to the budget and tells what of its cost the tape has paid for."""
+        left = self.tracker.left(paid=recorded is not None)
+        reasoning = int(min(left.tokens, message.allowed.reasoning))
+        truncated, usage = self._truncated(call, message, reasoning)
+        is_users_cap = self._is_capped_by_user(call, message, reasoning)
+        exhausting = truncated.shortened or (truncated.cut and not is_users_cap)
+        replayed = None
+        if recorded is not None and message.continues(recorded):
+            paid = int(min(reasoning, recorded.allowed.reasoning))
+            is_all_paid = message.completion is recorded.completion and paid == reasoning
+            replayed = usage if is_all_paid else self._truncated(call, recorded, paid)[1]
+        return _Counted(truncated, usage, exhausting, reasoning, replayed)
+
+    def _truncated(self, call: PredictorCall, message: GeneratedMessage, reasoning: int) -> tuple[Truncated, Usage]:
+        """Returns a message truncated to `reasoning` tokens, and what it cost."""
         allowed = Allowance(reasoning, self.tracker.answer_tokens)
-        written, counter = message.written, counter_for(call.lm)
-        truncated = truncate(self.inner, call.signature, written, allowed, counter)
-        billed = truncated.answer_tokens + tokens_beyond_cap(call, written, allowed.cap, counter)
-        return truncated, _usage(written, truncated.reasoning_tokens, billed, calls=message.calls)
+        completion, counter = message.completion, counter_for(call.lm)
+        truncated = truncate(self.inner, call.signature, completion, allowed, counter)
+        billed = truncated.answer_tokens + tokens_beyond_cap(call, completion, allowed.cap, counter)
+        return truncated, _usage(completion, truncated.reasoning_tokens, billed, calls=message.calls)
 
-    def _is_capped_by_user(self, call: PredictorCall, message: Message, reasoning: int) -> bool:
-        """Whether a cap of the user's own, lower than the budget allows, has the message end where it does."""
+    def _is_capped_by_user(self, call: PredictorCall, message: GeneratedMessage, reasoning: int) -> bool:
+        """Whether a cap of the user's own, lower than the budget's, is where the message ends."""
         allowed = min(message.allowed.cap, reasoning + self.tracker.answer_tokens)
-        return effective_cap(call, allowed) < allowed
+        return call.cap(allowed) < allowed
 
-    def _answer_request(
+    def _force(
         self,
+        writer: MessageWriter,
         call: PredictorCall,
         taped: _TapedCall,
-        truncated: Truncated,
-        written: Completion | None,
-        *,
-        continues: bool,
+        message: GeneratedMessage | None,
+        counted: _Counted,
+    ) -> LMCalls[tuple[Answer, _Counted]]:
+        """Forces the answer, unless the tape has it for this cut, and counts what it cost."""
+        truncated = counted.truncated
+        written = message.completion if message else None
+        is_taped = written is None or (taped.message is not None and written is taped.message.completion)
+        key = taped.key, truncated.begun, truncated.reasoning, self.tracker.answer_tokens
+        known = self.replay.answers.next(key) if self.replay and is_taped else None
+        continues = can_continue(self.inner, call, written)
+        completion = known.value if known else None
+        while completion is None:  # an LM that rejects the continuation is asked by restating
+            continues = can_continue(self.inner, call, written)
+            asked = with_answer_options(call, self.tracker.answer_tokens, written)
+            completion = yield from writer.send(self._answer_request(asked, taped, truncated, continues=continues))
+        if self.replay and not known:
+            self.replay.answers.add(key, completion)
+        answer = read_answer(self.inner, call, truncated.reasoning, completion, continued=continues)
+        usage = _usage(completion, 0, answer.tokens + completion.beyond, completion.hidden_tokens)
+        replayed = (counted.replayed or Usage()) + usage if known else counted.replayed
+        return answer, replace(counted, usage=counted.usage + usage, replayed=replayed)
+
+    def _answer_request(
+        self, asked: PredictorCall, taped: _TapedCall, truncated: Truncated, *, continues: bool
     ) -> LMRequest:
-        asked = with_answer_options(call, self.tracker.answer_tokens, written)
         if not continues:
             return LMRequest(restated_call(asked, truncated.reasoning))
         if self.replay is None:
             return LMRequest(asked, continue_request(self.inner, asked, truncated.begun))
         last = self.replay.answer_requests.get(taped.key)
-        is_like = last and last.call.lm is asked.lm and last.call.lm_kwargs == asked.lm_kwargs
-        like = last.prefilled if last and is_like else None
-        lm_request = LMRequest(asked, continue_request(self.inner, asked, truncated.begun, like))
-        self.replay.answer_requests[taped.key] = lm_request
-        return lm_request
-
-    def _read_answer(self, call: PredictorCall, reasoning: str, completion: Completion, *, continues: bool) -> _Answer:
-        """What could be read of a forced answer."""
-        answers, signature = completion.values, answer_signature(call.signature)
-        said = split_thinking(completion.text)
-        text = said.rest
-        if continues or said.thinking or completion.truncated:  # half a mark may stand at a cut
-            field = formats.answer_fields(signature)[0]
-            header = formats.opening(self.inner, field)
-            # Some servers begin a reply anew.
-            if continues and header and not formats.begins_field(self.inner, signature, field, text):
-                text = f"{header}{text}"
-            try:
-                answers = self.inner.parse(signature, text[: formats.completion_end(self.inner, signature, text)])
-            except AdapterParseError:
-                answers = None
-        cut = completion.truncated and not formats.is_complete(self.inner, signature, text)
-        text = text[: formats.completion_end(self.inner, signature, text)]
-        known = {**formats.reasoning_value(call.signature, reasoning), **(answers or {})}
-        return _Answer(
-            values={name: known.get(name) for name in call.signature.output_fields},
-            unread=unread(self.inner, call.signature, answers or {}, text, cut=cut),
-            censored=cut,
-        )
+        is_alike = last and last.call.lm is asked.lm and last.call.lm_kwargs == asked.lm_kwargs
+        like = last.prefilled if last and is_alike else None
+        request = LMRequest(asked, continue_request(self.inner, asked, truncated.begun, like))
+        self.replay.answer_requests[taped.key] = request
+        return request
 
 
 @contextmanager
@@ -348,10 +337,9 @@ def _class_for(kind: Any) -> type[BudgetAdapter]:
 
 
 def _check(call: PredictorCall) -> None:
-    options = {**call.lm.kwargs, **call.lm_kwargs}
-    if (options.get("n") or options.get("num_generations") or 1) > 1:
+    if (call.options.get("n") or call.options.get("num_generations") or 1) > 1:
         raise ProgramError("A budget covers one completion a call: leave out n > 1, or call the program several times.")
-    # An engine that names no options takes what comes.
+    # An engine that does not list its options may take any.
     known = getattr(getattr(call.lm, "engine", None), "supported_params", None)
     if known and not {"max_tokens", "max_completion_tokens"} & set(known):
         raise ModelError(
@@ -361,7 +349,7 @@ def _check(call: PredictorCall) -> None:
 
 
 def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
-    """Returns the adapter without its second try in JSON, which would write outside the budget."""
+    """Returns the adapter without its retry in JSON, which would generate tokens outside the budget."""
     if isinstance(adapter, dspy.TwoStepAdapter):
         raise ProgramError(
             "dspy.TwoStepAdapter asks a second LM that no budget reaches: use ChatAdapter, JSONAdapter or XMLAdapter."
@@ -385,13 +373,6 @@ def _usage(
         seconds=completion.seconds,
         dollars=completion.dollars,
     )
-
-
-def _answer_length(
-    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: Completion, counter: TokenCounter
-) -> int:
-    end = formats.completion_end(adapter, answer_signature(signature), completion.text)
-    return counter.count(completion.text[:end])
 
 
 def _caller_name(names: Mapping[int, str], signature: type[dspy.Signature]) -> str:

@@ -1,4 +1,7 @@
-"""How many tokens what is left of a budget comes to: pure functions, and the measured speed that they need."""
+"""Converts what remains of a budget (tokens, seconds, dollars) into the token cap of the next call.
+
+Pure functions, and the measured speed that they need. Unlimited amounts are `math.inf`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["ASSUMED_SPEED", "SEGMENT", "Allowance", "Remaining", "Throughput", "Price", "CallCosts", "allowance"]
+__all__ = ["ASSUMED_SPEED", "SEGMENT", "Allowance", "CallCosts", "Price", "Remaining", "Throughput", "allowance"]
 
 ASSUMED_SPEED = 50.0
-"""Tokens a second that an LM is taken to write before its first call has been measured."""
+"""The speed of an LM, in tokens per second, before its first call was measured."""
 
 SEGMENT = 16
-"""The fewest tokens that are asked for at a time where a message is written piece by piece under a deadline."""
+"""The fewest tokens of a call where a message is generated in pieces under a deadline."""
 
 
 class Remaining(NamedTuple):
-    """What is left of a budget, in each kind; without end where it does not count that kind."""
+    """What remains of a budget, in each kind."""
 
     tokens: float = math.inf
     seconds: float = math.inf
@@ -35,11 +38,11 @@ class Remaining(NamedTuple):
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one call may use.
+    """The token allowance of one message.
 
     Attributes:
-        reasoning: Reasoning tokens left in the budget.
-        answer: Tokens allowed for the answer on top of it.
+        reasoning: Reasoning tokens that remain in the budget.
+        answer: Tokens of the answer on top of it.
     """
 
     reasoning: int
@@ -47,18 +50,18 @@ class Allowance:
 
     @property
     def cap(self) -> int:
-        """The most tokens that the call may write."""
+        """The most tokens of the message."""
         return self.reasoning + self.answer
 
 
 class Price(NamedTuple):
-    """What an LM costs, in dollars a token."""
+    """The price of an LM, in dollars per token."""
 
     prompt: float
     output: float
 
     def of(self, prompt_tokens: int, output_tokens: int) -> float:
-        """Returns what one call costs.
+        """Returns the price of one call.
 
         >>> Price(prompt=0.5, output=2.0).of(4, 1)
         4.0
@@ -67,7 +70,7 @@ class Price(NamedTuple):
 
 
 class Throughput:
-    """How fast each LM writes: the tokens of its measured calls over their wall time, waiting and reading included."""
+    """The measured speed of each LM: output tokens over the wall time of its calls, queueing and prompt included."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, int] = {}
@@ -81,21 +84,21 @@ class Throughput:
             self._seconds[model] = self._seconds.get(model, 0.0) + seconds
 
     def of(self, model: str) -> float | None:
-        """Returns tokens a second, None before anything was measured."""
+        """Returns tokens per second, None before the first call."""
         seconds = self._seconds.get(model, 0.0)
         return self._tokens[model] / seconds if seconds > 0 else None
 
 
 @dataclass(frozen=True)
 class CallCosts:
-    """What a call on one LM takes of each kind of budget.
+    """What a call on one LM costs of each kind of budget.
 
     Attributes:
-        speed: Tokens a second, as measured; None before the first call.
-        price: Dollars a token; None where no budget counts dollars.
-        prompt_tokens: Tokens of the call's prompt; counted only where there is a price.
-        answer_prompt_tokens: Those of the prompt that would ask for its answer alone, the reasoning left out.
-        in_segments: Whether a message is written piece by piece, so that it can be stopped at a deadline.
+        speed: Measured tokens per second; None before the first call.
+        price: Dollars per token; None if no budget is in dollars.
+        prompt_tokens: Tokens of the call's prompt; counted only if there is a price.
+        answer_prompt_tokens: Tokens of the prompt of a forced answer, without the reasoning.
+        in_segments: Whether the message is generated in pieces, so that it can be stopped at a deadline.
     """
 
     speed: float | None = None
@@ -106,13 +109,13 @@ class CallCosts:
 
 
 def allowance(left: Remaining, answer: int, costs: CallCosts, begun: Allowance | None = None) -> Allowance:
-    """Returns what a call may write with what is left of its budget.
+    """Returns the allowance of a message under what remains of the budget.
 
     Args:
-        left: What is left. Its tokens include those of `begun`, the other kinds are what is left after it.
-        answer: Tokens allowed for the answer on top of the reasoning.
-        costs: What the call takes of each kind.
-        begun: What the message was allowed so far, where it is one that goes on.
+        left: What remains. Its tokens include those of `begun`; its seconds and dollars are what is left after it.
+        answer: Tokens of the answer on top of the reasoning.
+        costs: The costs of the call.
+        begun: The allowance of the message so far, if it is continued.
 
     >>> allowance(Remaining(tokens=256), 64, CallCosts())
     Allowance(reasoning=256, answer=64)
@@ -124,7 +127,7 @@ def allowance(left: Remaining, answer: int, costs: CallCosts, begun: Allowance |
     if left.is_over:
         return begun or Allowance(0, answer)
     base, cap = (begun.reasoning, begun.cap) if begun else (0, 0)
-    limit = min(left.tokens, base + _bought(left.dollars, answer, costs, base))
+    limit = min(left.tokens, base + _affordable(left.dollars, answer, costs, base))
     if left.seconds == math.inf:
         return Allowance(int(limit), answer)
     if not costs.in_segments:
@@ -135,17 +138,17 @@ def allowance(left: Remaining, answer: int, costs: CallCosts, begun: Allowance |
 
 
 def _segment(seconds: float, speed: float | None) -> float:
-    """The tokens of the next piece: half the time that is left, so that a wrong speed is noticed before it is up."""
+    """Returns the tokens of the next piece: for half the time that remains, in case the speed is wrong."""
     if speed is None:
         return SEGMENT
     return max(SEGMENT, speed * seconds / 2) if speed * seconds >= 1 else 0
 
 
-def _bought(dollars: float, answer: int, costs: CallCosts, base: int) -> float:
-    """The reasoning that can be paid for together with an answer in the message and one asked for after it."""
+def _affordable(dollars: float, answer: int, costs: CallCosts, base: int) -> float:
+    """Returns the reasoning tokens that can be paid for together with an answer in the message and a forced one."""
     if costs.price is None:
         return math.inf
     inside = costs.price.of(costs.prompt_tokens + base, answer)
     after = costs.price.of(costs.answer_prompt_tokens + base, answer)
-    # A token of reasoning is written once and, where the answer has to be forced, read once.
+    # A token of reasoning is output once and, where the answer is forced, part of a prompt once.
     return max(0.0, (dollars - inside - after) / (costs.price.output + costs.price.prompt))

@@ -1,4 +1,4 @@
-"""The least room that an answer needs: its headers, and one value in each field."""
+"""Checks that an answer can be written in its allowance of tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, cast
 import dspy
 
 from anytime_dspy.calls import formats
-from anytime_dspy.calls.forced_answer import PredictorCall, answer_signature, can_continue
+from anytime_dspy.calls.forced_answer import answer_signature, can_continue
+from anytime_dspy.calls.predictor_call import PredictorCall
 from anytime_dspy.calls.signature_text import KNOWN
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.errors import BudgetError
@@ -18,7 +19,7 @@ __all__ = ["check_answer_size", "check_answer_sizes"]
 
 
 def check_answer_sizes(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter, answer_tokens: int) -> None:
-    """Refuses an answer allowance that is too small for one of a program's predictors, before any of them is called.
+    """Checks the answer tokens against all predictors of a program, before the first call is paid for.
 
     Raises:
         BudgetError: See `check_answer_size`.
@@ -31,12 +32,12 @@ def check_answer_sizes(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter
 
 
 def check_answer_size(adapter: dspy.Adapter, call: PredictorCall, counter: TokenCounter, answer_tokens: int) -> None:
-    """Refuses an answer allowance in which no answer to a question can be written.
+    """Checks that `answer_tokens` fits the answer's headers and a minimal value per field.
 
     Raises:
-        BudgetError: The headers of the answer's fields and the shortest value in each take more tokens.
+        BudgetError: It does not.
     """
-    # The first header stands in the message that is continued.
+    # The first header is in the message that is continued.
     continues = can_continue(adapter, call, None)
     signature = answer_signature(call.signature)
     if type(adapter) in KNOWN:
@@ -51,16 +52,16 @@ def check_answer_size(adapter: dspy.Adapter, call: PredictorCall, counter: Token
         )
 
 
-@lru_cache(maxsize=256)  # asked for every call, and the same for all of a program's
+@lru_cache(maxsize=256)  # checked for every call, and the same for all calls of a predictor
 def _least_in(kind: Any, signature: Any, counter: Any, continues: bool) -> int:
     return _least(kind(), signature, counter, continues)
 
 
 def _least(adapter: dspy.Adapter, signature: type[dspy.Signature], counter: TokenCounter, continues: bool) -> int:
-    """Returns the tokens of the shortest answer, 0 where the adapter does not show what one looks like."""
+    """Returns the tokens of the shortest answer, 0 if the adapter cannot show one."""
     try:
         text = adapter.format_assistant_message_content(signature, dict.fromkeys(signature.output_fields, "0"))
-    except NotImplementedError:  # an adapter of the user's own that has its own way to show an answer, or none
+    except NotImplementedError:  # a custom adapter need not have this method
         return 0
     text = text[: formats.completion_end(adapter, signature, text)].strip()
     if continues:

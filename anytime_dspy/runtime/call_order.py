@@ -1,4 +1,4 @@
-"""Turns that calls take, so that each knows what the ones before it have left of a shared budget."""
+"""The order of the calls under one budget: one at a time, so that each knows what the earlier ones have left."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from contextlib import suppress
 __all__ = ["CallOrder"]
 
 PATIENCE_SECONDS = 2.0
-"""How long a slot with a place waits for the ones before it. They come at once, unless the program does otherwise than
-it did when it was recorded."""
+"""How long a slot with a recorded place waits for the earlier places. They come at once, unless the program takes
+another path than it took when it was recorded."""
 
 
 class _Slot:
-    """A slot, asked for and held by `with` or, without blocking the event loop, by `async with`."""
+    """The right to run, held by `with` or, without blocking the event loop, by `async with`."""
 
     def __init__(self, order: CallOrder, place: int | None) -> None:
         self.place = place
-        self.come: Future[None] | None = None
-        """Done once the slot has come; None where nobody had to wait for it."""
+        self.granted: Future[None] | None = None
+        """Done once the slot may run; None if it did not have to wait."""
         self._order = order
 
     def __enter__(self) -> None:
-        come = self._order.enter(self)
-        if come is None:
+        granted = self._order.enter(self)
+        if granted is None:
             return
         try:
             try:
-                come.result(self._patience)
+                granted.result(self._patience)
             except TimeoutError:
-                self._order.abandon()
-                come.result()
+                self._order.abandon_recording()
+                granted.result()
         except BaseException:
             self._order.leave(self)
             raise
 
     async def __aenter__(self) -> None:
-        asked = self._order.enter(self)
-        if asked is None:
+        entered = self._order.enter(self)
+        if entered is None:
             return
         try:
-            come = asyncio.wrap_future(asked)
-            done, _ = await asyncio.wait([come], timeout=self._patience)
+            granted = asyncio.wrap_future(entered)
+            done, _ = await asyncio.wait([granted], timeout=self._patience)
             if not done:
-                self._order.abandon()
-                await come
+                self._order.abandon_recording()
+                await granted
         except BaseException:
             self._order.leave(self)
             raise
@@ -63,11 +63,10 @@ class _Slot:
 
 
 class CallOrder:
-    """One slot at a time, for threads and for tasks of an event loop alike.
+    """Runs one call at a time, for threads and for tasks of an event loop alike.
 
-    Turns come in the order in which they were asked for. One that has a place in a recorded order waits until all
-    places before it had their slot, however fast its thread is: that is how a replay spends a budget as its recording
-    did.
+    Calls run in the order in which they enter. A call with a place in a recorded order also waits for all earlier
+    places, however fast its thread is, so that a replay spends the budget as the recorded run did.
     """
 
     def __init__(self) -> None:
@@ -75,37 +74,37 @@ class CallOrder:
         self._waiting: list[_Slot] = []
         self._holder: _Slot | None = None
         self._next = 0
-        self._ordered = True
+        self._is_recorded = True
 
     def slot(self, place: int | None = None) -> _Slot:
-        """Returns a slot that is waited for, and held, by a `with` or an `async with` block.
+        """Returns a slot, which is waited for and held by a `with` or an `async with` block.
 
         Args:
-            place: Its place in the recorded order, counted from 0; None where it has none.
+            place: Its place in the recorded order, counted from 0; None if it was not recorded.
         """
         return _Slot(self, place)
 
-    def abandon(self) -> None:
-        """Gives up the recorded order: from here on turns come as they are asked for."""
+    def abandon_recording(self) -> None:
+        """Gives up the recorded order: from now on slots run in the order in which they enter."""
         with self._lock:
-            self._ordered = False
+            self._is_recorded = False
             self._grant()
 
     def enter(self, slot: _Slot) -> Future[None] | None:
-        """Asks for a slot.
+        """Puts a slot in the queue.
 
         Returns:
-            What is done once it has come; None where it has come already.
+            A future that is done once the slot may run; None if it may run at once.
         """
         with self._lock:
             self._waiting.append(slot)
             self._grant()
             if self._holder is not slot:
-                slot.come = Future()
-            return slot.come
+                slot.granted = Future()
+            return slot.granted
 
     def leave(self, slot: _Slot) -> None:
-        """Gives a slot back, or gives up waiting for it."""
+        """Releases a slot, or stops waiting for it."""
         with self._lock:
             if slot is self._holder:
                 self._holder = None
@@ -116,15 +115,15 @@ class CallOrder:
 
     def _grant(self) -> None:
         while self._holder is None:
-            slot = next((slot for slot in self._waiting if self._may_come(slot)), None)
+            slot = next((slot for slot in self._waiting if self._may_run(slot)), None)
             if slot is None:
                 return
             self._waiting.remove(slot)
             self._holder = slot
-            if slot.come is not None:
-                # A task that was cancelled while it waited holds the slot for the moment until it leaves.
+            if slot.granted is not None:
+                # A task that was cancelled while it waited holds the slot until it leaves, at once.
                 with suppress(InvalidStateError):
-                    slot.come.set_result(None)
+                    slot.granted.set_result(None)
 
-    def _may_come(self, slot: _Slot) -> bool:
-        return not self._ordered or slot.place is None or slot.place <= self._next
+    def _may_run(self, slot: _Slot) -> bool:
+        return not self._is_recorded or slot.place is None or slot.place <= self._next

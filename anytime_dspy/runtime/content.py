@@ -1,4 +1,4 @@
-"""What a value holds, as one text: two values of the same content have the same, whatever their `repr` says."""
+"""A key of a value's content, which does not rely on its `repr`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pydantic import BaseModel
 __all__ = ["content_key"]
 
 _PLAIN = (str, int, float, complex, bool, bytes, type(None))
-_LONG = 1000  # characters; of an image's data a digest is kept
+_LONG = 1000  # characters; a longer text, such as an image's data, is replaced by its hash
 
 
 def content_key(value: Any) -> str:
     """Returns a text that is equal for two values of the same type and content, within this process.
 
-    A `repr` will not do: of audio and images it shows the length, of a long array the ends, of many objects the
-    address. Objects are taken apart as `pickle` would; one that cannot be is known by its identity.
+    `repr` is not enough: it shows the length of audio and images, the ends of a long array, the address of many
+    objects. Objects are taken apart as by `pickle`; for those that cannot be, the key is their identity.
 
     Example:
         >>> content_key({"b": 1, "a": [2.0, "x"]}) == content_key({"a": [2.0, "x"], "b": 1})
@@ -37,7 +37,7 @@ def _content(value: Any, inside: tuple[int, ...]) -> str:
     if kind in _PLAIN:
         return repr(value)
     if id(value) in inside:
-        return f"<{inside.index(id(value))}>"  # it holds itself
+        return f"<{inside.index(id(value))}>"  # the value contains itself
     inside = (*inside, id(value))
     if kind in (list, tuple):
         return f"{kind.__name__}({', '.join(_content(item, inside) for item in value)})"
@@ -57,7 +57,7 @@ def _content(value: Any, inside: tuple[int, ...]) -> str:
         return f"{_named(kind)}({_items({**vars(value), **(value.__pydantic_extra__ or {})}, inside)})"
     try:
         made = value.__reduce_ex__(4)
-    except Exception:  # whatever a class of the user's own says of itself that it cannot be taken apart
+    except Exception:  # classes may raise anything to say that they cannot be pickled
         return f"{_named(kind)} at {id(value)}"
     if isinstance(made, str):  # a constant, by its name
         return f"{_named(kind)}.{made}"

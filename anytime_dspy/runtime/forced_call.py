@@ -1,7 +1,4 @@
-"""One predictor's answer from a reasoning that is given to it: a cut, and a short call.
-
-It is the machinery of a sweep, with a message on the tape that no LM wrote there.
-"""
+"""Forces a predictor's answer from a given reasoning, by replaying a tape that holds it as a truncated message."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.checkpoint import Call
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.context import current_tracker, enforce
-from anytime_dspy.runtime.generation import Message
+from anytime_dspy.runtime.generation import GeneratedMessage
 from anytime_dspy.runtime.tape import Recorded, Replay, Tape
 from anytime_dspy.runtime.tracker import BudgetTracker
 
@@ -28,56 +25,54 @@ __all__ = ["forced_call"]
 def forced_call(
     predictor: dspy.Predict, inputs: Mapping[str, Any], reasoning: str, *, name: str, answer_tokens: int
 ) -> Call:
-    """Asks a predictor for its answer as though it had reasoned so far, and no further.
-
-    Of the budget around this place, if there is one, only the answer is spent.
+    """Forces the answer of a predictor that has reasoned so far. Only the answer is charged to a surrounding budget.
 
     Args:
-        predictor: It has a reasoning field; its LM is its own or that of the surrounding `dspy.context`.
-        inputs: What it is called with.
-        reasoning: All that it has of its reasoning; "" for an answer without any.
+        predictor: A predictor with a reasoning field; its LM is its own or that of the surrounding `dspy.context`.
+        inputs: Its inputs.
+        reasoning: Its reasoning; "" for an answer without any.
         name: The predictor's name in its program.
-        answer_tokens: Tokens that the answer may take.
+        answer_tokens: The most tokens of the answer.
 
     Returns:
-        The call, with the reasoning as given.
+        The call, with the given reasoning.
 
     Raises:
-        AnytimeError: The LM cannot be asked under a budget at all.
+        AnytimeError: The LM cannot be called under a budget.
     """
     counter = counter_for(predictor.lm or dspy.settings.lm)
     field = formats.reasoning_fields(predictor.signature)[0]
     text = formats.begun(dspy.settings.adapter or dspy.ChatAdapter(), field, reasoning)
     tokens = max(1, counter.count(text))
-    written = Message(Completion(text, truncated=True), Allowance(tokens, answer_tokens))
+    message = GeneratedMessage(Completion(text, truncated=True), Allowance(tokens, answer_tokens))
     tracker = BudgetTracker(
         Budget(tokens=tokens), answer_tokens, parent=current_tracker(), names={id(predictor): name}, ceiling=tokens
     )
-    with enforce(tracker, _Prewritten(message=written)), dspy.context(trace=None, send_stream=None):
+    with enforce(tracker, _Prewritten(message=message)), dspy.context(trace=None, send_stream=None):
         predictor(**inputs)
     [call] = tracker.calls
     return replace(call, reasoning=reasoning)
 
 
 class _OneMessage:
-    """Stands for the track of calls: whatever is asked first, this is what was written."""
+    """A track of calls that holds one message, whatever the key."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: GeneratedMessage) -> None:
         self._message = message
 
-    def next(self, key: Hashable) -> Recorded[Message]:
+    def next(self, key: Hashable) -> Recorded[GeneratedMessage]:
         return Recorded(self._message, 0)
 
-    def add(self, key: Hashable, value: Message) -> None:
-        """Nothing is added: the message is there."""
+    def add(self, key: Hashable, value: GeneratedMessage) -> None:
+        """Does nothing: the message is there already."""
 
-    def replace(self, key: Hashable, recorded: Recorded[Message], value: Message) -> None:
-        """Nothing replaces it."""
+    def replace(self, key: Hashable, recorded: Recorded[GeneratedMessage], value: GeneratedMessage) -> None:
+        """Does nothing: the message stays."""
 
 
 @dataclass(frozen=True)
 class _Prewritten(Tape):
-    """A tape that holds one message, be the call what it may."""
+    """A tape that holds one message for any call."""
 
     message: Any = None
 

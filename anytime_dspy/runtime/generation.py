@@ -1,81 +1,87 @@
-"""Getting a message written: in one call, piece by piece under a deadline, or on from where it was cut off."""
+"""Generates a predictor's message in one LM call, in pieces under a deadline, or by continuing a truncated one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import dspy
-from dspy.lm15 import Request
 
+from anytime_dspy._dspy import lm15
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.acceptance import acceptance
-from anytime_dspy.calls.call_cache import call_fingerprint, current_call_log
+from anytime_dspy.calls.call_cache import call_fingerprint, current_call_cache
 from anytime_dspy.calls.completion import Completion, count_replayed_call
 from anytime_dspy.calls.forced_answer import (
     PARTIAL_REASONING,
-    PredictorCall,
     can_continue,
-    capped_options,
-    effective_cap,
     message_opening,
     opened_request,
     restated_call,
     resume_request,
 )
 from anytime_dspy.calls.media import PART_TOKENS, parts
+from anytime_dspy.calls.predictor_call import PredictorCall
 from anytime_dspy.calls.tokens import TokenCounter
 from anytime_dspy.runtime.allowance import Allowance, CallCosts, allowance
 from anytime_dspy.runtime.prices import price_of
 from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.runtime.truncation import parsed_fields
 
-__all__ = ["LMRequest", "Message", "MessageWriter"]
+__all__ = ["GeneratedMessage", "LMCalls", "LMRequest", "MessageWriter"]
 
 
 @dataclass(frozen=True)
 class LMRequest:
-    """A call to be made: the inner adapter's own, or a request of ours to the LM itself.
+    """An LM call to be made: by the inner adapter or, where `prefilled` is given, with that request.
 
     Attributes:
         call: The predictor's call.
-        request: What is sent instead of the question, where it is a request of our own.
-        allowed: What the whole message may be; None where an answer alone is asked for.
-        begun: What is there of the message before the call.
+        prefilled: A request that ends in the beginning of the assistant's message.
+        allowed: The allowance of the whole message; None for a forced answer.
+        begun: The beginning of the message that `prefilled` ends in.
     """
 
     call: PredictorCall
-    prefilled: Request | None = None
+    prefilled: lm15.Request | None = None
     allowed: Allowance | None = None
     begun: str = ""
 
 
 @dataclass(frozen=True)
-class Message:
-    """What an LM wrote in answer to one question.
+class GeneratedMessage:
+    """An LM's message in a predictor's call.
 
     Attributes:
-        written: It, and what it cost; as one completion where it was written piece by piece.
-        allowed: What it was allowed to be.
-        calls: LM calls that it was written in.
+        completion: Its text and cost; of several LM calls, as one completion.
+        allowed: Its allowance.
+        calls: The LM calls that it took.
     """
 
-    written: Completion
+    completion: Completion
     allowed: Allowance
     calls: int = 1
 
-    def goes_on_from(self, begun: Message) -> bool:
-        """Whether this is that message, as it was or with more written on to it; else it was asked for anew."""
-        return self.written is begun.written or self.calls > begun.calls
+    def continues(self, earlier: GeneratedMessage) -> bool:
+        """Whether this is `earlier` or a continuation of it, and was not regenerated."""
+        return self.completion is earlier.completion or self.calls > earlier.calls
+
+
+T = TypeVar("T")
+LMCalls = Generator[LMRequest, "Completion | None", T]
+"""Yields LM calls to be made, is sent their completions, and returns a T."""
 
 
 class MessageWriter:
-    """Has the message of one predictor's call written under what is left of the budget.
+    """Generates the message of one predictor call under what remains of the budget.
+
+    The LM calls are yielded as `LMRequest`s, so that the same code drives synchronous and asynchronous programs.
 
     Args:
         adapter: The inner adapter.
-        call: What the predictor asks.
+        call: The predictor's call.
         tracker: The budget.
         counter: Counts the tokens.
 
@@ -99,133 +105,131 @@ class MessageWriter:
                 self._costs,
                 price=price_of(str(call.lm.model)),
                 prompt_tokens=_prompt_tokens(adapter, call, counter),
-                # The longer of the two ways to ask for an answer alone.
+                # The longer of the two prompts that can ask for the answer alone.
                 answer_prompt_tokens=_prompt_tokens(adapter, restated_call(call, PARTIAL_REASONING), counter),
             )
 
-    def write(self, recorded: Message | None) -> Generator[LMRequest, Completion | None, Message | None]:
-        """Asks for the message; one that stands on a tape is gone on with where it was cut off and more is allowed now.
+    def write(self, recorded: GeneratedMessage | None) -> LMCalls[GeneratedMessage | None]:
+        """Generates the message.
 
-        Where the LM cannot go on with a message, a tape's one is asked for anew.
+        A taped message that was truncated is continued if the budget now allows more tokens. If the LM cannot continue
+        a message, it is regenerated with the larger cap.
 
         Args:
-            recorded: The message on the tape, if there is one.
+            recorded: The message on the tape, if any.
 
         Returns:
-            The message; `recorded` where nothing changed, None where there is nothing left to reason with.
+            The message, which is `recorded` itself if nothing changed; None if no tokens are left to reason with.
         """
         message, allowed = recorded, self._allowed()
         tokens = self._tracker.left(paid=True).tokens if recorded else allowed.reasoning
-        # With nothing left to reason with, only an answer is asked for.
         if tokens <= 0 and formats.reasoning_fields(self._call.signature):
             return None
         if message is None:
-            message = yield from self._begin(allowed)
+            message = yield from self._start(allowed)
         else:
             count_replayed_call()
-        while message.written.truncated and (message is recorded or self._costs.in_segments):
-            goes_on = can_continue(self._adapter, self._call, message.written)
-            if not goes_on and message is not recorded:
+        while message.completion.truncated and (message is recorded or self._costs.in_segments):
+            continuable = can_continue(self._adapter, self._call, message.completion)
+            if not continuable and message is not recorded:
                 break
-            allowed = self._allowed(message, recorded) if goes_on else self._allowed()
-            if effective_cap(self._call, allowed.cap) <= effective_cap(self._call, message.allowed.cap):
+            allowed = self._allowed(message, recorded) if continuable else self._allowed()
+            if self._call.cap(allowed.cap) <= self._call.cap(message.allowed.cap):
                 break
-            # Where the LM turns out not to go on with a message, it is as if it had never been able to.
-            message = (yield from self._go_on(message, allowed) if goes_on else self._begin(allowed)) or message
-        own = effective_cap(self._call, message.allowed.cap) < message.allowed.cap
-        is_final = own or not message.written.truncated
+            # An LM that rejects the continuation is treated like one that never supported it.
+            message = (yield from self._continue(message, allowed) if continuable else self._start(allowed)) or message
+        has_own_cap = self._call.cap(message.allowed.cap) < message.allowed.cap
+        is_final = has_own_cap or not message.completion.truncated
         if message is recorded and is_final and tokens > message.allowed.reasoning:
-            # No budget would have made it longer, though a smaller one left the end of its reasoning out.
-            reasoning = int(min(tokens, message.allowed.cap))
-            return replace(message, allowed=Allowance(reasoning, message.allowed.answer))
+            # The message would be the same under any larger budget, of which more of its reasoning now counts.
+            return replace(message, allowed=replace(message.allowed, reasoning=int(min(tokens, message.allowed.cap))))
         return message
 
-    def send(self, lm_request: LMRequest) -> Generator[LMRequest, Completion | None, Completion | None]:
-        """Has a call made, unless a log of this run's calls holds it, and priced where dollars are counted.
+    def send(self, request: LMRequest) -> LMCalls[Completion | None]:
+        """Makes an LM call, unless the call cache has it, and prices it if the budget is in dollars.
 
         Returns:
-            What came of it; None where the LM refuses to go on with a message of its own, which is known from then on.
+            Its completion; None if the LM does not continue messages, which is remembered.
         """
-        completion = yield from _logged(self._adapter, lm_request)
+        completion = yield from _cached(self._adapter, request)
         if completion is None:
             return None
         if completion.hidden_tokens:
-            acceptance(lm_request.call.lm).thinks = True
+            acceptance(request.call.lm).thinks = True
         price, output = self._costs.price, 0
         if price or self._is_timed:
             output = completion.hidden_tokens + self._counter.count(completion.text) + completion.beyond
         if self._is_timed and not completion.cached:
-            self._tracker.throughput.add(lm_request.call.lm.model, output, completion.seconds)
+            self._tracker.throughput.add(request.call.lm.model, output, completion.seconds)
         if price and completion.dollars is None:
             completion = replace(completion, dollars=price.of(completion.prompt_tokens, output))
         return completion
 
-    def _allowed(self, begun: Message | None = None, recorded: Message | None = None) -> Allowance:
-        """What may be written now, that of a begun message included."""
+    def _allowed(self, begun: GeneratedMessage | None = None, recorded: GeneratedMessage | None = None) -> Allowance:
+        """Returns the allowance of the whole message now, that of its beginning included."""
         left, costs = self._tracker.left(paid=recorded is not None), self._costs
         if begun is not None:
-            paid_before = (recorded.written.dollars or 0.0) if recorded else 0.0
-            left = left._replace(dollars=left.dollars - (begun.written.dollars or 0.0) + paid_before)
+            paid_before = (recorded.completion.dollars or 0.0) if recorded else 0.0
+            left = left._replace(dollars=left.dollars - (begun.completion.dollars or 0.0) + paid_before)
         if self._is_timed:
             costs = replace(costs, speed=self._tracker.throughput.of(self._call.lm.model))
         return allowance(left, self._tracker.answer_tokens, costs, begun.allowed if begun else None)
 
-    def _begin(self, allowed: Allowance) -> Generator[LMRequest, Completion | None, Message]:
-        call = replace(self._call, lm_kwargs=capped_options(self._call, allowed.cap))
+    def _start(self, allowed: Allowance) -> LMCalls[GeneratedMessage]:
+        call = self._call.capped(allowed.cap)
         header = message_opening(self._adapter, call)
-        made = None
+        completion = None
         if header:
-            made = yield from self.send(LMRequest(call, opened_request(self._adapter, call, header), allowed, header))
-        if made is None:
-            made = yield from self.send(LMRequest(call, allowed=allowed))
-            assert made is not None  # only a request to go on with a message is refused as a whole
-            return Message(made, allowed)
-        text = f"{header}{made.text}"
-        return Message(replace(made, text=text, values=parsed_fields(self._adapter, call.signature, text)), allowed)
+            request = LMRequest(call, opened_request(self._adapter, call, header), allowed, header)
+            completion = yield from self.send(request)
+        if completion is None:
+            completion = yield from self.send(LMRequest(call, allowed=allowed))
+            assert completion is not None  # an LM can reject a prefilled message only
+            return GeneratedMessage(completion, allowed)
+        return GeneratedMessage(self._with_text(completion, f"{header}{completion.text}"), allowed)
 
-    def _go_on(self, begun: Message, allowed: Allowance) -> Generator[LMRequest, Completion | None, Message | None]:
-        more = effective_cap(self._call, allowed.cap) - effective_cap(self._call, begun.allowed.cap)
-        call = replace(self._call, lm_kwargs=capped_options(self._call, more))
-        text = begun.written.text
-        made = yield from self.send(LMRequest(call, resume_request(self._adapter, call, text), allowed, text))
-        if made is None:
+    def _continue(self, begun: GeneratedMessage, allowed: Allowance) -> LMCalls[GeneratedMessage | None]:
+        call = self._call.capped(self._call.cap(allowed.cap) - self._call.cap(begun.allowed.cap))
+        text = begun.completion.text
+        added = yield from self.send(LMRequest(call, resume_request(self._adapter, call, text), allowed, text))
+        if added is None:
             return None
-        written = _joined(begun.written, made)
-        written = replace(written, values=parsed_fields(self._adapter, call.signature, written.text))
-        return Message(written, allowed, begun.calls + 1)
+        whole = self._with_text(_sum_of_costs(begun.completion, added), text + added.text)
+        return GeneratedMessage(whole, allowed, begun.calls + 1)
+
+    def _with_text(self, completion: Completion, text: str) -> Completion:
+        return replace(completion, text=text, values=parsed_fields(self._adapter, self._call.signature, text))
 
 
-def _logged(adapter: dspy.Adapter, lm_request: LMRequest) -> Generator[LMRequest, Completion | None, Completion | None]:
-    """Has a call made, unless a log of this run's calls holds it."""
-    log = current_call_log()
-    if log is None:
-        return (yield lm_request)
-    key = call_fingerprint(adapter, lm_request.call, lm_request.prefilled)
-    completion = log.get(key, lm_request.call.signature)
+def _cached(adapter: dspy.Adapter, request: LMRequest) -> LMCalls[Completion | None]:
+    """Makes an LM call, unless the surrounding call cache has it."""
+    cache = current_call_cache()
+    if cache is None:
+        return (yield request)
+    key = call_fingerprint(adapter, request.call, request.prefilled)
+    completion = cache.completion(key, request.call.signature)
     if completion is None:
-        completion = yield lm_request
+        completion = yield request
         if completion is not None:
-            log.add(key, completion)
+            cache.add(key, completion)
     else:
         count_replayed_call()
     return completion
 
 
-def _joined(begun: Completion, made: Completion) -> Completion:
-    """The message with what was written on to it, and all that both calls cost."""
-    dollars = [part.dollars for part in (begun, made) if part.dollars is not None]
+def _sum_of_costs(begun: Completion, added: Completion) -> Completion:
+    """Returns the second completion with the cost of both."""
+    dollars = [part.dollars for part in (begun, added) if part.dollars is not None]
     return replace(
-        made,
-        text=begun.text + made.text,
-        prompt_tokens=begun.prompt_tokens + made.prompt_tokens,
-        hidden_tokens=begun.hidden_tokens + made.hidden_tokens,
-        beyond=begun.beyond + made.beyond,
-        seconds=begun.seconds + made.seconds,
+        added,
+        prompt_tokens=begun.prompt_tokens + added.prompt_tokens,
+        hidden_tokens=begun.hidden_tokens + added.hidden_tokens,
+        beyond=begun.beyond + added.beyond,
+        seconds=begun.seconds + added.seconds,
         dollars=sum(dollars) if dollars else None,
     )
 
 
 def _prompt_tokens(adapter: dspy.Adapter, call: PredictorCall, counter: TokenCounter) -> int:
-    messages = adapter.format(call.signature, list(call.demos), dict(call.inputs))
-    contents = [parts(message["content"]) for message in messages]
+    contents = [parts(message["content"]) for message in call.messages(adapter)]
     return counter.count("\n".join(text for text, _ in contents)) + PART_TOKENS * sum(media for _, media in contents)

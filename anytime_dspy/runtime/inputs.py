@@ -1,4 +1,4 @@
-"""What a program is asked: which names are its own."""
+"""The inputs of a program."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["takes_input"]
 def takes_input(program: dspy.Module, predictors: Iterable[dspy.Predict], name: str) -> bool:
     """Whether a program has an input of that name.
 
-    It has where its `forward` has such a parameter or, if that passes on whatever it is given, where one of its
-    predictors has such an input field.
+    That is so if its `forward` has such a parameter or, where it takes any keywords, if one of its predictors has such
+    an input field.
 
     Args:
         program: The program.
-        predictors: Its predictors, those of a compiled part included.
+        predictors: Its predictors, those of compiled parts included.
         name: The input's name.
 
     Example:

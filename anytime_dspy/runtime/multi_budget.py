@@ -1,4 +1,4 @@
-"""One run of a program, taken from budget to budget on one tape, upwards or downwards."""
+"""One input answered at several budgets, ascending or descending, from one tape."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
+from dspy.utils.exceptions import LMError
 
 from anytime_dspy.answers import is_answered
 from anytime_dspy.budgets import Budget
-from anytime_dspy.checkpoint import Checkpoint
+from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.runtime.context import current_tracker, enforce
 from anytime_dspy.runtime.tape import Tape
+from anytime_dspy.runtime.telemetry import mark_span
 from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.state import BudgetState
 from anytime_dspy.stopping import Converged
@@ -26,21 +28,23 @@ __all__ = ["MultiBudgetRun"]
 
 @dataclass
 class MultiBudgetRun:
-    """A program's answers at one budget after the other.
+    """Answers one input at one budget after another.
 
-    Downwards each step replays the tape for free up to its own cut. Upwards each step goes on where the one before
-    was cut off: on an engine that can continue a message only the tokens beyond it are paid, elsewhere that message is
-    asked for anew with more allowed, which on a doubling grid costs at most twice the largest budget in all.
+    In descending order each step replays the tape for free up to its own cut. In ascending order each step continues
+    the message that the step before cut off. An engine that can continue a message generates only the tokens beyond it;
+    elsewhere the message is regenerated with a larger cap, which on a doubling grid costs at most twice the largest
+    budget in all.
 
     Attributes:
         program: The program.
-        positional: What it is asked without a name.
-        inputs: What it is asked by name.
-        state: The budgets, the allowance for answers, the mode.
+        positional: Its positional inputs.
+        inputs: Its inputs by name.
+        state: The budgets, the answer tokens, the mode.
         predictors: The program's predictors, by name.
         clock: A budget in seconds around all steps, if there is a deadline.
         checkpoints: Those reached so far, in the order of the steps.
         trace: DSPy's trace of the run at the largest budget so far.
+        paid: What each step paid for that was not on the tape yet.
     """
 
     program: dspy.Module
@@ -51,17 +55,18 @@ class MultiBudgetRun:
     clock: BudgetTracker | None = None
     checkpoints: list[Checkpoint] = field(default_factory=list)
     trace: list[Any] = field(default_factory=list)
+    paid: list[Usage] = field(default_factory=list)
     _tape: Tape = field(default_factory=Tape)
 
     def __post_init__(self) -> None:
         self._names = {id(predictor): name for name, predictor in self.predictors}
 
     def descending(self) -> Iterator[int]:
-        """Yields the budgets from the largest down, in which order forced answers find their prefix in a cache."""
+        """Yields the budgets from the largest down: in this order forced answers reuse a server's prefix cache."""
         return reversed(self.state.budgets)
 
     def ascending(self, stop: Converged | None = None) -> Iterator[int]:
-        """Yields the budgets from the smallest up, as long as there is time and the stopping rule is not met."""
+        """Yields the budgets from the smallest up, until the deadline or until the stopping rule is met."""
         for tokens in self.state.budgets:
             yield tokens
             late = self.clock is not None and self.clock.left().seconds <= 0
@@ -69,7 +74,7 @@ class MultiBudgetRun:
                 return
 
     def descend(self) -> None:
-        """Answers at every budget, from the largest down; the forced answers at once where the LM gains by that."""
+        """Answers at every budget, from the largest down; forced answers run in parallel where that is faster."""
         largest, *smaller = self.descending()
         self.step(largest)
         if len(smaller) < 2 or not self._forces_together():
@@ -77,14 +82,28 @@ class MultiBudgetRun:
                 self.step(tokens)
             return
         with ThreadPoolExecutor(len(smaller)) as pool:
-            # Each reads the one call that is on the tape, and none of them changes it.
+            # Each reads the one call on the tape, and none changes it.
             answers = [pool.submit(copy_context().run, self._answer, tokens) for tokens in smaller]
             self.checkpoints += [answer.result() for answer in answers]
+        self._mark()
+
+    def rehearse(self) -> None:
+        """Makes every call that needs no other call's answer, even if the LM refuses them: so a batch collects them.
+
+        In trace mode the forced answers need the trace: as long as it is missing, only the trace is asked for.
+        """
+        for tokens in self.descending():
+            try:
+                self.step(tokens)
+            except LMError:
+                if self.state.mode == "trace" and not self._tape.is_one_call:
+                    return
 
     def step(self, tokens: int) -> Checkpoint:
         """Answers at one budget."""
         checkpoint = self._answer(tokens)
         self.checkpoints.append(checkpoint)
+        self._mark()
         return checkpoint
 
     async def astep(self, tokens: int) -> Checkpoint:
@@ -95,10 +114,11 @@ class MultiBudgetRun:
                 prediction = await self.program.acall(*self.positional, **self.inputs)
             checkpoint = _checkpoint(tokens, prediction, tracker)
         self.checkpoints.append(checkpoint)
+        self._mark()
         return checkpoint
 
     def all_checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Returns one checkpoint a budget, in ascending order; the last answer stands for larger ones not reached."""
+        """Returns one checkpoint per budget, ascending; the last answer is repeated for budgets not reached."""
         reached = sorted(self.checkpoints, key=lambda checkpoint: checkpoint.budget)
         beyond = self.state.budgets[len(reached) :]
         return (*reached, *(replace(reached[-1], budget=tokens) for tokens in beyond))
@@ -112,10 +132,10 @@ class MultiBudgetRun:
         return _checkpoint(tokens, prediction, tracker)
 
     def _forces_together(self) -> bool:
-        """Whether all cuts of the trace can be answered at once, and whether that is quicker.
+        """Whether the answers at all cuts can be forced in parallel, and whether that is faster.
 
-        They can where the program made one call in all: then no answer decides what is asked next. It is quicker where
-        the engine decodes requests together and reads what they share once.
+        They can if the program made a single call, so that no answer decides on a later call. It is faster if the
+        engine decodes requests in one batch and computes their common prefix once.
         """
         if self.state.mode == "contract" or self.clock is not None or current_tracker() is not None:
             return False
@@ -125,9 +145,9 @@ class MultiBudgetRun:
         return bool(getattr(engine, "shares_prefixes", False))
 
     def _carried(self, tokens: int) -> Checkpoint | None:
-        """A trace that ended within a budget has its answer already.
+        """Returns the last checkpoint for this budget too, if its trace ended within both budgets.
 
-        One that used up the budget to its last token is replayed: calls after that token had nothing left.
+        A trace that used its budget to the last token is replayed, since later calls had no tokens left.
         """
         if self.state.mode == "contract" or not self.checkpoints:
             return None
@@ -139,7 +159,7 @@ class MultiBudgetRun:
     def _running(self, tokens: int) -> Iterator[BudgetTracker]:
         is_largest = all(checkpoint.budget < tokens for checkpoint in self.checkpoints)
         trace: list[Any] = []
-        heard: dict[str, Any] = {} if is_largest else {"send_stream": None}  # a listener hears one answer, the best
+        heard: dict[str, Any] = {} if is_largest else {"send_stream": None}  # a listener gets one answer, the best
         around = self.clock or current_tracker()
         limit = self._limit(around, is_largest)
         tracker = BudgetTracker(
@@ -148,11 +168,17 @@ class MultiBudgetRun:
         tape = None if self.state.mode == "contract" else self._tape
         with enforce(tracker, tape, trace=trace, **heard):
             yield tracker
+        self.paid.append(tracker.paid)
         if is_largest:
             self.trace = trace
 
+    def _mark(self) -> None:
+        """Notes on the current span the best answer so far, and what it took to get here."""
+        best = max(self.checkpoints, key=lambda checkpoint: checkpoint.budget)
+        mark_span(best.budget, sum(self.paid, Usage()), forced=best.forced, answered=best.answered)
+
     def _limit(self, around: BudgetTracker | None, is_largest: bool) -> int | None:
-        """What a step may reason with by the budget around it, which has paid for what is on the tape."""
+        """Returns the reasoning tokens that the outer budget allows a step; it has paid for those on the tape."""
         if around is None or self.state.mode == "contract":
             return None
         paid = max((checkpoint.reasoning_tokens for checkpoint in self.checkpoints), default=0)

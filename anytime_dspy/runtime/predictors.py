@@ -1,4 +1,4 @@
-"""A program's predictors, found before every sweep, since a program may be changed at any time."""
+"""A program's predictors; looked up for every run, since a program may be changed at any time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import dspy
-from dspy.predict.parameter import Parameter
+
+from anytime_dspy._dspy import Parameter
 
 __all__ = ["named_predictors"]
 
@@ -16,7 +17,7 @@ _HISTORY = "history"
 def named_predictors(program: dspy.Module) -> list[tuple[str, dspy.Predict]]:
     """Returns what `program.named_predictors()` returns, however many LM calls the program has made.
 
-    DSPy looks for predictors in every list of a module, and in a long run one of these holds its last 10,000 calls.
+    DSPy searches every list of a module for predictors, and the list of its last LM calls grows to 10,000.
 
     Example:
         >>> [name for name, _ in named_predictors(dspy.ReAct("question -> answer", tools=[]))]
@@ -31,7 +32,7 @@ def named_predictors(program: dspy.Module) -> list[tuple[str, dspy.Predict]]:
 
 def _parameters(module: dspy.Module) -> Iterator[tuple[str, Any]]:
     if type(module).named_parameters is not dspy.Module.named_parameters:
-        yield from module.named_parameters()  # it says itself what it is made of
+        yield from module.named_parameters()  # a module with its own way of naming its parts
         return
     if isinstance(module, Parameter):
         yield "self", module
@@ -39,12 +40,12 @@ def _parameters(module: dspy.Module) -> Iterator[tuple[str, Any]]:
         for name, value in _items(attribute, held) if attribute != _HISTORY else ():
             if isinstance(value, Parameter):
                 yield name, value
-            elif isinstance(value, dspy.Module) and not getattr(value, "_compiled", False):  # DSPy keeps such frozen
+            elif isinstance(value, dspy.Module) and not getattr(value, "_compiled", False):  # frozen, for DSPy
                 yield from ((f"{name}.{inner}", parameter) for inner, parameter in _parameters(value))
 
 
 def _items(name: str, held: Any) -> Iterator[tuple[str, Any]]:
-    """Yields a value by its name; of a list or a dict its items."""
+    """Yields a value by its name, and the items of a list or a dict by theirs."""
     if isinstance(held, (list, tuple)):
         yield from ((f"{name}[{place}]", item) for place, item in enumerate(held))
     elif isinstance(held, dict):

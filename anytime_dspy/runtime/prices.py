@@ -1,4 +1,4 @@
-"""What an LM costs a token, by litellm's catalogue."""
+"""The price of an LM, by litellm's catalogue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["price_of"]
 def price_of(model: str) -> Price:
     """Returns the price of a model.
 
-    Prices of your own can be added with `litellm.register_model`.
+    Add your own prices with `litellm.register_model`.
 
     Args:
-        model: Its name as `dspy.LM` takes it, such as `openai/gpt-4.1-mini`.
+        model: Its name, as for `dspy.LM`, such as `openai/gpt-4.1-mini`.
 
     Raises:
-        ModelError: litellm knows no price, or the model is free: dollars put no limit on it.
+        ModelError: litellm has no price, or the model is free, so that dollars do not limit it.
     """
     import litellm  # slow to import: only where dollars are counted
 
@@ -27,7 +27,7 @@ def price_of(model: str) -> Price:
     catalogue: dict[str, dict[str, Any]] = litellm.model_cost
     entry = catalogue.get(model) or catalogue.get(name) or {}
     if model not in catalogue and entry.get("litellm_provider") != provider:
-        entry = {}  # the same name at another provider has another price
+        entry = {}  # another provider has another price for the same name
     price = Price(entry.get("input_cost_per_token") or 0.0, entry.get("output_cost_per_token") or 0.0)
     if not any(price):
         raise ModelError(

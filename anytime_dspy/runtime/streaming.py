@@ -1,8 +1,7 @@
-"""DSPy's streaming under a budget: what counts is passed on, and an answer that is forced is streamed as a field.
+"""DSPy's streaming under a budget: only text that counts is passed on, and a forced answer is streamed as a field.
 
-DSPy's listeners find a field by its header in the chunks of `dspy.settings.send_stream`. Under a budget a message may
-go on after its budget, its answer may not count, and the header of a forced answer may stand in the prompt. All that
-knows of this is here.
+DSPy's stream listeners recognise a field by its header in the chunks of `dspy.settings.send_stream`. Under a budget a
+message may run past its budget, its answer may be dropped, and the header of a forced answer may be in the prompt.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import anyio
 import dspy
 
 from anytime_dspy.calls import formats
-from anytime_dspy.calls.forced_answer import PredictorCall, effective_cap
+from anytime_dspy.calls.predictor_call import PredictorCall
 from anytime_dspy.calls.thinking import joined_trace, split_thinking
 from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.runtime.allowance import Allowance
@@ -26,15 +25,15 @@ __all__ = ["StreamFilter"]
 
 
 class StreamFilter:
-    """Stands before the stream that a predictor's call is heard on, where there is one.
+    """Filters the chunks of a predictor's call, if anything listens to it.
 
-    Reasoning is passed on as it comes, up to the budget; an answer as it comes where it is sure to have its whole
-    allowance, else once it is known to count.
+    Reasoning is passed on as it comes, up to the budget. An answer is passed on as it comes if it is sure to have its
+    whole allowance, and otherwise once it is known to count.
 
     Args:
         adapter: The inner adapter.
-        call: What the predictor asks.
-        answer_tokens: Tokens that the answer may take.
+        call: The predictor's call.
+        answer_tokens: The most tokens of the answer.
     """
 
     def __init__(self, adapter: dspy.Adapter, call: PredictorCall, answer_tokens: int) -> None:
@@ -50,42 +49,42 @@ class StreamFilter:
         self._held: list[Any] = []
         self._last: Any = None
 
-    def passing(self, lm_request: LMRequest) -> AbstractContextManager[Any]:
-        """Returns a context in which the chunks of a call come through here."""
+    def filtering(self, request: LMRequest) -> AbstractContextManager[Any]:
+        """Returns a context in which the chunks of an LM call are filtered."""
         if self._stream is None:
             return nullcontext()
-        self._allowed, self._header, self._last = lm_request.allowed, None, None
-        if lm_request.allowed is None:
-            self._held = []  # an answer is asked for anew: what was held back does not count
-            if lm_request.prefilled is not None:
-                self._header = formats.opening(self._adapter, formats.answer_fields(lm_request.call.signature)[0])
-        elif len(lm_request.begun) >= len(self._text) or not lm_request.begun:
-            self._text, self._thinking = lm_request.begun, ""
+        self._allowed, self._header, self._last = request.allowed, None, None
+        if request.allowed is None:
+            self._held = []  # the answer is forced: the one that was held back does not count
+            if request.prefilled is not None:
+                self._header = formats.opening(self._adapter, formats.answer_fields(request.call.signature)[0])
+        elif len(request.begun) >= len(self._text) or not request.begun:
+            self._text, self._thinking = request.begun, ""
             self._is_open, self._is_sure, self._is_answering, self._held = True, False, False, []
         scene: AbstractContextManager[Any] = dspy.context(send_stream=self)
         return scene
 
     async def send(self, chunk: Any) -> None:
-        """Takes a chunk from the LM; DSPy calls this."""
+        """Takes a chunk from the LM; called by DSPy."""
         text = _text(chunk)
         if text and self._header is not None:
             if self._last is None:
                 # A listener needs the header in a chunk of its own.
-                await self._stream.send(_saying(chunk, self._header))
+                await self._stream.send(_with_text(chunk, self._header))
             self._last = chunk
         if self._allowed is None or self._counts(chunk, text, self._allowed):
             await self._stream.send(chunk)
 
     def ended(self) -> list[Any]:
-        """Returns what is to be sent after a call: the end of an answer whose header was added."""
-        return [_saying(self._last, f"\n\n{formats.CHAT_END}")] if self._last is not None else []
+        """Returns the chunks to send after an LM call: the end mark of an answer whose header was added."""
+        return [_with_text(self._last, f"\n\n{formats.CHAT_END}")] if self._last is not None else []
 
     def accepted(self) -> list[Any]:
-        """Returns what is to be sent once the message is known to count: what was held back of it."""
+        """Returns the chunks to send once the message is known to count: those that were held back."""
         return self._held
 
     def send_now(self, chunks: Iterable[Any]) -> None:
-        """Sends chunks from the thread of a program that is not asynchronous."""
+        """Sends chunks from the thread of a synchronous program."""
         for chunk in chunks:
             anyio.from_thread.run(self._stream.send, chunk)
 
@@ -102,14 +101,14 @@ class StreamFilter:
         self._text += text
         self._thinking += thinking
         if self._is_open and not self._is_sure:
-            self._weigh(allowed)
+            self._update(allowed)
         if self._is_open and not self._is_sure and self._is_answering:
             self._held.append(chunk)
             return False
         return self._is_open
 
-    def _weigh(self, allowed: Allowance) -> None:
-        """Decides by what was written so far, as `settle` will by all of it."""
+    def _update(self, allowed: Allowance) -> None:
+        """Decides by the text so far, as `truncate` will by the whole text."""
         signature, counter = self._call.signature, counter_for(self._call.lm)
         inline = split_thinking(self._text)
         split = formats.split(self._adapter, signature, inline.rest)
@@ -120,7 +119,7 @@ class StreamFilter:
         if split.answer_at is not None:
             before = self._text[: len(self._text) - len(inline.rest) + split.answer_at]
             used = counter.count(before) + counter.count(self._thinking)
-            self._is_sure = effective_cap(self._call, allowed.cap) - used >= self._answer_tokens
+            self._is_sure = self._call.cap(allowed.cap) - used >= self._answer_tokens
 
 
 def _delta(chunk: Any) -> Any:
@@ -136,8 +135,8 @@ def _text(chunk: Any) -> str:
     return _part(chunk, "content")
 
 
-def _saying(chunk: Any, text: str) -> Any:
-    """Returns a chunk like another, with another text."""
+def _with_text(chunk: Any, text: str) -> Any:
+    """Returns a copy of a chunk with another text."""
     twin = copy.deepcopy(chunk)
     delta = _delta(twin)
     if isinstance(delta, dict):

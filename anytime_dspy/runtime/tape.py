@@ -1,59 +1,52 @@
-"""A tape of what one run did: its LM calls and its tools, from which runs at smaller budgets are replayed for free."""
+"""The tape of a run: its LM calls and tool calls, from which runs at smaller budgets are replayed for free."""
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
-import dspy
-
 from anytime_dspy.calls.completion import Completion
+from anytime_dspy.calls.predictor_call import PredictorCall
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.runtime.call_order import CallOrder
 from anytime_dspy.runtime.content import content_key
-from anytime_dspy.runtime.generation import LMRequest, Message
+from anytime_dspy.runtime.generation import GeneratedMessage, LMRequest
 
-__all__ = ["ToolOutcome", "Recorded", "Replay", "Tape", "call_key"]
+__all__ = ["Recorded", "Replay", "Tape", "ToolOutcome", "call_key"]
 
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=256)  # asked for at every budget; some optimisers write new instructions into a signature
+def call_key(call: PredictorCall) -> Hashable:
+    """Returns a key that is equal for equal calls of one run: of the prompt's parts, and of all options but caps."""
+    options = {name: value for name, value in call.options.items() if not name.startswith("max_")}
+    return (
+        str(call.lm.model),
+        content_key(options),
+        _text_of(cast(Any, call.signature), call.signature.__doc__),
+        content_key([dict(demo) for demo in call.demos]),
+        content_key(dict(call.inputs)),
+    )
+
+
+@lru_cache(maxsize=256)  # used at every budget; the second argument, since some optimisers change the first in place
 def _text_of(signature: Any, instructions: str | None) -> str:
     return repr(signature)
 
 
-def call_key(
-    lm: Any,
-    lm_kwargs: Mapping[str, Any],
-    signature: type[dspy.Signature],
-    demos: Sequence[Any],
-    inputs: Mapping[str, Any],
-) -> Hashable:
-    """Returns what makes two calls of one run the same call: all that the prompt is made from, the cap left out."""
-    options = {**lm.kwargs, **lm_kwargs}
-    return (
-        str(lm.model),
-        content_key({name: value for name, value in options.items() if not name.startswith("max_")}),
-        _text_of(cast(Any, signature), signature.__doc__),
-        content_key([dict(demo) for demo in demos]),
-        content_key(dict(inputs)),
-    )
-
-
 @dataclass(frozen=True)
 class Recorded(Generic[T]):
-    """Something on a tape.
+    """An entry of a tape.
 
     Attributes:
         value: What was recorded.
-        place: Where it stands among the others of its kind, in the order in which they ended.
+        place: Its number among the entries of its kind, in the order in which they ended.
     """
 
     value: T
@@ -62,12 +55,12 @@ class Recorded(Generic[T]):
 
 @dataclass(frozen=True)
 class ToolOutcome:
-    """What a tool did.
+    """The outcome of a tool call.
 
     Attributes:
-        value: What it returned.
+        value: What the tool returned.
         error: What it raised instead.
-        traceback: Where it was raised, the tool's own frames alone: an agent shows them to its LM.
+        traceback: Where it was raised, the tool's own frames only: an agent shows them to its LM.
     """
 
     value: Any = None
@@ -76,10 +69,10 @@ class ToolOutcome:
 
 
 class _Track(Generic[T]):
-    """Things of one kind in the order of their ends, found by what was asked."""
+    """The entries of one kind, by key and in the order in which they ended."""
 
     def __init__(self) -> None:
-        self._found: dict[Hashable, list[Recorded[T]]] = defaultdict(list)
+        self._entries: dict[Hashable, list[Recorded[T]]] = defaultdict(list)
         self._lock = threading.Lock()
         self._length = 0
 
@@ -88,104 +81,99 @@ class _Track(Generic[T]):
 
     def get(self, key: Hashable, at: int) -> Recorded[T] | None:
         with self._lock:
-            recorded = self._found[key]
-            return recorded[at] if at < len(recorded) else None
+            entries = self._entries[key]
+            return entries[at] if at < len(entries) else None
 
     def add(self, key: Hashable, value: T) -> None:
         with self._lock:
-            self._found[key].append(Recorded(value, self._length))
+            self._entries[key].append(Recorded(value, self._length))
             self._length += 1
 
     def replace(self, key: Hashable, recorded: Recorded[T], value: T) -> None:
         with self._lock:
-            found = self._found[key]
-            found[found.index(recorded)] = Recorded(value, recorded.place)
+            entries = self._entries[key]
+            entries[entries.index(recorded)] = Recorded(value, recorded.place)
 
 
 class _Reader(Generic[T]):
-    """Reads a track through once, and adds to it what it does not find there."""
+    """Reads a track once, and appends what it lacks."""
 
     def __init__(self, track: _Track[T]) -> None:
         self._track = track
-        self._met: dict[Hashable, int] = defaultdict(int)
+        self._read: dict[Hashable, int] = defaultdict(int)
         self._lock = threading.Lock()
 
     def next(self, key: Hashable) -> Recorded[T] | None:
-        """Returns what was recorded next under this key, or None where nothing more was."""
+        """Returns the next entry of this key, None after the last one."""
         with self._lock:
-            recorded = self._track.get(key, self._met[key])
-            self._met[key] += recorded is not None
+            recorded = self._track.get(key, self._read[key])
+            self._read[key] += recorded is not None
             return recorded
 
     def add(self, key: Hashable, value: T) -> None:
-        """Records what has just happened, as something that this reader has passed."""
+        """Appends an entry, which counts as read."""
         with self._lock:
             self._track.add(key, value)
-            self._met[key] += 1
+            self._read[key] += 1
 
     def replace(self, key: Hashable, recorded: Recorded[T], value: T) -> None:
-        """Records what has now taken the place of something that this reader has passed."""
+        """Replaces the value of an entry that was read."""
         self._track.replace(key, recorded, value)
 
 
 @dataclass(frozen=True)
 class Tape:
-    """What one run of a program did.
+    """The recording of one run of a program.
 
     Attributes:
-        calls: What was written in the predictors' calls.
+        calls: The messages of the predictor calls.
         answers: The completions of forced answers.
-        tools: What the tools did.
-        answer_requests: By a call, how its answer was last asked for: at another cut all but the reasoning is the same.
+        tools: The outcomes of tool calls.
+        answer_requests: The last request for a forced answer, by call: at another cut only the reasoning differs.
     """
 
-    calls: _Track[Message] = field(default_factory=_Track)
+    calls: _Track[GeneratedMessage] = field(default_factory=_Track)
     answers: _Track[Completion] = field(default_factory=_Track)
     tools: _Track[ToolOutcome] = field(default_factory=_Track)
     answer_requests: dict[Hashable, LMRequest] = field(default_factory=dict)
 
     @property
     def is_one_call(self) -> bool:
-        """Whether the run made one call in all, and used no tool."""
+        """Whether the run made one predictor call in all, and no tool call."""
         return len(self.calls) == 1 and not len(self.tools)
 
     def replay(self) -> Replay:
-        """Returns a fresh reader, for one run of the program."""
-        return Replay(
-            _Reader(self.calls), _Reader(self.answers), _Reader(self.tools), self.answer_requests, CallOrder()
-        )
+        """Returns a new reader, for one run of the program."""
+        return Replay(_Reader(self.calls), _Reader(self.answers), _Reader(self.tools), self.answer_requests)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Reads a tape through once, and adds to it where it meets something that was never done.
-
-    Something is missing where an earlier forced answer led the program elsewhere; it is then done live, as any run at
-    that budget would have done it.
+    """Replays a tape once. Calls that it lacks, because a forced answer changed the program's path, are made and added.
 
     Attributes:
-        calls: The predictors' calls.
-        answers: Their forced answers.
-        tools: The calls of tools.
-        answer_requests: How answers were asked for, as on the tape.
-        order: Has the calls of this run take turns as they did when they were recorded.
-        refusals: Why calls of this run were refused; one is enough to end it.
+        calls: The messages of the predictor calls.
+        answers: The completions of forced answers.
+        tools: The outcomes of tool calls.
+        answer_requests: As on the tape.
+        order: Runs the calls in the order in which they were recorded.
+        errors: The errors of this library that calls of this run have raised; the first one ends the run.
     """
 
-    calls: _Reader[Message]
+    calls: _Reader[GeneratedMessage]
     answers: _Reader[Completion]
     tools: _Reader[ToolOutcome]
     answer_requests: dict[Hashable, LMRequest]
-    order: CallOrder
-    refusals: list[AnytimeError] = field(default_factory=list)
+    order: CallOrder = field(default_factory=CallOrder)
+    errors: list[AnytimeError] = field(default_factory=list)
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Keeps what a call inside the `with` block is refused for, and refuses every later one unpaid."""
-        if self.refusals:
-            raise self.refusals[0]
+        """Keeps an error of this library that is raised inside the block, and raises it again in every later block."""
+        if self.errors:
+            raise self.errors[0]
         try:
             yield
-        except AnytimeError as refusal:
-            self.refusals.append(refusal)
+        except AnytimeError as error:
+            self.errors.append(error)
             raise

@@ -1,4 +1,4 @@
-"""Tools on the tape: what a tool did before the cut is not done again on replay."""
+"""Tool calls on the tape: a tool that ran before the cut does not run again on replay."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["tape_tools"]
 
 
 def tape_tools(program: dspy.Module) -> None:
-    """Has the tape hear every `dspy.Tool` of a program; outside of a sweep the tools do what they always did.
+    """Records the calls of every `dspy.Tool` of a program on the tape, where there is one.
 
-    A tool is taken to answer by its name and its arguments. One that asks an LM itself is run again on replay, so that
-    its calls are charged, and these are replayed.
+    A tool's outcome is assumed to depend on its name and its arguments only. A tool that calls an LM is run again on
+    replay, so that its LM calls are charged; these are replayed.
 
     Args:
-        program: The program; the functions of its tools are wrapped in place.
+        program: The program; its tools' functions are wrapped in place.
     """
     for _, tool in program.named_sub_modules(type_=dspy.Tool):
         if not isinstance(tool.func, _Taped):
@@ -32,7 +32,7 @@ def tape_tools(program: dspy.Module) -> None:
 
 
 class _Taped:
-    """A tool's function, recorded and replayed where the budget around it has a tape."""
+    """A tool's function, recorded and replayed if the surrounding budget has a tape."""
 
     def __init__(self, func: Callable[..., Any], name: str) -> None:
         functools.update_wrapper(self, func)
@@ -45,7 +45,7 @@ class _Taped:
         replay, key = _replay(), self._key(args, kwargs)
         recorded = replay.tools.next(key) if replay else None
         outcome = recorded.value if recorded else self._run(replay, key, args, kwargs)
-        # Raised in one place, live and replayed: an agent shows the traceback to its LM, which must see no difference.
+        # Raised here both live and replayed: an agent shows the traceback to its LM, which must not differ.
         if outcome.error is not None:
             raise outcome.error.with_traceback(outcome.traceback)
         return outcome.value
@@ -77,7 +77,7 @@ class _Taped:
         return _kept(replay, key, outcome, recorder)
 
     def _key(self, args: Any, kwargs: Any) -> Hashable:
-        # Two tools of one name may be different functions.
+        # Two tools may have the same name.
         return self._name, id(self._func), content_key((args, kwargs))
 
 

@@ -1,4 +1,4 @@
-"""What a run has spent of its budget."""
+"""Tracks what a run has spent of its budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 
 from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Call, Usage
@@ -17,18 +16,18 @@ __all__ = ["BudgetTracker"]
 
 
 class BudgetTracker:
-    """What was spent under one budget so far; it may be read at any time, from any thread.
+    """What was spent under a budget so far; it may be read at any time, from any thread.
 
-    Calls that share a budget take turns in the order in which they start, since what one may use is known only when the
-    one before it has ended.
+    Calls under one budget run one at a time, in the order in which they start, since the allowance of a call is known
+    only when the call before it has ended.
 
     Args:
-        budget: The cap on reasoning; its seconds begin now.
-        answer_tokens: Tokens allowed for each answer on top of it.
-        parent: The budget around this one, if any: this one never has more than is left there.
+        budget: The budget; its seconds start now.
+        answer_tokens: The most tokens of each answer, on top of it.
+        parent: The outer budget, if any: this one never has more than remains there.
         names: Names of the predictors, by their identity.
-        ceiling: Reasoning tokens that were left of the budget around this one, where a tape that was recorded under it
-            is replayed: its calls are paid for, and the parent limits their tokens no more.
+        ceiling: For the replay of a tape that was recorded under the outer budget, the reasoning tokens that remained
+            there. Its calls are paid for, so that the outer budget no longer limits their tokens.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class BudgetTracker:
         self._exhausted = False
         self._reasoning = 0
         self._usage = Usage()
+        self._paid = Usage()
         self._calls: list[Call] = []
         self.order: CallOrder = parent.order if parent else CallOrder()
         self.throughput: Throughput = parent.throughput if parent else Throughput()
@@ -62,9 +62,9 @@ class BudgetTracker:
 
     @property
     def remaining(self) -> int | None:
-        """Reasoning tokens left; 0 once a call was cut off, even if the cut fell a token short of the budget.
+        """Reasoning tokens left; 0 once the budget has cut a call off, even a token short of its end.
 
-        None where only seconds or dollars are counted and some of them are left.
+        None if the budget is in seconds or dollars only and some are left.
         """
         left = self.left()
         if left.is_over:
@@ -73,45 +73,50 @@ class BudgetTracker:
 
     @property
     def cut(self) -> bool:
-        """Whether a call was cut off, by the budget or by a lower cap of the user's own."""
+        """Whether a call was truncated, by the budget or by a lower cap of the user's own."""
         return self._cut
 
     @property
     def exhausted(self) -> bool:
-        """Whether the budget cut a call off; nothing is left of it then."""
+        """Whether the budget truncated a call; nothing remains of it then."""
         return self._exhausted
 
     @property
     def usage(self) -> Usage:
-        """All that was spent: tokens in their four columns, calls, seconds, dollars."""
+        """All that was spent: tokens in four columns, calls, seconds, dollars."""
         return self._usage
 
     @property
+    def paid(self) -> Usage:
+        """The part of `usage` that was paid for now; the rest came off a tape."""
+        return self._paid
+
+    @property
     def calls(self) -> tuple[Call, ...]:
-        """The predictors' calls, in the order of their ends."""
+        """The predictor calls, in the order in which they ended."""
         return tuple(self._calls)
 
     @property
     def forced(self) -> bool:
-        """Whether any answer had to be asked for."""
+        """Whether any answer was forced."""
         return any(call.forced for call in self._calls)
 
     @property
     def answered(self) -> bool:
-        """Whether every call gave an answer that could be read."""
+        """Whether the answer of every call could be read."""
         return all(call.answered for call in self._calls)
 
     @property
     def censored(self) -> bool:
-        """Whether an answer filled its allowance before it was complete, and may be a fragment."""
+        """Whether an answer filled its allowance before it was complete, so that it may be a fragment."""
         return any(call.censored for call in self._calls)
 
     def left(self, *, paid: bool = False) -> Remaining:
-        """Returns what is left, in every kind.
+        """Returns what remains, in every kind.
 
         Args:
-            paid: Whether the next call is on a tape already: the budget around this one has paid for its tokens, and
-                limits them no more.
+            paid: True if the next call is replayed: its tokens were already charged to the outer budget, so only
+                seconds and dollars still bind.
         """
         own = Remaining(
             tokens=0 if self._exhausted else self._tokens - self._reasoning,
@@ -129,43 +134,32 @@ class BudgetTracker:
         """Adds a finished call.
 
         Args:
-            call: What the predictor did.
-            usage: What it cost here, as a live run would have paid it.
-            cut: Whether it was cut off before it was complete.
-            exhausting: Whether it was the budget that cut it off.
-            replayed: The part of `usage` that came off a tape: the budget around this one paid for it before.
+            call: The call.
+            usage: What it cost under this budget, where a replayed call costs what a live one would.
+            cut: Whether it was truncated before it was complete.
+            exhausting: Whether the budget truncated it.
+            replayed: The part of `usage` that was replayed: it was already charged to the outer budget.
         """
+        paid = usage if replayed is None else usage - replayed
         with self._lock:
             self._reasoning += call.reasoning_tokens
             self._cut = self._cut or cut
             self._exhausted = self._exhausted or exhausting
             self._usage += usage
+            self._paid += paid
             self._calls.append(call)
         if self._parent is None:
             return
         if replayed is None:
-            # Being cut by a smaller budget inside does not use up the larger one outside.
+            # A call that a smaller inner budget truncates does not exhaust the outer one.
             self._parent.record(call, usage, cut=False)
         else:
-            self._parent._add(_less(usage, replayed))
+            self._parent._add(paid)
 
     def _add(self, usage: Usage) -> None:
         with self._lock:
             self._reasoning += usage.reasoning_tokens
             self._usage += usage
+            self._paid += usage
         if self._parent is not None:
             self._parent._add(usage)
-
-
-def _less(usage: Usage, part: Usage) -> Usage:
-    dollars = None if usage.dollars is None else usage.dollars - (part.dollars or 0.0)
-    return replace(
-        usage,
-        prompt_tokens=usage.prompt_tokens - part.prompt_tokens,
-        reasoning_tokens=usage.reasoning_tokens - part.reasoning_tokens,
-        answer_tokens=usage.answer_tokens - part.answer_tokens,
-        hidden_tokens=usage.hidden_tokens - part.hidden_tokens,
-        calls=usage.calls - part.calls,
-        seconds=usage.seconds - part.seconds,
-        dollars=dollars,
-    )

@@ -1,4 +1,4 @@
-"""What a completion is worth under a budget: decided by one pure function, for live calls and replayed ones alike."""
+"""Truncates a completion to a budget and decides whether it already holds an answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.answer_fields import unread
@@ -21,19 +20,19 @@ __all__ = ["Truncated", "parsed_fields", "truncate"]
 
 @dataclass(frozen=True)
 class Truncated:
-    """A completion under an allowance.
+    """A completion that was truncated to an allowance.
 
     Attributes:
-        values: The output fields, or None where the answer has still to be forced.
-        reasoning: The reasoning that fits the budget, thinking before it included.
-        begun: The same as the LM wrote it, with its header: an assistant's message that can be continued. Empty where
-            nothing has to be forced.
-        reasoning_tokens: What is charged to the budget, never more than was allowed: the reasoning, and whatever else
-            was written beyond the answer's own allowance (a long answer, thinking, rambling on after the end).
-        answer_tokens: Tokens that the call wrote beyond those.
-        cut: Whether the call was cut off before it was complete.
-        shortened: Whether reasoning that had been written was left out, since the budget does not cover it.
-        censored: Whether the answer among the values was cut off, so that it may be a fragment.
+        values: The output fields, or None if the answer must be forced.
+        reasoning: The reasoning that fits the budget, with the thinking before it.
+        begun: The same text as the LM wrote it, with its header: an assistant message that can be continued. Empty if
+            no answer must be forced.
+        reasoning_tokens: Tokens charged to the budget, never more than it allows: the reasoning, and whatever exceeds
+            the answer's own allowance (a long answer, thinking, text after the end mark).
+        answer_tokens: The other tokens of the call.
+        cut: Whether the call ended before it was complete.
+        shortened: Whether the budget does not cover all of the reasoning.
+        censored: Whether the answer was truncated, so that it may be a fragment.
     """
 
     values: dict[str, Any] | None
@@ -53,16 +52,16 @@ def truncate(
     allowance: Allowance,
     counter: TokenCounter,
 ) -> Truncated:
-    """Decides what counts of a completion under an allowance.
+    """Truncates a completion to an allowance and decides whether it already holds an answer.
 
-    A completion that was recorded under a larger allowance is first cut to what this one would have let the LM write,
-    so that a replay sees what a live run sees.
+    A completion that was recorded under a larger allowance is first cut to this one's cap, so that a replay gives what
+    a live run gives.
 
     Args:
-        adapter: The adapter whose format the completion is written in.
-        signature: The signature that it answers.
-        completion: What the LM wrote.
-        allowance: What this call may use.
+        adapter: The adapter whose format the completion is in.
+        signature: The signature of the call.
+        completion: The completion.
+        allowance: The allowance of the call.
         counter: Counts the tokens.
     """
     hidden = min(completion.hidden_tokens, allowance.cap)
@@ -72,23 +71,22 @@ def truncate(
         total = hidden + counter.count(written)
     inline = split_thinking(written)
     text = inline.rest[: formats.completion_end(adapter, signature, inline.rest)]
-    # What stands behind the mark of completion is no part of the answer, cut off or not. An LM that filled its cap had
-    # no token left to say that it had ended.
+    # Text after the end mark is no part of the answer. An LM that filled its cap had no token left for an end of text.
     cut = text == inline.rest and (completion.truncated or total >= allowance.cap)
     over = min(max(total - allowance.answer, 0), allowance.reasoning)
     thinking = inline.thinking or completion.thinking
     unseen = hidden if completion.conceals else 0
     is_whole = not cut and split_thinking(completion.text).rest[len(text) :].strip() in ("", formats.CHAT_END)
-    # The adapter knows nothing of thinking inside a text, and may have taken it for the answer.
+    # The adapter does not know of thinking inside a text, and may have parsed it as the answer.
     values = completion.values if is_whole and not inline.thinking else None
     if values is None:
         values = parsed_fields(adapter, signature, text, thinking)
     split = formats.split(adapter, signature, text)
     if values is not None and not unread(adapter, signature, values, text, cut=cut):
-        # What DSPy leaves out of the field, such as a remark before its header, was written and paid for as well.
+        # Text before the field's header was generated too, though DSPy leaves it out of the field.
         before = split.reasoning if split.answer_at is not None else ""
         reasoning = joined_trace(thinking, before or _reasoning(signature, values, split))
-        if not formats.reasoning_fields(signature):  # no answer is given up for a remark before it
+        if not formats.reasoning_fields(signature):  # a remark before the answer must not cost the answer
             kept = max(allowance.reasoning - unseen, counter.count(thinking))
             reasoning = counter.cut(reasoning, kept).rstrip()
         spent = max(unseen + counter.count(reasoning), over)
@@ -106,17 +104,17 @@ def truncate(
 def parsed_fields(
     adapter: dspy.Adapter, signature: type[dspy.Signature], text: str, thinking: str = ""
 ) -> dict[str, Any] | None:
-    """Returns the output fields that stand in a text, None where the adapter cannot read them.
+    """Returns the output fields of a text, None if the adapter cannot parse it.
 
     Args:
-        adapter: The adapter whose format the text is written in.
-        signature: The signature that it answers.
-        text: What the LM wrote, its thinking left out.
-        thinking: That thinking: who has thought already often leaves out the field for it.
+        adapter: The adapter whose format the text is in.
+        signature: The signature of the call.
+        text: What the LM wrote, without its thinking.
+        thinking: Its thinking. Models that think often leave the reasoning field out.
     """
     try:
         return dict(adapter.parse(signature, text))
-    except AdapterParseError:
+    except dspy.AdapterParseError:
         if not thinking or not formats.reasoning_fields(signature):
             return None
     answers = parsed_fields(adapter, answer_signature(signature), text, "")
@@ -124,7 +122,7 @@ def parsed_fields(
 
 
 def _reasoning(signature: type[dspy.Signature], values: dict[str, Any], split: formats.Split) -> str:
-    """Returns the reasoning as one text: of another type than text, as the LM wrote it."""
+    """Returns the reasoning as one text; if its type is not text, as the LM wrote it."""
     held = [values[name] for name in formats.reasoning_fields(signature) if values.get(name)]
     if all(isinstance(value, str | dspy.Reasoning) for value in held):
         return "\n\n".join(map(str, held))
@@ -132,7 +130,7 @@ def _reasoning(signature: type[dspy.Signature], values: dict[str, Any], split: f
 
 
 def _begun(written: str, inline: ThinkingSplit, split: formats.Split, length: int) -> str:
-    """Returns what had been written when the trace had `length` characters; thinking inside the text is closed."""
+    """Returns the text up to where the trace has `length` characters, with an end tag after cut thinking."""
     if inline.thinking:
         if length <= len(inline.thinking):
             return f"{written[: len(inline.head) + length]}\n{CLOSE}"
@@ -147,5 +145,5 @@ def _begun(written: str, inline: ThinkingSplit, split: formats.Split, length: in
 
 
 def _is_short(split: formats.Split, text: str, allowance: Allowance, counter: TokenCounter) -> bool:
-    """Whether an answer that was cut off had less room than its allowance, so that it is better asked for again."""
+    """Whether a truncated answer had fewer tokens than its allowance, so that it should be forced."""
     return split.answer_at is None or counter.count(text[split.answer_at :]) < allowance.answer

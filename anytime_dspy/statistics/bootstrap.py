@@ -1,10 +1,9 @@
-"""How sure one may be of a mean: bootstrap intervals that keep their level on few items."""
+"""Bootstrap intervals of a mean that keep their level on few items."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ __all__ = ["Estimate", "Interval", "bootstrap_interval", "estimates", "widened_l
 
 Floats = NDArray[np.float64]
 
-# Resampled values held in memory at once: 4 MB, which stays in the cache.
+# Resampled values held in memory at once: 4 MB, which fit in the CPU's cache.
 _BATCH_VALUES = 500_000
 
 _RESAMPLES = 9_999
@@ -25,7 +24,7 @@ _RESAMPLES = 9_999
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval; both ends are NaN where one item alone says nothing about the spread."""
+    """A confidence interval; both ends are NaN for a single item, which tells nothing of the variance."""
 
     low: float
     high: float
@@ -43,33 +42,30 @@ class Estimate:
 def bootstrap_interval(
     values: ArrayLike,
     *,
-    statistic: Callable[..., Any] = np.mean,
     confidence: float = 0.95,
     resamples: int = _RESAMPLES,
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
 ) -> Interval:
-    """Bootstraps an interval by resampling items.
+    """Returns a bootstrap interval of the mean, by resampling items.
 
-    Bias-corrected and accelerated (Efron 1987, as in scipy.stats.bootstrap), at the level of `widened_level`: it holds
-    its level better than percentiles on the skewed scores that hard tasks give. Where it is undefined the percentiles
-    stand in.
+    Bias-corrected and accelerated (Efron 1987, as in scipy.stats.bootstrap), at the level of `widened_level`. It keeps
+    its level better than percentiles on the skewed scores of hard tasks. Percentiles are used where it is undefined.
 
     Args:
-        values: Shape (n,), one number an item. Reduce an item's checkpoints or samples to one number first, so that
+        values: Shape (n,), one number per item. Reduce an item's checkpoints or samples to one number first, so that
             the item is resampled as a whole.
-        statistic: Called as `statistic(array, axis=-1)`, such as np.mean or np.median.
         confidence: The level.
         resamples: Resampled data sets.
-        seed: Of the resampling; the same seed gives the same interval.
-        bounds: The least and the greatest value that any item can have. Given them, items that are all alike still
-            leave room for the kind of item that was not met: none right of 10 is [0, 0.31] at 95%.
+        seed: The seed of the resampling.
+        bounds: The least and the greatest value that an item can have. With them, the interval of equal items allows
+            for a kind of item that was not drawn: none right of 10 gives [0, 0.31] at 95%.
 
     Returns:
-        The interval; NaN at both ends for one item, without width for constant data of unknown bounds.
+        The interval; NaN at both ends for one item, of width 0 for equal items without bounds.
 
     Raises:
-        AnytimeError: No items, or values that are not finite.
+        AnytimeError: There are no items, or values that are not finite.
 
     >>> bootstrap_interval([0.25, 0.25, 0.25])
     Interval(low=0.25, high=0.25)
@@ -77,9 +73,7 @@ def bootstrap_interval(
     data = np.asarray(values, dtype=np.float64)
     if data.ndim != 1 or data.size == 0 or not np.isfinite(data).all():
         raise AnytimeError(f"an interval needs one finite number an item, got an array of shape {data.shape}")
-    low, high = _intervals(
-        data[np.newaxis], statistic=statistic, confidence=confidence, resamples=resamples, seed=seed, bounds=bounds
-    )
+    low, high = _intervals(data[np.newaxis], confidence=confidence, resamples=resamples, seed=seed, bounds=bounds)
     return Interval(float(low[0]), float(high[0]))
 
 
@@ -87,19 +81,19 @@ def estimates(rows: Floats, *, bounds: tuple[float, float], seed: int) -> list[E
     """Returns the mean of each row with its 95% interval.
 
     Args:
-        rows: Shape (rows, n), a column an item; all rows see the same resampled items.
-        bounds: The least and the greatest value that any item can have.
-        seed: Of the resampling.
+        rows: Shape (rows, n), a column per item; the same items are resampled in all rows.
+        bounds: The least and the greatest value that an item can have.
+        seed: The seed of the resampling.
     """
-    low, high = _intervals(rows, statistic=np.mean, confidence=0.95, resamples=_RESAMPLES, seed=seed, bounds=bounds)
+    low, high = _intervals(rows, confidence=0.95, resamples=_RESAMPLES, seed=seed, bounds=bounds)
     return [Estimate(*map(float, ends)) for ends in zip(rows.mean(axis=1), low, high, strict=True)]
 
 
 def widened_level(confidence: float, n: int) -> float:
-    """Returns the nominal level at which a bootstrap over n items covers the mean as often as `confidence` says.
+    """Returns the nominal level at which a bootstrap over n items covers the mean with probability `confidence`.
 
-    Resampled items spread less than items do, by sqrt((n - 1) / n), and normal quantiles leave out that the spread
-    itself is estimated. Undoing both is the expanded percentile interval of Hesterberg (2015), What Teachers Should
+    Resampled items vary less than items do, by sqrt((n - 1) / n), and normal quantiles ignore that the variance is
+    estimated. Correcting both is the expanded percentile interval of Hesterberg (2015), What Teachers Should
     Know About the Bootstrap, The American Statistician 69(4).
 
     >>> round(widened_level(0.95, 10), 3), round(widened_level(0.95, 1000), 3)
@@ -114,42 +108,39 @@ def widened_level(confidence: float, n: int) -> float:
 def _intervals(
     rows: Floats,
     *,
-    statistic: Callable[..., Any],
     confidence: float,
     resamples: int,
     seed: int,
     bounds: tuple[float, float] | None,
 ) -> tuple[Floats, Floats]:
-    """Both ends for each row of shape (rows, n)."""
+    """Returns both ends for each row of shape (rows, n)."""
     count, n = rows.shape
     if n < 2:
         return np.full(count, math.nan), np.full(count, math.nan)
     alike = np.where(rows.max(axis=1) == rows.min(axis=1), rows[:, 0], math.nan)
     low, high = alike.copy(), alike.copy()
     if bounds is not None:
-        # A kind of item with a share above this would have been met, at this level.
+        # At this level, a kind of item with a larger share would have been drawn.
         unmet = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / n)
         low, high = low - unmet * (alike - bounds[0]), high + unmet * (bounds[1] - alike)
     level = widened_level(confidence, n)
     for method in ("BCa", "percentile"):
         missing = np.isnan(low) | np.isnan(high)
         if missing.any():
-            low[missing], high[missing] = _bootstrap(rows[missing], statistic, level, resamples, seed, method)
+            low[missing], high[missing] = _bootstrap(rows[missing], level, resamples, seed, method)
     return low, high
 
 
-def _bootstrap(
-    rows: Floats, statistic: Callable[..., Any], level: float, resamples: int, seed: int, method: Any
-) -> tuple[Floats, Floats]:
-    """Shape (rows,) twice; NaN where the method is undefined for a row."""
+def _bootstrap(rows: Floats, level: float, resamples: int, seed: int, method: Any) -> tuple[Floats, Floats]:
+    """Returns both ends, each of shape (rows,); NaN where the method is undefined for a row."""
     from scipy import stats  # slow to import
 
     with warnings.catch_warnings():
-        # scipy warns of what the NaN says already.
+        # scipy warns where the result is NaN.
         warnings.simplefilter("ignore")
         interval = stats.bootstrap(
             (rows,),
-            statistic,
+            np.mean,
             n_resamples=resamples,
             batch=max(1, _BATCH_VALUES // rows.size),
             axis=-1,

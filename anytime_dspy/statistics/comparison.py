@@ -1,4 +1,4 @@
-"""Several runs against the first of them, in every reading of the index, with what chance alone may give."""
+"""Compares several runs with the first of them, by both indices on both axes and by their final answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from anytime_dspy.curve import Axis
 from anytime_dspy.statistics.paired import Difference, holm, mcnemar, paired_difference
 from anytime_dspy.statistics.summary import item_indices, paired_results
-from anytime_dspy.storage.run_folder import ExampleResult
+from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.runs import Run, check_comparable
 
 __all__ = ["Comparison", "compare_runs"]
@@ -21,12 +21,12 @@ class Comparison:
     """One run against the first, in one measure.
 
     Attributes:
-        measure: What was compared.
+        measure: The measure.
         run: The label of the run.
-        reference: The label of the first.
+        reference: The label of the first run.
         difference: Run minus reference, paired by item, with the p-value of this comparison alone.
-        test: What the p-value is of.
-        p_holm: The p-value for being one of all runs compared in this measure (Holm).
+        test: The test of the p-value.
+        p_holm: The p-value adjusted for all runs compared in this measure (Holm).
     """
 
     measure: str
@@ -41,11 +41,11 @@ def compare_runs(runs: Sequence[Run], *, seed: int = 0) -> tuple[Comparison, ...
     """Compares runs with the first one: both indices on both axes, and the final answers.
 
     Args:
-        runs: At least one; one alone compares with nothing.
-        seed: Of intervals and tests.
+        runs: The runs, at least one; the first is the reference.
+        seed: The seed of the intervals and tests.
 
     Returns:
-        For each measure, one comparison a run.
+        For each measure, one comparison per other run.
 
     Raises:
         RunError: The runs differ in task, task version, scorer, budgets or items.

@@ -1,4 +1,4 @@
-"""What a stopping rule would have saved in a sweep that ran to its end, and what that would have cost in quality."""
+"""What a stopping rule would have saved in a finished sweep, and what that would have cost in quality."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from anytime_dspy.answers import answer_text, key_at
 from anytime_dspy.statistics.paired import Difference
 from anytime_dspy.statistics.summary import index_difference
 from anytime_dspy.stopping import Converged
-from anytime_dspy.storage.run_folder import ExampleResult
+from anytime_dspy.storage.results import ExampleResult
 
 __all__ = ["EarlyStopping", "early_stopping", "stopped_by"]
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """What a stopping rule would have done to a sweep that ran to its end.
+    """The effect that a stopping rule would have had on a finished sweep.
 
     Attributes:
-        patience: The rule's.
-        stopped: Share of items that it would have ended before the largest budget.
+        patience: The rule's patience.
+        stopped: Share of items that it would have stopped before the largest budget.
         tokens: Share of all reasoning tokens that it would have saved.
         quality: The change of the Anytime Index (committed), paired by item, with a 95% interval.
     """
@@ -31,7 +31,7 @@ class EarlyStopping:
     quality: Difference
 
     def __str__(self) -> str:
-        """Says it in one line.
+        """Returns the effect in one line.
 
         >>> print(EarlyStopping(2, 0.75, 0.4, Difference(-0.01, -0.03, 0.004, 60, 0.3)))
         Stopping at 2 equal answers running: 40% fewer reasoning tokens, committed index -0.010 [-0.030, +0.004]
@@ -44,15 +44,15 @@ class EarlyStopping:
 
 
 def early_stopping(results: Sequence[ExampleResult], rule: Converged, *, seed: int = 0) -> EarlyStopping | None:
-    """Returns what a stopping rule would have saved in a finished sweep, and what it would have cost in quality.
+    """Returns the effect that a stopping rule would have had on a finished sweep.
 
     Args:
         results: The sweep's results; those with an error are left out.
         rule: The rule.
-        seed: Of the interval.
+        seed: The seed of the interval.
 
     Returns:
-        None where nothing was measured, or no token was reasoned with.
+        The effect; None if no reasoning token was spent.
     """
     whole = [result for result in results if result.points]
     spent = sum(result.points[-1].reasoning_tokens for result in whole)
@@ -68,7 +68,7 @@ def early_stopping(results: Sequence[ExampleResult], rule: Converged, *, seed: i
 
 
 def stopped_by(result: ExampleResult, rule: Converged) -> ExampleResult:
-    """Returns a result as it would be had the rule ended its run: later budgets carry the answer forward, unpaid."""
+    """Returns a result as it would be under the rule: later budgets carry the answer forward at no cost."""
     answers = [key_at(point, answer_text) for point in result.points]
     ends = (number for number in range(1, len(answers)) if rule.is_met(answers[:number]))
     end = next(ends, len(answers))

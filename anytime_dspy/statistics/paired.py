@@ -1,4 +1,4 @@
-"""Two programs on the same items: how much better one is, and whether that may be chance."""
+"""Paired comparisons: how much better one program is on the same items, and whether that may be chance."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Difference", "holm", "mcnemar", "paired_difference", "sign_flip"]
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher the second of two runs is on the same items, with the interval of that mean.
+    """The mean difference of two runs on the same items.
 
     Attributes:
         mean: After minus before, averaged over items.
-        low: Lower end of the interval.
+        low: Lower end of its 95% interval.
         high: Upper end.
-        n: Items.
-        p: Of a two-sided test that neither is better.
+        n: Number of items.
+        p: Two-sided p-value of the hypothesis that neither is better.
     """
 
     mean: float
@@ -34,22 +34,13 @@ class Difference:
     p: float
 
 
-def paired_difference(
-    before: Mapping[str, float],
-    after: Mapping[str, float],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 9_999,
-    seed: int = 0,
-) -> Difference:
-    """Compares two runs item by item, with a bootstrap interval and a sign-flip test.
+def paired_difference(before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0) -> Difference:
+    """Compares two runs item by item, with a 95% bootstrap interval and a sign-flip test.
 
     Args:
         before: A number for each item id.
         after: The same items' numbers in the other run.
-        confidence: The level of the interval.
-        resamples: Resampled data sets, and sign flips.
-        seed: Of both.
+        seed: The seed of the interval and the test.
 
     Raises:
         RunError: The two do not hold the same items.
@@ -61,20 +52,19 @@ def paired_difference(
     if unpaired:
         raise RunError(f"only one run has item {unpaired[0]!r} ({len(unpaired)} such in all): measure the same items")
     gains = np.array([after[item] - before[item] for item in sorted(before)], dtype=np.float64)
-    interval = bootstrap_interval(gains, confidence=confidence, resamples=resamples, seed=seed)
-    p = sign_flip(gains, resamples=resamples, seed=seed)
-    return Difference(float(gains.mean()), interval.low, interval.high, len(gains), p)
+    interval = bootstrap_interval(gains, seed=seed)
+    return Difference(float(gains.mean()), interval.low, interval.high, len(gains), sign_flip(gains, seed=seed))
 
 
 def sign_flip(gains: ArrayLike, *, resamples: int = 9_999, seed: int = 0) -> float:
     """Tests whether paired gains have mean 0, by flipping their signs (scipy.stats.permutation_test).
 
-    Exact where there are no more than `resamples` ways to flip them, so up to 13 items; else a seeded sample of them.
+    Exact for up to 13 items, which have fewer than `resamples` sign patterns; otherwise on a random sample of them.
 
     Args:
         gains: Shape (n,).
-        resamples: Sign flips that are tried.
-        seed: Of the sample.
+        resamples: Sign patterns that are tried.
+        seed: The seed of the sample.
 
     Returns:
         The two-sided p-value.
@@ -102,7 +92,7 @@ def mcnemar(before: ArrayLike, after: ArrayLike) -> float:
     """Tests whether two programs are right equally often on the same items (McNemar 1947, exact binomial).
 
     Args:
-        before: Shape (n,), 0 or 1 an item.
+        before: Shape (n,), 0 or 1 per item.
         after: The same items' in the other run.
 
     Returns:
@@ -124,13 +114,13 @@ def mcnemar(before: ArrayLike, after: ArrayLike) -> float:
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Adjusts p-values for being several, so that the chance of any false alarm stays at the level (Holm 1979).
+    """Adjusts the p-values of several comparisons for the family-wise error rate (Holm 1979).
 
     Args:
-        p_values: One a comparison.
+        p_values: One per comparison.
 
     Returns:
-        Adjusted p-values in the same order, to be read as the p-value of a single comparison would be.
+        Adjusted p-values in the same order, each read as that of a single comparison.
 
     >>> holm([0.01, 0.5, 0.04])
     (0.03, 0.5, 0.08)

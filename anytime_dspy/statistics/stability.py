@@ -1,4 +1,4 @@
-"""What more thinking does to an answer: where it settles, and how often it turns worse."""
+"""How answers change with more reasoning: where they settle, and how often they become worse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from anytime_dspy.answers import answer_text, key_at
-from anytime_dspy.storage.run_folder import ExampleResult
+from anytime_dspy.storage.results import ExampleResult
 
 __all__ = ["Stability", "settled_at", "stability"]
 
@@ -19,10 +19,10 @@ class Stability:
 
     Attributes:
         settled_mean: Mean over items of the budget from which the answer no longer changes, in reasoning tokens. An
-            answer that changed at the last step counts with the largest budget, though it may never have settled.
+            answer that changed at the last step counts with the largest budget.
         settled_median: The median of the same.
-        worsened: Share of items with a smaller quality than at the budget before, anywhere: from right to wrong.
-        lost: Share of items that end below the best quality they ever had.
+        worsened: Share of items whose quality falls from one budget to the next.
+        lost: Share of items that end below their best quality.
     """
 
     settled_mean: float
@@ -32,7 +32,7 @@ class Stability:
 
 
 def stability(measured: Sequence[ExampleResult]) -> Stability:
-    """Sums up how the answers of a run change over its budgets.
+    """Summarises how the answers of a run change over its budgets.
 
     Args:
         measured: Results with points, at least one.
@@ -50,7 +50,7 @@ def stability(measured: Sequence[ExampleResult]) -> Stability:
 def settled_at(result: ExampleResult) -> int:
     """Returns the smallest budget from which an item's answer is the same at all larger ones.
 
-    Answers are the same where `answer_text` is: letter case, white space and the reasoning do not count.
+    Answers are compared by `answer_text`, which ignores case, white space and the reasoning.
     """
     last, *before = reversed(result.points)
     final = key_at(last, answer_text)

@@ -1,4 +1,4 @@
-"""What the results of a run say, and how sure one may be of it."""
+"""Summarises the results of a run, with intervals."""
 
 from __future__ import annotations
 
@@ -14,39 +14,26 @@ from anytime_dspy.budgets import check_same_grid
 from anytime_dspy.checkpoint import AnswerState
 from anytime_dspy.curve import AnytimeCurve, Axis, anytime_index
 from anytime_dspy.errors import RunError
-from anytime_dspy.statistics.bootstrap import Estimate, Interval, bootstrap_interval, estimates
+from anytime_dspy.statistics.bootstrap import Estimate, estimates
 from anytime_dspy.statistics.paired import Difference, paired_difference
 from anytime_dspy.statistics.stability import Stability, stability
-from anytime_dspy.storage.run_folder import ExampleResult
+from anytime_dspy.storage.results import ExampleResult
 
-__all__ = [
-    "Difference",
-    "Estimate",
-    "Interval",
-    "PointSummary",
-    "Summary",
-    "TokenMeans",
-    "bootstrap_interval",
-    "index_difference",
-    "item_indices",
-    "paired_difference",
-    "paired_results",
-    "summarise",
-]
+__all__ = ["PointSummary", "Summary", "TokenMeans", "index_difference", "item_indices", "paired_results", "summarise"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TokenMeans:
-    """What an item costs, in the four token columns that are never mixed.
+    """The mean cost of an item, in four token columns that are never mixed.
 
     Attributes:
         prompt: Tokens sent.
         reasoning: Reasoning tokens.
         answer: Tokens of answers.
         hidden: Thinking inside forced answers.
-        dollars: Their price, None where the LM has none.
+        dollars: Their price; None if the LM has none.
     """
 
     prompt: float
@@ -65,8 +52,8 @@ class PointSummary:
         committed: Mean quality of the answers at this budget, with its interval.
         best_so_far: Mean over items of the best quality up to this budget, with its interval.
         answer_rate: Share of items with an answer that could be read.
-        censored_rate: Share of items with an answer that was cut off at its allowance, read or not.
-        tokens: Means per item of a run under this budget alone. A sweep reuses one trace for all of them, so they do
+        censored_rate: Share of items with an answer that was cut off at its allowance, readable or not.
+        tokens: Means per item of a run under this budget alone. A sweep reuses one trace for all budgets, so they do
             not add up.
     """
 
@@ -80,21 +67,21 @@ class PointSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a table shows of one run.
+    """The summary of one run.
 
     Attributes:
         n: Items measured.
-        failed: Items that could not be run; in no mean, and run again when the run goes on.
+        failed: Items that could not be run; they are in no mean, and run again when the run is resumed.
         axis: The budget axis of the indices.
-        points: One a budget.
-        index_best: Mean per-item index of the best answer so far, as in the paper. Each item's maximum is picked by the
-            gold score, so this is an oracle unless quality can be checked at run time.
-        index_committed: Mean per-item index of the answer at hand: what a user gets.
-        index_of_mean_curve: Best-so-far index of the mean curve, in which guessing gains nothing.
+        points: One per budget.
+        index_best: Mean per-item index of the best answer so far, as in the paper. Each item's maximum is found by the
+            true score, so this is an oracle unless quality can be checked at run time.
+        index_committed: Mean per-item index of the answer at each budget: what a user gets.
+        index_of_mean_curve: Best-so-far index of the mean curve, which does not reward guessing.
         answer_rate: Share of answers that could be read, over items and budgets; the others count 0.
-        states: How many answers are "answered", "censored" (cut off at their allowance, read or not) and "unreadable",
-            over items and budgets.
-        stability: Where answers settle, and how often they turn worse.
+        states: The numbers of answers that are "answered", "censored" (cut off at their allowance, readable or not)
+            and "unreadable", over items and budgets.
+        stability: Where answers settle, and how often they become worse.
     """
 
     n: int
@@ -115,7 +102,7 @@ class Summary:
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """The grid that was measured."""
+        """The budgets that were measured."""
         return tuple(point.budget for point in self.points)
 
     @property
@@ -171,7 +158,7 @@ def index_difference(
 
     Raises:
         BudgetError: The runs were measured at different budgets.
-        RunError: The two did not try the same items, or an id stands for unlike items.
+        RunError: The runs have different items, or different inputs under one id.
     """
     pair = [item_indices(run, best_so_far=best_so_far, axis=axis, q_max=q_max) for run in paired_results(before, after)]
     return paired_difference(*pair, seed=seed)
@@ -180,11 +167,11 @@ def index_difference(
 def paired_results(
     before: Sequence[ExampleResult], after: Sequence[ExampleResult]
 ) -> tuple[list[ExampleResult], list[ExampleResult]]:
-    """Returns what two runs measured both, in one order.
+    """Returns the results of the items that both runs measured, in the same order.
 
     Raises:
         BudgetError: The runs were measured at different budgets, or have no measured item in common.
-        RunError: The two did not try the same items, or an id stands for unlike items.
+        RunError: The runs have different items, or different inputs under one id.
     """
     first, second = ({result.id: result for result in run} for run in (before, after))
     alone = sorted(first.keys() ^ second.keys())
@@ -192,7 +179,7 @@ def paired_results(
         raise RunError(
             f"only one run has item {alone[0]!r} ({len(alone)} such in all): give both the same --limit and data"
         )
-    # A run of a private task keeps no inputs.
+    # Runs of private tasks store no inputs.
     shown = [item for item in first if first[item].inputs and second[item].inputs]
     unlike = sorted(item for item in shown if first[item].inputs != second[item].inputs)
     if unlike:
@@ -204,13 +191,13 @@ def paired_results(
 
 
 def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max: float = 1.0, seed: int = 0) -> Summary:
-    """Sums up a run.
+    """Summarises a run.
 
     Args:
-        results: As in `RunStore.results`.
+        results: From `sweep` or `RunStore.results`.
         axis: The budget axis of the indices.
         q_max: The ceiling of the quality scale.
-        seed: Of the bootstrap.
+        seed: The seed of the bootstrap.
 
     Raises:
         BudgetError: The items were measured at different budgets, or none could be run.
@@ -227,7 +214,7 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
     )
     index_best, index_committed = estimates(np.vstack([best, at_hand]), bounds=(0.0, 1.0), seed=seed)
     at_budgets = estimates(np.vstack([committed.T, best_so_far.T]), bounds=(0.0, q_max), seed=seed)
-    # Rounding may lift the mean of items at the ceiling above it.
+    # Rounding may lift a mean above the ceiling.
     mean_curve = np.minimum(committed.mean(axis=0), q_max)
     return Summary(
         n=len(measured),
@@ -254,7 +241,7 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
 
 
 def _measured(results: Sequence[ExampleResult]) -> list[ExampleResult]:
-    """In the order of ids: threads finish in any order, and a seeded bootstrap depends on it."""
+    """Returns the measured results by id: threads finish in any order, and a seeded bootstrap depends on the order."""
     return sorted((result for result in results if result.error is None), key=lambda result: result.id)
 
 
@@ -263,7 +250,7 @@ def _grid(measured: Sequence[ExampleResult]) -> tuple[int, ...]:
 
 
 def _qualities(measured: Sequence[ExampleResult]) -> Floats:
-    """Shape (n, T)."""
+    """Returns the qualities, of shape (n, T)."""
     return np.array([[point.quality for point in result.points] for result in measured], dtype=np.float64)
 
 

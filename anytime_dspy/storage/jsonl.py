@@ -1,16 +1,17 @@
-"""JSON and JSON Lines files, written whole or not at all."""
+"""JSON and JSON Lines files, whose writes are atomic."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from filelock import FileLock
 from pydantic_core import to_jsonable_python
@@ -21,6 +22,7 @@ __all__ = [
     "DAMAGE",
     "LineLog",
     "SharedLines",
+    "as_json",
     "json_line",
     "content_hash",
     "lock_path",
@@ -38,45 +40,38 @@ logger = logging.getLogger(__name__)
 
 Line = TypeVar("Line")
 
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What reading a damaged file can raise: it is no JSON, or JSON of something else."""
+"""The errors of reading a damaged file: it is not JSON, or JSON of something else."""
 
 
 def reason_of(error: Exception) -> str:
-    """Returns what was wrong with a damaged file, in one line."""
+    """Returns the reason of such an error, in one line."""
     return f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
 class SharedLines(Generic[Line]):
-    """A file that grows by lines, each written whole; several threads and processes may use it together.
+    """A file that several threads and processes append whole lines to.
 
-    Reading and writing take place inside a block of `alone`. Whoever is alone and finds a last line without an end
-    knows that its writer was killed, and takes it off.
+    Reading and writing need the lock of `exclusive`. A last line without a line feed that is found under the lock was
+    left by a killed writer, and is removed.
 
     Args:
-        path: The file; the first line makes it where it is not there.
-        read: Makes of a line's number, counted from 1, and its content what it stands for.
+        path: The file; it is created with its first line.
+        read: Parses a line, given its number, counted from 1, and its content.
     """
 
     def __init__(self, path: Path, read: Callable[[int, bytes], Line]) -> None:
         self.path = path
         self._read = read
-        self._seen = _Seen()
+        self.count = 0
+        """Lines read so far."""
+        self._bytes = 0
+        self._inode = 0
         self._lock = threading.Lock()
-
-    @property
-    def count(self) -> int:
-        """How many lines were read so far."""
-        return self._seen.lines
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keeps all others who write off the file inside the block.
+        """Locks the file against all other writers.
 
         Raises:
             OSError: The file's folder cannot be written to.
@@ -87,7 +82,7 @@ class SharedLines(Generic[Line]):
                 yield
 
     def new_lines(self) -> list[Line]:
-        """Returns the lines that were added since lines were last read, here or by another process.
+        """Returns the lines added since the last call, by this object or another process; needs the lock.
 
         Raises:
             OSError: The file cannot be read.
@@ -96,7 +91,7 @@ class SharedLines(Generic[Line]):
         return self.peek()
 
     def peek(self) -> list[Line]:
-        """Returns the same to one who only looks, and need not be alone: a line that is not whole is left for later.
+        """Returns the same without the lock: a last line that is not whole yet is left for the next call.
 
         Raises:
             OSError: The file cannot be read.
@@ -104,38 +99,74 @@ class SharedLines(Generic[Line]):
         if not self.path.exists():
             return []
         with self.path.open("rb") as file:
-            file.seek(self._seen.bytes)
+            inode = os.fstat(file.fileno()).st_ino
+            if inode != self._inode:  # `rearrange` has replaced the file
+                self._inode, self._bytes, self.count = inode, 0, 0
+            file.seek(self._bytes)
             *lines, torn = file.read().split(b"\n")
         if torn:
             logger.warning("The last line of %s is left out: it was cut off, or is still being written", self.path)
-        found = [self._read(number, line) for number, line in enumerate(lines, start=self._seen.lines + 1)]
-        self._seen = _Seen(self._seen.bytes + sum(len(line) + 1 for line in lines), self._seen.lines + len(lines))
+        found = [self._read(number, line) for number, line in enumerate(lines, start=self.count + 1)]
+        self._bytes += sum(len(line) + 1 for line in lines)
+        self.count += len(lines)
         return found
 
-    def append(self, line: str) -> None:
-        """Adds a line, which ends in a line feed, and waits until it is on disk.
+    def all_lines(self) -> list[Line]:
+        """Returns all lines, also those that were read before; needs the lock.
 
         Raises:
-            OSError: It cannot be written; what was there stays whole.
+            OSError: The file cannot be read.
+        """
+        self._bytes = self.count = 0
+        return self.new_lines()
+
+    def rearrange(self, numbers: Sequence[int]) -> None:
+        """Keeps the given lines, in the given order; needs the lock. Other readers then read the file from its start.
+
+        Args:
+            numbers: The lines' numbers, counted from 1. All lines have been read.
+
+        Raises:
+            OSError: It cannot be written; the file is not changed.
+        """
+        if list(numbers) == list(range(1, self.count + 1)):
+            return
+        partial = _partial_path(self.path)
+        with self.path.open("rb") as file, partial.open("wb") as arranged:
+            starts = [0, *itertools.accumulate(map(len, file))]
+            for number in numbers:
+                file.seek(starts[number - 1])
+                arranged.write(file.read(starts[number] - starts[number - 1]))
+            arranged.flush()
+            os.fsync(arranged.fileno())
+        os.replace(partial, self.path)
+        written = self.path.stat()
+        self._inode, self._bytes, self.count = written.st_ino, written.st_size, len(numbers)
+
+    def append(self, line: str) -> None:
+        """Appends a line, which ends in a line feed, and waits until it is on disk; needs the lock.
+
+        Raises:
+            OSError: It cannot be written; the earlier lines are not affected.
         """
         drop_torn_line(self.path)
-        append_line(self.path, line)
+        _append_line(self.path, line)
 
 
 class LineLog(Generic[Line]):
-    """A JSON Lines file that grows by a line at a time; whoever opens it again goes on with it.
+    """A JSON Lines file of one run, to which several threads and processes may append.
 
     A line is on disk once `append` returns. A last line that was torn by a kill counts as never written. The first line
-    says what the others belong to, so that two runs never mix. Several threads and processes may use it together.
+    is the run's fingerprint, so that two runs never mix.
 
     Args:
-        path: The file; it is made where it is not there.
+        path: The file; it is created if it does not exist.
         fingerprint: All that decides what is written.
-        read: Makes of a line's JSON what it stands for; what it cannot read belongs to something else.
-        kind: What a line is, for the error.
+        read: Parses the JSON of a line; it may raise what `DAMAGE` names.
+        kind: What a line is, for errors.
 
     Attributes:
-        lines: What was there when it was opened.
+        lines: The lines that the file had when it was opened.
 
     Raises:
         RunError: The file belongs to another run, is damaged, or cannot be written.
@@ -145,31 +176,30 @@ class LineLog(Generic[Line]):
         self,
         path: Path,
         fingerprint: Mapping[str, Any],
-        read: Callable[[Any], Line] = _as_it_is,
+        read: Callable[[Any], Line] = lambda value: value,
         kind: str = "line of this run",
     ) -> None:
         self._path = path
         self._read = read
         self._kind = kind
         self._lines: SharedLines[list[Line]] = SharedLines(path, self._line)
-        wanted = {"fingerprint": fingerprint}
-        self._wanted = json.loads(json_line(wanted))
+        self._fingerprint = json.loads(json_line(fingerprint))
         with self._exclusive():
             self.lines = self._new_lines()
             if self._lines.count == 0:
-                self._lines.append(json_line(wanted))
+                self._lines.append(json_line({"fingerprint": fingerprint}))
 
     def append(self, value: Any) -> None:
-        """Adds a line and waits until it is on disk.
+        """Appends a line and waits until it is on disk.
 
         Raises:
-            RunError: It cannot be written; what was there stays whole.
+            RunError: It cannot be written; the earlier lines are not affected.
         """
         with self._exclusive():
             self._lines.append(json_line(value))
 
     def new_lines(self) -> list[Line]:
-        """Returns the lines that were added since lines were last read, here or by another process.
+        """Returns the lines added since the last call, by this object or another process.
 
         Raises:
             RunError: A line is damaged, or the file cannot be read.
@@ -186,7 +216,7 @@ class LineLog(Generic[Line]):
             yield
 
     def _line(self, number: int, content: bytes) -> list[Line]:
-        """What a line stands for; nothing for the first one, which says what the others belong to."""
+        """Returns a parsed line, or no line for the first one, which is the fingerprint."""
         if number == 1:
             self._refuse_another(parsed_line(self._path, 1, content))
             return []
@@ -205,7 +235,7 @@ class LineLog(Generic[Line]):
             raise RunError(
                 f"line 1 of {self._path} does not say which run it is of: move it away or choose another folder"
             )
-        here = self._wanted["fingerprint"]
+        here = self._fingerprint
         for key in dict.fromkeys([*here, *found]):
             if found.get(key) != here.get(key):
                 there, now = (json.dumps(run.get(key)) for run in (found, here))
@@ -214,20 +244,24 @@ class LineLog(Generic[Line]):
                 )
 
 
+def as_json(value: Any) -> Any:
+    """Returns a value in the types of JSON; what JSON cannot hold becomes its `str`, and NaN null."""
+    return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64", fallback=str)
+
+
 def json_line(value: Any) -> str:
-    """Returns a value as one line of JSON; what JSON cannot hold becomes its `str`, a NaN null."""
-    plain = to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64", fallback=str)
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n"
+    """Returns a value as one line of JSON; see `as_json`."""
+    return json.dumps(as_json(value), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def content_hash(value: Any) -> str:
-    """Returns a short hash of a value's content; the order of a mapping's keys, or of a set, is no part of it."""
+    """Returns a short hash of a value's content, whatever the order of a mapping's keys or a set's members."""
     content = json.dumps(json.loads(json_line(_ordered(value))), sort_keys=True)
     return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _ordered(value: Any) -> Any:
-    """A value whose sets are lists in one order; that of a set of texts is another one in each process."""
+    """Returns a value with sorted lists for sets; a set of strings has another order in each process."""
     if isinstance(value, Mapping):
         return {key: _ordered(part) for key, part in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -236,7 +270,7 @@ def _ordered(value: Any) -> Any:
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:
-    """Writes a JSON Lines file as a whole, or not at all.
+    """Writes a JSON Lines file atomically.
 
     Raises:
         RunError: It cannot be written.
@@ -245,7 +279,7 @@ def write_lines(path: Path, values: Iterable[Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file as a whole, or not at all.
+    """Writes a JSON file atomically.
 
     Raises:
         RunError: It cannot be written.
@@ -254,13 +288,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file as a whole, or not at all.
+    """Writes a text file atomically.
 
     Raises:
         RunError: It cannot be written.
     """
-    # A name of one's own: another process may be writing the same file.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    partial = _partial_path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
@@ -270,13 +303,13 @@ def write_text(path: Path, text: str) -> None:
         os.replace(partial, path)
 
 
-def append_line(path: Path, line: str) -> None:
-    """Adds a line to a file and waits until it is on disk, all of it or nothing.
+def _append_line(path: Path, line: str) -> None:
+    """Appends a whole line to a file, or nothing, and waits until it is on disk.
 
     Raises:
         OSError: It cannot be written.
     """
-    content = line.encode("utf-8", "replace")  # half a surrogate pair, which models do write, becomes a question mark
+    content = line.encode("utf-8", "replace")  # models do write half surrogate pairs
     with path.open("ab", buffering=0) as file:
         start = os.fstat(file.fileno()).st_size
         try:
@@ -285,26 +318,24 @@ def append_line(path: Path, line: str) -> None:
                 written += file.write(content[written:])
             os.fsync(file.fileno())
         except OSError:
-            # Half a line would swallow the next one.
+            # The next line would be appended to half a line.
             with suppress(OSError):
                 file.truncate(start)
             raise
 
 
-class _Seen(NamedTuple):
-    """How much of a file was read."""
-
-    bytes: int = 0
-    lines: int = 0
-
-
 def lock_path(path: Path) -> Path:
-    """Returns the file whose lock keeps others off `path`."""
+    """Returns the lock file of a file."""
     return path.with_name(f".{path.name}.lock")
 
 
+def _partial_path(path: Path) -> Path:
+    """Returns a file to write before it replaces `path`; its name is unique, since another process may do the same."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+
+
 def drop_torn_line(path: Path) -> None:
-    """Takes off a last line that a kill tore. Nobody else may be writing to the file, which need not be there.
+    """Removes a last line that a kill tore; needs the file's lock. The file need not exist.
 
     Raises:
         OSError: It cannot be read or written.
@@ -318,19 +349,19 @@ def drop_torn_line(path: Path) -> None:
             return
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
-    logger.warning("The last line of %s was cut off while it was written: it is done again", path)
+    logger.warning("The last line of %s was cut off while it was written: its work is done again", path)
 
 
 def parsed_line(path: Path, number: int, content: bytes) -> Any:
-    """Returns what a line of JSON holds.
+    """Parses a line of JSON.
 
     Args:
-        path: Of the file, for the error.
-        number: Of the line, for the error.
+        path: The file, for the error.
+        number: The line's number, for the error.
         content: The line.
 
     Raises:
-        RunError: It is no JSON.
+        RunError: It is not JSON.
     """
     try:
         return json.loads(content)
@@ -340,10 +371,10 @@ def parsed_line(path: Path, number: int, content: bytes) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object that a file holds.
+    """Reads a file that holds one JSON object.
 
     Raises:
-        RunError: The file cannot be read, or holds something else; the message says where it breaks.
+        RunError: The file cannot be read, or holds something else; the message says where.
     """
     with reading(path):
         content = json.loads(path.read_bytes())
@@ -354,7 +385,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what reading a file raises, and making something of its content, into the one-line error of this library.
+    """Turns the errors of reading and parsing a file into a `RunError`.
 
     Raises:
         RunError: The file cannot be read, or is damaged.
@@ -369,7 +400,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the operating system refuses into the one-line error of this library."""
+    """Turns the operating system's errors of writing a file into a `RunError`."""
     try:
         yield
     except OSError as error:

@@ -1,149 +1,61 @@
-"""The folder of a run: what was measured, kept line by line so that a killed run goes on where it stopped."""
+"""The folder of a run: results are appended line by line, so that a killed run resumes where it stopped."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from fnmatch import fnmatch
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import JsonValue, TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
 
-from anytime_dspy.checkpoint import AnswerState, Checkpoint, Usage, answer_state
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.jsonl import SharedLines, content_hash, json_line, lock_path, write_json
+from anytime_dspy.storage.description import (
+    RUN,
+    Description,
+    origin,
+    read_description,
+    refuse_other_run,
+    write_description,
+)
+from anytime_dspy.storage.jsonl import SharedLines, as_json, content_hash, lock_path, write_json, write_text
+from anytime_dspy.storage.results import ExampleResult
+from anytime_dspy.storage.seal import Seal
+from anytime_dspy.storage.shards import DataShard
 
-__all__ = ["Busy", "ExampleResult", "ScoredCheckpoint", "RunStore", "result_from"]
+__all__ = ["PLACES", "RESULTS", "Busy", "RunStore"]
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 2
 Busy = Timeout
-"""Raised where an example is being run by another process, and waiting for it was not asked for."""
+"""Raised where another process runs an example and waiting was not asked for."""
 
-RUN, RESULTS, SUMMARY = "run.json", "results.jsonl", "summary.json"
-
-
-@dataclass(frozen=True)
-class ScoredCheckpoint:
-    """One checkpoint of one example, scored.
-
-    Attributes:
-        budget: The cap on reasoning tokens.
-        quality: What the quality function gave, 0 where there was no answer.
-        prediction: The output fields.
-        reasoning_tokens: Reasoning spent, at most `budget`.
-        answer_tokens: Tokens of the answers.
-        forced: Whether an answer had to be asked for because the budget ran out.
-        answered: Whether an answer could be read.
-        usage: What a run at this budget costs.
-        censored: Whether an answer filled its allowance before it was complete; not known of runs of older versions.
-    """
-
-    budget: int
-    quality: float
-    prediction: dict[str, JsonValue]
-    reasoning_tokens: int
-    answer_tokens: int
-    forced: bool
-    answered: bool
-    usage: Usage
-    censored: bool = False
-
-    @property
-    def state(self) -> AnswerState:
-        """What the answer is; see `Checkpoint.state`."""
-        return answer_state(answered=self.answered, censored=self.censored)
-
-
-@dataclass(frozen=True)
-class ExampleResult:
-    """All that a run keeps of one example.
-
-    Attributes:
-        id: Unique in the run; comparisons of two runs are paired by it.
-        inputs: The example's input fields.
-        points: One a budget, budgets increasing; empty where `error` is set.
-        trace: One mapping an LM call: the predictor, its reasoning and answer texts, their tokens.
-        error: What went wrong where the example could not be run; such an example is tried again by the next run.
-    """
-
-    id: str
-    inputs: dict[str, JsonValue]
-    points: tuple[ScoredCheckpoint, ...]
-    trace: tuple[dict[str, JsonValue], ...] = ()
-    error: str | None = None
-
-
-_LINE: TypeAdapter[ExampleResult] = TypeAdapter(ExampleResult)
-
-
-def result_from(
-    example_id: str,
-    inputs: Mapping[str, Any],
-    checkpoints: Sequence[Checkpoint],
-    qualities: Sequence[float],
-    trace: Sequence[Mapping[str, Any]] = (),
-) -> ExampleResult:
-    """Puts a scored prediction into the form in which a run keeps it.
-
-    Args:
-        example_id: Unique in the run.
-        inputs: The example's input fields; values that JSON cannot hold become their `str`.
-        checkpoints: The prediction's `.checkpoints`.
-        qualities: One a checkpoint, as in `AnytimeIndex.curve(...).qualities`.
-        trace: One mapping an LM call.
-    """
-    return ExampleResult(
-        id=example_id,
-        inputs=_as_json(inputs),
-        points=tuple(
-            ScoredCheckpoint(
-                budget=checkpoint.budget,
-                quality=quality,
-                prediction=_as_json(dict(checkpoint.prediction.items())),
-                reasoning_tokens=checkpoint.reasoning_tokens,
-                answer_tokens=checkpoint.answer_tokens,
-                forced=checkpoint.forced,
-                answered=checkpoint.answered,
-                usage=checkpoint.usage,
-                censored=checkpoint.censored,
-            )
-            for checkpoint, quality in zip(checkpoints, qualities, strict=True)
-        ),
-        trace=tuple(_as_json(call) for call in trace),
-    )
+RESULTS, SUMMARY, PLACES = "results.jsonl", "summary.json", "places.txt"
 
 
 class RunStore:
-    """A run's folder: `run.json` says what is measured, `results.jsonl` has a line an example, `summary.json` sums up.
+    """A run's folder: its description in `run.json`, one line per example in `results.jsonl`, and `summary.json`.
 
-    `RunStore.open` writes, `RunStore.read` only looks. A result is on disk once `append` returns. Each line is sealed
-    with a hash of itself and of the run's description, so that neither can be edited, or brought in from another run,
-    without being noticed.
+    Open one with `RunStore.open` to write to it, or with `RunStore.read`. A result is on disk once `append` returns.
+    Each line is sealed with a hash of itself and of the run's fingerprint: a line that was edited, or copied from
+    another run, raises when it is read.
 
     Attributes:
         path: The folder.
         fingerprint: All that decides a result.
-        created: When it was begun and with which versions; it decides nothing.
+        created: When the run was started, and with which versions.
+        shard: The part of the data that the folder is for, if the sweep is split.
     """
 
-    def __init__(self, path: Path, description: _Description, *, writable: bool) -> None:
+    def __init__(self, path: Path, description: Description, *, writable: bool) -> None:
         self.path = path
         self.fingerprint = description.fingerprint
         self.created = description.created
+        self.shard = description.shard
         self._writable = writable
-        self._seal = _Seal(path / RESULTS, description.fingerprint)
+        self._seal = Seal(path / RESULTS, description.fingerprint)
         self._lines = SharedLines(path / RESULTS, self._seal.read)
         self._results: dict[str, ExampleResult] = {}
         if writable:
@@ -153,33 +65,34 @@ class RunStore:
             self._learn(self._lines.peek())
 
     @classmethod
-    def open(cls, path: str | Path, fingerprint: Mapping[str, Any]) -> RunStore:
-        """Starts a run in a new or empty folder, or goes on with the same run.
+    def open(cls, path: str | Path, fingerprint: Mapping[str, Any], shard: DataShard | None = None) -> RunStore:
+        """Starts a run in a new or empty folder, or resumes the same run.
 
         Args:
             path: The folder.
-            fingerprint: All that decides a result: task and its version, hash of the program, model, budgets, answer
-                tokens, scorer. Two runs with the same one may share a folder.
+            fingerprint: All that decides a result: the task and its version, a hash of the program, the model, the
+                budgets, the answer tokens, the scorer. Runs with the same fingerprint may share a folder.
+            shard: The part of the data that the folder is for, if the sweep is split; `sweep` runs no other examples.
 
         Raises:
             RunError: The folder holds another run or other files, was written by a newer version, is damaged, or
                 cannot be written.
         """
         folder = Path(path)
-        wanted = _as_json(fingerprint)
+        wanted = Description(as_json(fingerprint), origin(), shard)
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_other_files(folder)
-            with FileLock(lock_path(folder / RESULTS)):  # two may begin the same run at once
+            with FileLock(lock_path(folder / RESULTS)):  # two processes may start the same run at once
                 if not (folder / RUN).exists():
-                    write_json(folder / RUN, {"schema": SCHEMA, "fingerprint": wanted, "created": _origin()})
-            description = _read_description(folder)
-            _refuse_other_run(folder, description.fingerprint, wanted)
+                    write_description(folder, wanted)
+            description = read_description(folder)
+            refuse_other_run(folder, description, wanted)
             return cls(folder, description, writable=True)
 
     @classmethod
     def read(cls, path: str | Path) -> RunStore:
-        """Opens a run that is there, changing nothing.
+        """Opens an existing run for reading.
 
         Raises:
             RunError: There is no run, it was written by a newer version, or it is damaged.
@@ -188,27 +101,27 @@ class RunStore:
         with _disk(folder):
             if not (folder / RUN).is_file():
                 raise RunError(f"{folder} holds no run: it has no {RUN}")
-            return cls(folder, _read_description(folder), writable=False)
+            return cls(folder, read_description(folder), writable=False)
 
     def done(self) -> set[str]:
-        """Returns the ids of the examples that need not be run again: those with a result and no error."""
+        """Returns the ids of the examples that have a result without an error."""
         return {result.id for result in self.results() if result.error is None}
 
     def results(self) -> list[ExampleResult]:
-        """Returns one result an example, in the order in which examples first came in; a retry replaces its error.
+        """Returns one result per example, in the order in which the examples were first added.
 
-        What another process has added is there once `append` or `turn` has been used since.
+        After `finish` it is the order of the data. Results of other processes are read by `append` and `claim`.
         """
         return list(self._results.values())
 
     def append(self, result: ExampleResult) -> None:
-        """Adds a result and waits until it is on disk; safe to call from several threads and processes.
+        """Appends a result and waits until it is on disk; safe to call from several threads and processes.
 
-        An example that is already done keeps its first result, whoever it is from.
+        A result replaces an error; otherwise an example keeps its first result, whichever process it is from.
 
         Raises:
-            RunError: The folder cannot be written, for instance because the disk is full, or what another process has
-                added is damaged; what was there stays whole.
+            RunError: The folder cannot be written, for example because the disk is full, or a line of another process
+                is damaged. The earlier lines are not affected.
         """
         line = self._seal.line(result)
         with self._writing():
@@ -221,39 +134,61 @@ class RunStore:
 
     @contextmanager
     def claim(self, example_id: str, *, wait: bool) -> Iterator[ExampleResult | None]:
-        """Keeps others off an example inside the block, and yields its result where somebody has run it already.
+        """Claims an example for this thread inside the block, and yields its result if it has one already.
 
-        The operating system takes the turn back when its process dies.
+        The operating system releases the claim when its process dies.
 
         Args:
             example_id: The example.
-            wait: Whether to wait while another process, or thread, runs it.
+            wait: Whether to wait while another thread or process runs the example.
 
         Raises:
-            Busy: Another one runs it, and waiting was not asked for.
-            RunError: The folder cannot be written, or what another process has added is damaged.
+            Busy: Another one runs it, and `wait` is False.
+            RunError: The folder cannot be written, or a line of another process is damaged.
         """
         path = self.path / f".{content_hash(example_id)}.turn"
-        claim = FileLock(path)
-        try:
-            claim.acquire(blocking=wait)
-        except Busy:  # an OSError too
-            raise
-        except OSError as error:
-            raise _unusable(self.path, error) from error
+        lock = FileLock(path)
+        with _disk(self.path):
+            lock.acquire(blocking=wait)
         try:
             with self._writing():
                 self._learn(self._lines.new_lines())
             known = self._results.get(example_id)
             yield known if self._is_done(example_id) else None
         finally:
-            # Whoever waits for this very file, or makes a new one, looks for a result before anything else.
+            # Whoever waits for this file, or creates a new one, looks for a result first.
             with suppress(OSError):
                 path.unlink()
-            claim.release()
+            lock.release()
+
+    def finish(self, example_ids: Sequence[str]) -> None:
+        """Puts the lines into the order of the data, one per example.
+
+        So a run's file does not depend on which examples ran at the same time. A shard's folder also gets `places.txt`,
+        the positions of its examples in the data, which `merge` needs.
+
+        Args:
+            example_ids: The ids of the whole data set, in its order. Results of other examples follow.
+
+        Raises:
+            RunError: The folder cannot be written, or a line of another process is damaged.
+        """
+        with self._writing():
+            self._results = {}
+            line_of: dict[str, int] = {}
+            for number, result in enumerate(self._lines.all_lines(), start=1):
+                if not self._is_done(result.id):
+                    self._learn([result])
+                    line_of[result.id] = number
+            places = [place for place, example_id in enumerate(example_ids) if example_id in line_of]
+            order = dict.fromkeys([*(example_ids[place] for place in places), *line_of])
+            self._lines.rearrange([line_of[example_id] for example_id in order])
+            self._results = {example_id: self._results[example_id] for example_id in order}
+            if self.shard:
+                write_text(self.path / PLACES, "".join(f"{place}\n" for place in places))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Writes `summary.json`, replacing the former one as a whole; a NaN becomes null.
+        """Writes `summary.json` atomically; NaN becomes null.
 
         Raises:
             RunError: The folder cannot be written.
@@ -278,102 +213,21 @@ class RunStore:
         return known is not None and known.error is None
 
 
-def _as_json(value: Mapping[str, Any]) -> Any:
-    return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64", fallback=str)
-
-
-def _origin() -> dict[str, str]:
-    """Who wrote a run, for its reader; it decides nothing."""
-    return {
-        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("anytime-dspy", "dspy", "litellm")},
-    }
-
-
 @contextmanager
 def _disk(folder: Path) -> Iterator[None]:
-    """Turns what the operating system refuses into the one-line error of this library."""
+    """Turns the operating system's errors into a `RunError`."""
     try:
         yield
+    except Busy:  # an OSError too
+        raise
     except OSError as error:
-        raise _unusable(folder, error) from error
-
-
-def _unusable(folder: Path, error: OSError) -> RunError:
-    return RunError(f"the run folder {folder} cannot be used: {error.strerror or error}; free space or choose another")
-
-
-@dataclass(frozen=True)
-class _Description:
-    """What `run.json` says."""
-
-    fingerprint: dict[str, JsonValue]
-    created: dict[str, JsonValue]
-
-
-def _read_description(folder: Path) -> _Description:
-    path = folder / RUN
-    try:
-        run = json.loads(path.read_bytes())
-        schema, description = int(run["schema"]), _Description(dict(run["fingerprint"]), dict(run["created"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({error!r}): restore it or choose another folder") from error
-    if schema > SCHEMA:
-        raise RunError(f"{path} has schema {schema}, this version knows up to {SCHEMA}: update anytime-dspy")
-    if schema < SCHEMA:
-        raise RunError(f"{path} has schema {schema}, which is no longer read: measure again in another folder")
-    return description
+        why = error.strerror or error
+        raise RunError(f"the run folder {folder} cannot be used: {why}; free space or choose another") from error
 
 
 def _refuse_other_files(folder: Path) -> None:
-    """Refuses a folder of somebody else's; what was left of a first write, its own or another process's, is none."""
+    """Raises if a folder holds files but no run; what an interrupted first write left does not count."""
     ours = (f".{RUN}.*part", lock_path(folder / RESULTS).name)
     names = [entry.name for entry in folder.iterdir()]
     if RUN not in names and not all(any(fnmatch(name, pattern) for pattern in ours) for name in names):
         raise RunError(f"{folder} holds files but no run: choose an empty folder")
-
-
-def _refuse_other_run(folder: Path, found: Mapping[str, JsonValue], wanted: Mapping[str, JsonValue]) -> None:
-    for key in dict.fromkeys([*wanted, *found]):
-        there, here = (json.dumps(run[key]) if key in run else "nothing" for run in (found, wanted))
-        if there != here:
-            raise RunError(f"{folder} holds another run: its {key} is {there}, not {here}; choose another folder")
-
-
-class _Seal:
-    """Turns results into lines that are tied to their run, and back."""
-
-    def __init__(self, path: Path, fingerprint: Mapping[str, JsonValue]) -> None:
-        self.path = path
-        self._run = hashlib.sha256(content_hash(fingerprint).encode())
-
-    def line(self, result: ExampleResult) -> str:
-        """Returns the line of a result: a JSON object whose last key is the seal."""
-        text = json_line(asdict(result)).rstrip("\n")
-        return text[:-1] + self._end(text.encode("utf-8", "replace")).decode() + "\n"
-
-    def read(self, number: int, line: bytes) -> ExampleResult:
-        """Returns the result of a line.
-
-        Raises:
-            RunError: The line is no result, was edited, or is another run's.
-        """
-        try:
-            result = _LINE.validate_json(line, strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise self._refusal(number, f"{where}: {first['msg']}" if where else first["msg"]) from error
-        end = len(self._end(b""))
-        if line[-end:] != self._end(line[:-end] + b"}"):
-            raise self._refusal(number, "it was edited, or is another run's")
-        return result
-
-    def _end(self, text: bytes) -> bytes:
-        digest = self._run.copy()
-        digest.update(text)
-        return b', "seal": "%s"}' % digest.hexdigest()[:16].encode()
-
-    def _refusal(self, number: int, problem: str) -> RunError:
-        return RunError(f"line {number} of {self.path} is no result of this run ({problem}): restore or delete it")

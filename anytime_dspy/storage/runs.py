@@ -1,4 +1,4 @@
-"""Runs as they lie on disk: found, read, and only put side by side where that means something."""
+"""Finds and reads runs on disk, and checks that they can be compared."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.run_folder import RESULTS, RUN, ExampleResult, RunStore
+from anytime_dspy.storage.description import RUN
+from anytime_dspy.storage.results import ExampleResult
+from anytime_dspy.storage.run_folder import RESULTS, RunStore
 
 __all__ = ["Run", "check_comparable", "read_runs"]
 
-# What decides what a quality means: runs that differ here measured different things.
+# The parts of a fingerprint that give a quality its meaning.
 _SAME = ("task", "task version", "scorer", "budgets")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One program's sweep.
+    """The sweep of one program.
 
     Attributes:
-        label: What it is called: its folder, from where the runs' folders part.
+        label: Its folder, relative to the common parent of all runs.
         fingerprint: All that decided its results.
-        created: When it was begun and with which versions.
-        results: One an example.
+        created: When it was started, and with which versions.
+        results: One per example.
     """
 
     label: str
@@ -37,10 +39,10 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[Run, ...]:
-    """Reads the runs of some folders: of a sweep its own, of a compile those before and after, oldest first.
+    """Reads the runs of folders: the one of a sweep, those before and after of a compile, oldest first.
 
     Raises:
-        RunError: A folder holds no run, is named twice or is damaged, or nothing was measured yet.
+        RunError: A folder has no run, is named twice or is damaged, or has no results yet.
     """
     stores = [store for folder in folders for store in _stores(folder)]
     real = [str(store.path.resolve()) for store in stores]
@@ -55,10 +57,10 @@ def read_runs(folders: Sequence[Path]) -> tuple[Run, ...]:
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
-    """Refuses runs that differ in their task, its version, the scorer or the budgets.
+    """Checks that runs have the same task, version of the task, scorer and budgets.
 
     Raises:
-        RunError: Two runs differ there.
+        RunError: They do not.
     """
     first, *others = runs
     for other in others:
@@ -83,5 +85,5 @@ def _stores(folder: Path) -> list[RunStore]:
 
 
 def _begun(store: RunStore) -> tuple[str, int]:
-    """The time that was written down: a copied folder has new times of its own. Two within a second keep theirs."""
+    """Returns the recorded time of a run, since a copied folder has new file times; these order runs of one second."""
     return str(store.created.get("at")), (store.path / RUN).stat().st_mtime_ns

@@ -17,7 +17,9 @@ import engines
 import growth
 import injection
 import judges
+import merging
 import overhead
+import scaling
 import sweep_cost
 import sweep_equals_live
 
@@ -27,7 +29,16 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Runs what was asked for and prints it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    others = ("judges", "injection", "engines", "concurrency", "growth", *sweep_equals_live.PROGRAMS)
+    others = (
+        "judges",
+        "injection",
+        "engines",
+        "concurrency",
+        "growth",
+        "merging",
+        "scaling",
+        *sweep_equals_live.PROGRAMS,
+    )
     parser.add_argument("--only", choices=("overhead", "sweep", *others), help="run this one")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model, by name or path")
     parser.add_argument("--examples", type=int, default=6, help="word problems to measure on")
@@ -48,6 +59,10 @@ def main() -> None:
         keep("concurrency", concurrency.measure())
     if options.only == "growth":
         keep("growth", growth.measure())
+    if options.only == "merging":
+        keep("merging", merging.measure())
+    if options.only == "scaling":
+        keep("scaling", scaling.measure())
     if options.only in sweep_equals_live.PROGRAMS:
         result = sweep_equals_live.measure(options.model, options.only, options.examples, options.seconds)
         keep(f"sweep_equals_live_{options.only}_{model}", result)

@@ -23,7 +23,8 @@ from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.programs.task import Task
 from anytime_dspy.statistics.summary import Summary
 from anytime_dspy.storage.jsonl import content_hash, read_json, reading
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.results import ExampleResult
+from anytime_dspy.storage.run_folder import RunStore
 from experiments.paper.grid import DataSet, Grid, Method, Model
 
 __all__ = ["Bench", "Cell", "Examples", "examples_of", "measured", "open_model"]
@@ -151,7 +152,7 @@ def measured(bench: Bench, method: Method) -> Cell:
     label = f"{bench.model.name}, {bench.data.name}, {method}"
     program = bench.student if method == "Base" else _compiled(bench, method, folder / "compile")
     found = measurement.of(label, program, folder / "sweep")
-    compiling = 0 if method == "Base" else _compile_tokens(folder / "compile" / "report.json")
+    compiling = 0 if method == "Base" else compile_tokens(folder / "compile" / "report.json")
     return Cell(found.results, found.summary, compiling)
 
 
@@ -194,7 +195,7 @@ def _optimiser(bench: Bench, method: Method, folder: Path) -> Any:
     )
 
 
-def _compile_tokens(report: Path) -> int:
+def compile_tokens(report: Path) -> int:
     with reading(report):
         found = read_json(report)
         spent = [found.get(part) for part in ("synthesis", "judging", "learning")]

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from anytime_dspy.report.tables import difference_lines
-from anytime_dspy.statistics.paired import holm
-from anytime_dspy.statistics.summary import Difference, index_difference
+from anytime_dspy.statistics.paired import Difference, holm
+from anytime_dspy.statistics.summary import index_difference
 from experiments.paper.cells import Cell
 from experiments.paper.grid import Grid, Method, Model
 

@@ -21,7 +21,7 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ModelError
 from anytime_dspy.optimizers.failures import Failures, failures_of, reason_of
 from anytime_dspy.optimizers.judges.agreement import final_votes
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import Judgement, Reliability
 from anytime_dspy.optimizers.judges.distinct_answers import contenders, scores_by_answer, task_text
 from anytime_dspy.optimizers.judges.probabilities import Asked, Said, ask
@@ -60,7 +60,7 @@ class Confidence:
     answer_key: AnswerKey = answer_text
     threads: int = 1
     seed: int = 0
-    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
+    memo: AnswerCache = field(default_factory=AnswerCache, repr=False, compare=False)
 
     @property
     def name(self) -> str:

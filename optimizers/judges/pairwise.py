@@ -15,7 +15,7 @@ from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import ModelError
 from anytime_dspy.optimizers.failures import Failures, failures_of
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import GroupScores, Judgement, Orders, Reliability
 from anytime_dspy.optimizers.judges.distinct_answers import contenders, scores_by_answer, task_text
 from anytime_dspy.optimizers.judges.tournament import first_pairs, strengths
@@ -63,7 +63,7 @@ class Pairwise:
     answer_key: AnswerKey = answer_text
     threads: int = 1
     seed: int = 0
-    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
+    memo: AnswerCache = field(default_factory=AnswerCache, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.module is not None:

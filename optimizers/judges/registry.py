@@ -12,7 +12,7 @@ from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.agreement import Agreement
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.confidence import Confidence
 from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
@@ -71,7 +71,7 @@ class Panel:
     answer_key: AnswerKey = answer_text
     threads: int = 1
     seed: int = 0
-    memo: Memo = field(default_factory=Memo)
+    memo: AnswerCache = field(default_factory=AnswerCache)
     lm: Any = None
 
     def judges(self, judge: str | Judge | dspy.Module) -> tuple[Judge, ...]:

@@ -17,7 +17,7 @@ import dspy
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.optimizers.failures import reason_of
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.quoting import quoted
 from anytime_dspy.runtime.context import budget
 
@@ -126,7 +126,7 @@ def _taken(module: dspy.Module) -> bool:
     return set(module.predictors()[0].signature.input_fields) == set(INPUTS)
 
 
-def decide(duel: Duel, module: dspy.Module | None, memo: Memo) -> Outcome:
+def decide(duel: Duel, module: dspy.Module | None, memo: AnswerCache) -> Outcome:
     """Asks for both verdicts, with the LM of the surrounding `dspy.context`.
 
     A question that fails is no verdict, and says why: one of them must not lose the traces that are paid for.
@@ -141,7 +141,7 @@ def decide(duel: Duel, module: dspy.Module | None, memo: Memo) -> Outcome:
     return Outcome((one.letter, other.letter), one.usage + other.usage, (one.error, other.error))
 
 
-def _letter(module: dspy.Module | None, memo: Memo, *texts: str) -> _Letter:
+def _letter(module: dspy.Module | None, memo: AnswerCache, *texts: str) -> _Letter:
     inputs = dict(zip(INPUTS, texts, strict=True))
     try:
         return memo.recall({**inputs, "asked": _who(module)}, _Letter, lambda: _asked(module, inputs))

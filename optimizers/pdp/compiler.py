@@ -16,7 +16,7 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.calls.call_cache import keeping_calls
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, RunError
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import Panel, own_lm
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, select_pairs, write_pairs
@@ -247,7 +247,7 @@ class Compiling:
             self.answer_key,
             sampling.threads,
             sampling.seed,
-            Memo(self.folder / "judged.jsonl" if self.folder else None),
+            AnswerCache(self.folder / "judged.jsonl" if self.folder else None),
             own_lm(self.student),
         )
         gathering = Gathering(

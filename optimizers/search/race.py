@@ -37,6 +37,9 @@ KEPT = 3
 """One in so many candidates goes on after a heat: sets differ more from each other than eight examples blur them, so it
 is better to begin with more of them."""
 
+LIKELY = 0.5
+"""The probability of a gain above zero from which on an undecided leader runs overtime."""
+
 SURE = 0.9
 """The probability of a gain above zero from which on a candidate is returned in the student's place."""
 
@@ -80,8 +83,8 @@ class Race:
     What leaves and what is composed depends on complete heats alone, so all of them come to the same end, and so does
     one that was killed and is started again.
 
-    Where the heats end with a leader whose gain is not sure, but would be on all examples that there are, the student
-    and the leader run those too.
+    Where the heats end with a leader that is likelier to gain than not, but not sure to, the student and the leader run
+    further examples, if there are some.
 
     Args:
         student: What candidates are made from.
@@ -119,7 +122,7 @@ class Race:
         self._errors: dict[int, str] = {}
         self._examples = [*validation.examples, *validation.overtime]
         self._ends = heat_ends(len(validation.examples))
-        self._heats = len(self._ends)
+        self._heats = self._last = len(self._ends)
         self._composing = min(1, self._heats - 1)
         self._slots = Semaphore(validation.threads)
         self._skipped: dict[int, frozenset[str]] = {}
@@ -136,7 +139,8 @@ class Race:
         left = list(range(len(self._candidates)))
         level = False
         stopped: str | None = None
-        for heat in range(min(self._heats, heats or self._heats)):
+        self._last = min(self._heats, heats or self._heats)
+        for heat in range(self._last):
             stopped = self._run(left, heat)
             left = [number for number in left if number not in self._errors]
             if stopped:
@@ -145,7 +149,7 @@ class Race:
             if level:
                 logger.warning("All %d candidates score the same on every example of the first heat", len(left))
                 break
-            if heat == self._composing and not heats:
+            if heat == self._composing and self._last == self._heats:
                 left += self._compose(heat)
                 stopped = self._run(left, heat)
                 left = [number for number in left if number not in self._errors]
@@ -154,17 +158,17 @@ class Race:
             if heat < self._heats - 1:
                 left = self._best_third(left, heat)
         report = self._report(left, stopped, level)
-        if not heats and self._undecided(report):
+        if self._last == self._heats and self._undecided(report):
             self._ends = (*self._ends, len(self._examples))
             stopped = self._run([STUDENT, report.leader], self._heats)
             report = self._report(left, stopped, level)
         return Raced(tuple(self._candidates), report)
 
     def _undecided(self, report: RaceReport) -> bool:
-        """Whether all examples that there are would make the leader's gain sure, if it is as large as it seems."""
-        if report.stopped or report.winner or report.needed is None:
+        """Whether the leader is likelier to gain than not, is not sure to, and there are more examples to tell."""
+        if report.stopped or report.level or report.winner or not report.leader:
             return False
-        return len(self._examples) > self._ends[-1] and report.needed <= len(self._examples)
+        return len(self._examples) > self._ends[-1] and report.standings[report.leader].gain.chance > LIKELY
 
     def _run(self, left: Sequence[int], heat: int) -> str | None:
         """Has these run all heats up to this one; returns the limit that stopped it, if one did."""
@@ -344,7 +348,7 @@ class Race:
             Progress(
                 round=self._round,
                 heat=heat,
-                heats=len(self._ends),
+                heats=max(self._last, heat + 1),
                 left=len(running),
                 trials=sum(place in done for place in here),
                 of=len(here),
@@ -359,8 +363,9 @@ class Race:
     def _ahead(self, running: int, heat: int) -> int:
         """Sweeps of the heats that are still to come."""
         sweeps = 0
-        for one in range(heat, self._heats - 1):
-            composing = len(COMPOSED) if one == self._composing and self._squeezed else 0
+        for one in range(heat, self._last - 1):
+            composes = one == self._composing and self._last == self._heats and self._squeezed
+            composing = len(COMPOSED) if composes else 0
             running = math.ceil((running + composing) / KEPT)
             sweeps += composing * self._ends[one] + (running + 1) * (self._ends[one + 1] - self._ends[one])
         return sweeps

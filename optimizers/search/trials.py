@@ -15,6 +15,7 @@ from dspy.utils.callback import with_callbacks
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
+from anytime_dspy.dashboards.mlflow_runs import joined_run
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.search.limits import Limits
@@ -71,6 +72,7 @@ class Evaluation(dspy.Evaluate):
         examples: By their places.
         metric: The Anytime Index.
         slots: As many examples run at the same time, of all evaluations that share these.
+        name: What the callbacks are told that the metric is called.
 
     Attributes:
         scores: The index of each example that was run, by its place.
@@ -78,21 +80,28 @@ class Evaluation(dspy.Evaluate):
         prompt_tokens: Sent at the largest budget, of each example.
     """
 
-    def __init__(self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Semaphore) -> None:
+    def __init__(
+        self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Semaphore, name: str | None = None
+    ) -> None:
         super().__init__(devset=list(examples.values()), metric=metric, num_threads=max(1, len(examples)))
         self.places = list(examples)
         self._slots = slots
+        self._name = name or metric.__name__
         self.scores: dict[int, float] = {}
         self.usage = Usage()
         self.prompt_tokens: list[int] = []
 
-    @with_callbacks  # type: ignore[untyped-decorator]
-    def __call__(self, program: Anytime, **_: Any) -> EvaluationResult:
+    def __call__(self, program: Anytime) -> EvaluationResult:
         """Returns what DSPy's own evaluation returns, the score in percent.
 
         Raises:
             Exception: What the program raised on the first example that failed, once those at work have ended.
         """
+        with joined_run():
+            return self._evaluate(program, callback_metadata={"metric_key": self._name})
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def _evaluate(self, program: Anytime, callback_metadata: Mapping[str, Any]) -> EvaluationResult:
         results: dict[int, tuple[dspy.Example, dspy.Prediction, float]] = {}
         failure: Exception | None = None
         for at, outcome in finished(partial(self._run, program), self.devset, self.num_threads):
@@ -106,6 +115,7 @@ class Evaluation(dspy.Evaluate):
             self.prompt_tokens.append(prediction.checkpoints[-1].usage.prompt_tokens)
             if failure is not None:
                 break
+        self.scores = dict(sorted(self.scores.items()))  # examples finish in any order
         if failure is not None:
             raise failure
         in_order = [results[at] for at in sorted(results)]

@@ -10,11 +10,11 @@ from typing import Any
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.calls.typed import typed
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.errors import RunError
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.storage.jsonl import LineLog
+from anytime_dspy.storage.results import typed
 
 __all__ = ["TraceLog", "call_from", "field_types"]
 

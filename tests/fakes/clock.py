@@ -12,7 +12,7 @@ import pytest
 from dspy.lm15 import Request, Response
 
 import anytime_dspy
-from tests.fakes.scripted import AsyncScriptedEngine, Reply, ScriptedEngine
+from anytime_dspy.testing import AsyncScriptedEngine, Reply, ScriptedEngine
 
 
 class Clock:

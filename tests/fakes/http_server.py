@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,12 +55,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Received:
-    """One request, what was billed for it, and when it came, on the monotonic clock."""
+    """One request, and what was billed for it."""
 
     path: str
     body: dict[str, Any]
     billed: int = 0
-    at: float = field(default_factory=time.monotonic)
 
     @property
     def cap(self) -> int:
@@ -87,15 +85,17 @@ class ChatServer:
 
     Args:
         script: What is replied to a request.
+        delay: Seconds before each reply.
     """
 
-    def __init__(self, script: Callable[[Received], Reply | Fault]) -> None:
+    def __init__(self, script: Callable[[Received], Reply | Fault], delay: float = 0.0) -> None:
         self.received: list[Received] = []
+        self.delay = delay
         self._script = script
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         TOKENS.count("")  # loads litellm now, and not within a client's timeout
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
 
     @property
     def url(self) -> str:
@@ -126,15 +126,15 @@ class ChatServer:
             self.received.append(Received(path, body, billed))
         return reply if isinstance(reply, Fault) else Fault(body=json.dumps(completion))
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        server, stopping = self, self._stopping
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 sent = server.answer(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                server._stopping.wait(sent.stall)
+                stopping.wait(sent.stall + server.delay)
                 content = sent.body.encode()
                 try:
                     self.send_response(sent.status)

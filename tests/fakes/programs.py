@@ -5,6 +5,21 @@ from __future__ import annotations
 import dspy
 
 
+def frozen(program: dspy.Module, demo: dspy.Example) -> dspy.Module:
+    """Returns a program as BootstrapFewShot leaves it: its predictors are hidden from the modules around it."""
+    compiler = dspy.BootstrapFewShot(max_bootstrapped_demos=0, max_labeled_demos=1)
+    compiled = compiler.compile(program, trainset=[demo])
+    assert is_hidden(compiled)
+    return compiled
+
+
+def is_hidden(program: dspy.Module) -> bool:
+    """Whether a module around a program would not see its predictors."""
+    around = dspy.Module()
+    around.program = program
+    return not around.named_predictors()
+
+
 class Pipeline(dspy.Module):
     """`n` steps of chain of thought; each step's input is the answer of the one before."""
 

@@ -24,8 +24,18 @@ import dspy
 from dspy.lm15 import Request
 
 from anytime_dspy.optimizers.prompts.render import HEADING
-from tests.fakes.prompts import asked_for, demos_of, inputs_of, prefill_of, prompt_of, question_of, style_of, system_of
-from tests.fakes.scripted import chat, words
+from anytime_dspy.testing import (
+    asked_for,
+    chat,
+    demos_of,
+    inputs_of,
+    prefill_of,
+    prompt_of,
+    question_of,
+    system_of,
+    words,
+)
+from tests.fakes.prompts import style_of
 
 PLANTED = "Keep a running total."
 USELESS = "Be very thorough."

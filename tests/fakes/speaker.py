@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from dspy.lm15 import Request
 
-from tests.fakes.prompts import asked_for, prefill_of, prompt_of, question_of
-from tests.fakes.scripted import chat, words
+from anytime_dspy.testing import asked_for, chat, prefill_of, prompt_of, question_of, words
 
 SHAPES = ("whole", "cut", "malformed", "empty", "rambling", "header inside", "bare answer", "twice", "noise")
 VALUES = (

@@ -6,6 +6,7 @@ too, and the fixture `nothing_unscripted` fails the test at its end.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,22 +33,31 @@ class Notes:
             met = list(self._met)
         assert not met, f"a fake met {len(met)} requests that it was not scripted for, the first: {met[0]}"
 
+    def note(self, met: str) -> None:
+        """Notes a request that no script had a reply to."""
+        with self._lock:
+            self._met.append(met)
+
     @contextmanager
-    def taken(self, asked: str, planted: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """Notes what a script raises, unless it is a fault that a test plants.
+    def taken(self, asked: str) -> Iterator[None]:
+        """Notes what a script raises inside the block.
 
         Args:
             asked: What the script was asked.
-            planted: The errors that tests plant.
         """
         try:
             yield
-        except planted:
-            raise
         except Exception as error:
-            with self._lock:
-                self._met.append(f"{type(error).__name__}: {error}, asked: {asked[-400:]}")
+            self.note(f"{type(error).__name__}: {error}, asked: {asked[-400:]}")
             raise
+
+
+class _Listener(logging.Handler):
+    """Notes what a `ScriptedEngine` logs where its script has no reply."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        unscripted.note(record.getMessage())
 
 
 unscripted = Notes()
+logging.getLogger("anytime_dspy.testing.scripted").addHandler(_Listener())

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import dspy
@@ -42,7 +43,7 @@ def test_predict_answers_in_dspys_format(lm: dspy.LM) -> None:
 
 def test_usage_counts_what_was_read_and_written(lm: dspy.LM) -> None:
     response = ask(lm, max_tokens=17)
-    prompt = lm.engine._server.render([{"role": "user", "content": STORY.text}])
+    prompt = lm.engine.server.render([{"role": "user", "content": STORY.text}])
     counter = counter_for(lm)
     assert response.finish_reason == "length"
     assert response.usage.input_tokens == counter.count(prompt)
@@ -171,7 +172,7 @@ def test_pictures_and_tools_are_refused(lm: dspy.LM) -> None:
 def test_copies_share_the_engine(lm: dspy.LM) -> None:
     assert copy.deepcopy(lm).engine is lm.engine
     assert lm.copy(temperature=0.5).engine is lm.engine
-    assert pickle.loads(pickle.dumps(lm.engine))._server is lm.engine._server
+    assert pickle.loads(pickle.dumps(lm.engine)).server is lm.engine.server
 
 
 def test_a_saved_program_finds_its_model_again(lm: dspy.LM, tmp_path: object) -> None:
@@ -182,7 +183,7 @@ def test_a_saved_program_finds_its_model_again(lm: dspy.LM, tmp_path: object) ->
     loaded.load(tmp_path / "program.json", allow_unsafe_lm_state=True)
     found = loaded.predict.lm
     assert found.model == lm.model
-    assert found.engine._server is lm.engine._server
+    assert found.engine.server is lm.engine.server
     assert found.kwargs["max_tokens"] == lm.kwargs["max_tokens"]
 
 
@@ -193,7 +194,7 @@ def test_await_gives_the_same_text(lm: dspy.LM) -> None:
 
 def test_threads_share_the_slots_and_one_load(lm: dspy.LM) -> None:
     engine = LlamaEngine("smollm2-135m-instruct", slots=4, context=256)
-    assert LlamaEngine("smollm2-135m-instruct", slots=4, context=256)._server is engine._server
+    assert LlamaEngine("smollm2-135m-instruct", slots=4, context=256).server is engine.server
     requests = [
         Request(model="m", messages=(Message.user(f"Count from {n}."),), config=Config(max_tokens=12)) for n in range(6)
     ]
@@ -206,10 +207,10 @@ def test_threads_share_the_slots_and_one_load(lm: dspy.LM) -> None:
 
 def test_a_server_that_nobody_holds_is_let_go(lm: dspy.LM) -> None:
     engine = LlamaEngine("smollm2-135m-instruct", context=128)
-    settings = engine._settings
-    assert settings in LlamaServer._servers
+    server = weakref.ref(engine.server)
+    assert LlamaServer.shared(engine.server.settings) is server()
     del engine
-    assert settings not in LlamaServer._servers
+    assert server() is None
 
 
 @given(text=st.text(max_size=80), tokens=st.integers(0, 40))

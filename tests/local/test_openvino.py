@@ -43,7 +43,7 @@ def ask(lm: dspy.LM, *messages: Message, **config: object) -> dspy.lm15.Response
 
 def test_usage_counts_what_was_read_and_written(lm):
     response = ask(lm, max_tokens=17)
-    prompt = lm.engine._server.render([{"role": "user", "content": STORY.text}])
+    prompt = lm.engine.server.render([{"role": "user", "content": STORY.text}])
     assert response.finish_reason == "length"
     assert response.usage.input_tokens == lm.engine.counter.count(prompt)
     assert response.usage.output_tokens == lm.engine.counter.count(response.text) == 17
@@ -61,9 +61,9 @@ def test_both_engines_read_a_chat_alike(lm):
         {"role": "user", "content": "go"},
     ]
     for messages in (chat, chat[1:]):
-        prompt = lm.engine._server.render(messages)
-        assert prompt == other.engine._server.render(messages)
-        assert lm.engine._server.tokenize(prompt) == other.engine._server.tokenize(prompt)
+        prompt = lm.engine.server.render(messages)
+        assert prompt == other.engine.server.render(messages)
+        assert lm.engine.server.tokenize(prompt) == other.engine.server.tokenize(prompt)
     assert lm.model != other.model  # DSPy's cache keeps what they write apart
 
 
@@ -122,13 +122,13 @@ def test_too_long_a_prompt_names_both_lengths(lm):
 
 def test_copies_and_saved_programs_find_the_engine_again(lm, tmp_path):
     assert copy.deepcopy(lm).engine is lm.engine
-    assert pickle.loads(pickle.dumps(lm.engine))._server is lm.engine._server
+    assert pickle.loads(pickle.dumps(lm.engine)).server is lm.engine.server
     program = dspy.ChainOfThought("question -> answer")
     program.set_lm(lm)
     program.save(tmp_path / "program.json")
     loaded = dspy.ChainOfThought("question -> answer")
     loaded.load(tmp_path / "program.json", allow_unsafe_lm_state=True)
-    assert loaded.predict.lm.engine._server is lm.engine._server
+    assert loaded.predict.lm.engine.server is lm.engine.server
 
 
 def test_await_gives_the_same_text(lm):

@@ -31,9 +31,8 @@ def engine() -> RestatingEngine:
 @pytest.fixture(scope="module")
 def served(engine: RestatingEngine) -> Iterator[dspy.LM]:
     """An LM that reaches the engine's server over its port, and counts as it does."""
-    server = engine._server
-    address = f"{server._server().listening_address}/v1"
-    lm = dspy.LM("openai/smollm2", api_base=address, api_key=server._key, **OPTIONS)
+    server = engine.server
+    lm = dspy.LM("openai/smollm2", api_base=f"{server.address}/v1", api_key=server.key, **OPTIONS)
     lm.counter = engine.counter
     yield lm
     lm.close()

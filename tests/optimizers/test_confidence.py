@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_dspy.errors import ModelError
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import RELIABLE
 from anytime_dspy.optimizers.judges.confidence import RELIABILITY_PAIRS, Confidence
 from anytime_dspy.optimizers.judges.probabilities import yes_probability
-from tests.fakes.scripted import ScriptedEngine, question_of, scripted_lm
+from anytime_dspy.testing import ScriptedEngine, question_of, scripted_lm
 from tests.optimizers.made import group
 
 
@@ -82,6 +82,7 @@ def test_a_judge_that_does_not_is_not(belief):
     assert Confidence(listening(belief)).reliability(VOTED).value == 0.0
 
 
+@pytest.mark.slow
 def test_a_judge_that_guesses_is_hardly_reliable():
     dice = random.Random(1)
     values = [Confidence(listening(lambda prompt: dice.random())).reliability(VOTED).value for _ in range(40)]
@@ -140,7 +141,7 @@ def test_a_question_that_fails_leaves_its_answer_undecided(caplog):
 
 def test_what_was_said_is_kept_and_counted_as_paid(tmp_path):
     def judge():
-        return Confidence(listening(believes("a", 0.75, 0.25)), memo=Memo(tmp_path / "judged.jsonl"))
+        return Confidence(listening(believes("a", 0.75, 0.25)), memo=AnswerCache(tmp_path / "judged.jsonl"))
 
     first = judge()
     judged = first.scores(VOTED)

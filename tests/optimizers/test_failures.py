@@ -13,8 +13,7 @@ from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.optimizers.failures import Failures, reason_of
 from anytime_dspy.optimizers.judges.confidence import Confidence
 from anytime_dspy.optimizers.judges.pairwise import Pairwise
-from tests.fakes.prompts import asked_for
-from tests.fakes.scripted import scripted_lm
+from anytime_dspy.testing import asked_for, scripted_lm
 from tests.fakes.simulated import examples, simulated
 from tests.optimizers.made import group
 from tests.optimizers.test_leap import METRIC, adder, trainset

@@ -13,8 +13,7 @@ from anytime_dspy.optimizers import PDP
 from anytime_dspy.optimizers.judges.metric_judges import Gold
 from anytime_dspy.optimizers.judges.pairwise import Pairwise, Teacher
 from anytime_dspy.optimizers.judges.registry import JUDGES, Panel, check_judge, own_lm
-from tests.fakes.prompts import asked_for, inputs_of, prefill_of
-from tests.fakes.scripted import chat, scripted_lm, words
+from anytime_dspy.testing import asked_for, chat, inputs_of, prefill_of, scripted_lm, words
 from tests.optimizers.made import group
 
 METRIC = AnytimeIndex(lambda example, prediction: float(example.answer == prediction.answer))

@@ -18,6 +18,7 @@ def counts():
         return importlib.import_module("injection").measure().counts
 
 
+@pytest.mark.slow
 def test_each_defence_stops_what_the_page_on_judges_says(counts):
     heeds, obeys = (
         [count.decided for count in counts if count.engine == f"scripted/{kind}"]

@@ -16,11 +16,11 @@ from anytime_dspy.answers import answer_text
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.agreement import Agreement
-from anytime_dspy.optimizers.judges.answer_cache import Memo
+from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import RELIABLE, Judgement, Reliability, choose_judge
 from anytime_dspy.optimizers.judges.metric_judges import Checked
 from anytime_dspy.optimizers.judges.pairwise import FIRST_PAIRS, RELIABILITY_PAIRS, Pairwise
-from tests.fakes.scripted import chat, question_of, scripted_lm, words
+from anytime_dspy.testing import chat, question_of, scripted_lm, words
 from tests.optimizers.made import group
 
 ballots = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=6)
@@ -308,7 +308,7 @@ def test_verdicts_outlive_the_process_but_failures_do_not(tmp_path):
     def judge(rule):
         lm = verdicts(rule)
         lm.model = "scripted/same"
-        return Pairwise(lm, memo=Memo(tmp_path / "judged.jsonl"))
+        return Pairwise(lm, memo=AnswerCache(tmp_path / "judged.jsonl"))
 
     def broken_once(a, b):
         raise dspy.lm15.ServerError("overloaded")

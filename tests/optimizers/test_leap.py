@@ -9,9 +9,8 @@ import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
 from anytime_dspy.optimizers import LEAP, LeapReport, SelfConsistency
 from anytime_dspy.storage.jsonl import content_hash
+from anytime_dspy.testing import asked_for, chat, inputs_of, prompt_of, scripted_lm
 from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import asked_for, inputs_of, prompt_of
-from tests.fakes.scripted import chat, scripted_lm
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
 PRINCIPLE = "Carry the one."

@@ -13,9 +13,9 @@ from anytime_dspy.local import local_lm
 from anytime_dspy.optimizers import PDP, CompileReport, read_pairs
 from anytime_dspy.optimizers.judges.base import Judgement, Reliability
 from anytime_dspy.optimizers.traces.sampling import STYLES
+from anytime_dspy.testing import asked_for, chat, inputs_of, prefill_of, prompt_of, question_of, scripted_lm
 from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import asked_for, inputs_of, prefill_of, prompt_of, question_of, style_of
-from tests.fakes.scripted import chat, scripted_lm
+from tests.fakes.prompts import style_of
 
 NUMBERS = (3, 4, 5, 6)
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
@@ -280,7 +280,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_call(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"samples": 1}, "samples"),
+        ({"samples": 0}, "samples"),
+        ({"samples": 1, "trials": 0}, "at least 2 for the paper's recipe"),
         ({"temperature": 0.0}, "temperature"),
         ({"threads": 0}, "threads"),
         ({"judge": "oracle"}, "auto, agreement, pairwise"),

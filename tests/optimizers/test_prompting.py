@@ -10,7 +10,7 @@ from anytime_dspy.checkpoint import Call
 from anytime_dspy.optimizers.judges.base import Judgement
 from anytime_dspy.optimizers.pairs.pair import build_pairs
 from anytime_dspy.optimizers.prompts.render import SHOWN_CHARACTERS, contrast_block, demonstration, prompted
-from tests.fakes.scripted import chat, prompt_of, scripted_lm
+from anytime_dspy.testing import chat, prompt_of, scripted_lm
 from tests.optimizers.made import group
 
 

@@ -7,8 +7,8 @@ import anytime_dspy as ad
 from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.styles import STYLES
+from anytime_dspy.testing import chat, prompt_of, scripted_lm
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prompt_of, scripted_lm
 
 
 def student(program=None):

@@ -12,9 +12,8 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
 from anytime_dspy.optimizers import PDP, Limits, pairs_dataset, read_pairs
+from anytime_dspy.testing import asked_for, chat, prefill_of, scripted_lm
 from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import asked_for, prefill_of
-from tests.fakes.scripted import chat, scripted_lm
 from tests.fakes.simulated import SHORT, examples, simulated, skill_of
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
@@ -122,6 +121,7 @@ def test_the_report_says_what_raced_and_what_it_cost(tmp_path):
     assert written["search"]["verdict"] == report.search.verdict
 
 
+@pytest.mark.slow
 def test_a_compile_that_is_done_costs_nothing_again_and_a_limit_is_gone_on_from(tmp_path):
     first, again = scripted_lm(simulated), scripted_lm(simulated)
     again.model = first.model
@@ -166,6 +166,7 @@ def test_examples_of_the_valset_are_measured_on_and_those_of_the_trainset_shown(
     assert not any(demo["question"] in asked for demo in program.program.predict.demos)
 
 
+@pytest.mark.slow
 def test_a_second_round_samples_the_winner_and_races_against_it():
     program = compiled(rounds=2)
     first, second = program.compile_report.rounds

@@ -8,10 +8,10 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.optimizers import SelfConsistency
-from anytime_dspy.optimizers.self_consistency import _share
+from anytime_dspy.optimizers.self_consistency import equal_share
 from anytime_dspy.runtime.allowance import Remaining
+from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 
 
 def voter(*answers, length=3):
@@ -63,8 +63,8 @@ def test_what_one_run_leaves_the_others_may_use():
 
 
 def test_seconds_and_dollars_are_shared_too():
-    assert _share(Remaining(seconds=9.0, dollars=0.75), 3) == ad.Budget(seconds=3.0, dollars=0.25)
-    assert _share(Remaining(tokens=0, seconds=-1.0), 2).tokens == 1
+    assert equal_share(Remaining(seconds=9.0, dollars=0.75), 3) == ad.Budget(seconds=3.0, dollars=0.25)
+    assert equal_share(Remaining(tokens=0, seconds=-1.0), 2).tokens == 1
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3, 7])

@@ -12,8 +12,8 @@ import anytime_dspy as ad
 from anytime_dspy.errors import RunError
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
+from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
-from tests.fakes.scripted import chat, prefill_of, scripted_lm, words
 
 SAMPLING = Sampling(samples=3)
 

@@ -21,7 +21,7 @@ from anytime_dspy.cli.show import present
 from anytime_dspy.cli.tasks import chosen_task
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import gpqa
-from tests.fakes.scripted import chat, question_of, scripted_lm
+from anytime_dspy.testing import chat, question_of, scripted_lm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

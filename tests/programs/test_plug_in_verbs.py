@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from anytime_dspy.cli import compile, run, sweep
 from anytime_dspy.errors import AnytimeError, DataError
-from tests.fakes.scripted import Reply, chat, prefill_of, question_of, scripted_lm
+from anytime_dspy.testing import Reply, chat, prefill_of, question_of, scripted_lm
 from tests.programs.test_registry import install
 
 SUMS = """
@@ -73,6 +73,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return call
 
 
+@pytest.mark.slow
 def test_every_verb_takes_a_task_file(invoke) -> None:
     swept = invoke("sweep", "my_task.py", "--data", "any", "--out", "swept")
     assert swept["programs"]["plain"]["n"] == 3

@@ -59,6 +59,6 @@ def test_every_answer_is_read_back(answer: int, form: str) -> None:
     "text", ["9" * 20_000, "{" * 5_000, "\\boxed{" * 2_000, "answer " * 5_000, "(a " * 5_000, "-" * 9_000]
 )
 def test_long_nonsense_is_read_in_no_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     read_integer(text), read_letter(text)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -15,6 +15,7 @@ from anytime_dspy.programs.trip.plan import read_plan
 
 
 @pytest.mark.parametrize("size", range(3, 11))
+@pytest.mark.slow
 def test_a_thousand_of_each_size_are_solvable(size: int) -> None:
     examples = trip.task.generate(1_000, seed=size, cities=(size, size))
     assert len({example.request for example in examples}) > 990

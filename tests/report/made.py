@@ -10,7 +10,8 @@ import dspy
 import numpy as np
 
 from anytime_dspy.checkpoint import Checkpoint, Usage
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore, result_from
+from anytime_dspy.storage.results import ExampleResult, result_from
+from anytime_dspy.storage.run_folder import RunStore
 
 BUDGETS = (16, 32, 64, 128)
 FINGERPRINT: dict[str, Any] = {

@@ -17,8 +17,8 @@ from anytime_dspy.report.page import render_page
 from anytime_dspy.report.plots import Series
 from anytime_dspy.report.svg_chart import HEIGHT, WIDTH, chart
 from anytime_dspy.report.tables import TextTable
-from anytime_dspy.storage.redaction import without_texts
-from anytime_dspy.storage.run_folder import ExampleResult, RunStore
+from anytime_dspy.storage.results import ExampleResult, without_texts
+from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.storage.runs import read_runs
 from tests.report.made import BUDGETS, WORDS, made_run
 

@@ -52,6 +52,7 @@ def sweeps(done):
     return sum(len(one.scores) for one in done.report.standings)
 
 
+@pytest.mark.slow
 def test_where_no_candidate_is_better_the_student_is_returned_in_nine_of_ten_seeds():
     equal = [raced({}, seed=seed).report.winner for seed in range(50)]
     assert equal.count(0) >= 45
@@ -59,6 +60,7 @@ def test_where_no_candidate_is_better_the_student_is_returned_in_nine_of_ten_see
     assert worse.count(0) >= 19
 
 
+@pytest.mark.slow
 def test_a_planted_demonstration_is_found_at_a_third_of_the_sweeps():
     found, spent = 0, []
     for seed in range(10):
@@ -78,6 +80,7 @@ def test_composed_sets_hold_demonstrations_that_never_stood_together():
     assert any(len({p.inputs["question"] for p in one.pairs} & set(good)) >= 2 for one in composed)
 
 
+@pytest.mark.slow
 def test_the_gain_that_is_reported_is_nearer_to_the_truth_than_the_one_that_was_seen():
     raw, shrunk = [], []
     for seed in range(20):
@@ -94,7 +97,7 @@ def test_a_leader_that_is_not_sure_runs_overtime_with_the_student_alone():
         short = raced({"shown 3": 0.2, "shown 4": 0.2}, seed=seed, examples=24)
         done = raced({"shown 3": 0.2, "shown 4": 0.2}, seed=seed, examples=24, overtime=40)
         ran = [one for one in done.report.standings if len(one.scores) > 24]
-        if short.report.winner or (short.report.needed or 99) > 64:
+        if short.report.winner or short.report.standings[short.report.leader].gain.chance <= 0.5:
             assert done.report == short.report
             continue
         assert {one.number for one in ran} == {0, short.report.leader}
@@ -115,7 +118,7 @@ def test_all_meet_the_same_examples_and_the_best_third_goes_on_after_each_heat()
     assert len(student.scores) == 32
     assert done.report.heats == (8, 16, 32)
     for one in others:
-        assert list(one.scores) == list(range(heat_ends(32)[one.heats - 1]))
+        assert sorted(one.scores) == list(range(heat_ends(32)[one.heats - 1]))
     assert sum(one.heats > 1 for one in others[:15]) == 5
     assert {one.state for one in others} == {"finished", "left"}
 

@@ -12,9 +12,8 @@ from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.squeeze import SqueezedTrace, Squeezing, squeeze_traces
 from anytime_dspy.optimizers.traces.units import WordsOf, shortest
 from anytime_dspy.runtime.forced_call import forced_call
+from anytime_dspy.testing import chat, prefill_of, prompt_of, question_of, scripted_lm
 from tests.fakes.programs import Pipeline
-from tests.fakes.prompts import prefill_of, prompt_of, question_of
-from tests.fakes.scripted import chat, scripted_lm
 
 PROBLEMS = [
     dspy.Example(question=f"Ann has {n} bags of {n + 1} nuts. How many?", answer=str(n * (n + 1))).with_inputs(

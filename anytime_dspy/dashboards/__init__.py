@@ -1,0 +1,1 @@
+"""What the dashboards that people already have are told: DSPy's callbacks, and MLflow where a process uses it."""

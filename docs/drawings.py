@@ -1,0 +1,147 @@
+"""Draws the pictures of architecture.md: `python -m docs.drawings` in the root of a clone writes them anew.
+
+The house is drawn from the imports of the code, the two walks from the texts in docs/walks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+from tests.test_import_graph import ROOT, arrows
+
+DOCS = ROOT / "docs"
+WALKS = ("sweep", "compile")
+
+STYLE = """
+text { font: 12px sans-serif; fill: #1b1f24 }
+.file { font: bold 12px monospace }
+.name { font: 12px monospace; fill: #57606a }
+rect { fill: #f6f8fa; stroke: #57606a }
+rect.folder { fill: #ddf4ff; stroke: #0969da }
+path { fill: none; stroke: #8c959f; marker-end: url(#tip) }
+""".strip()
+TIP = (
+    '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<path d="M0 0 8 4 0 8z" style="fill:#8c959f;stroke:none;marker-end:none"/></marker>'
+)
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One step of a walk.
+
+    Attributes:
+        file: Where it happens, from the root of the clone.
+        function: What is called there.
+        says: What it does.
+    """
+
+    file: str
+    function: str
+    says: str
+
+
+def read_walk(name: str) -> list[Hop]:
+    """Returns the hops of docs/walks/NAME.txt; a line is `file | function | what it does`."""
+    lines = (DOCS / "walks" / f"{name}.txt").read_text().splitlines()
+    return [Hop(*(part.strip() for part in line.split("|"))) for line in lines if line and not line.startswith("#")]
+
+
+def walk_svg(hops: list[Hop]) -> str:
+    """Returns a walk as a column of boxes."""
+    width, height, gap = 760, 44, 16
+    parts = []
+    for place, hop in enumerate(hops):
+        y = place * (height + gap) + 8
+        parts += [
+            f'<rect x="8" y="{y}" width="{width}" height="{height}" rx="5"/>',
+            _text(20, y + 18, f"{place + 1}. {hop.file}", "file"),
+            _text(width - 2, y + 18, hop.function, "name", "end"),
+            _text(20, y + 36, hop.says),
+        ]
+        if place:
+            parts.append(f'<path d="M{width // 2} {y - gap} V{y}"/>')
+    return _svg(width + 16, len(hops) * (height + gap), parts)
+
+
+def house_svg(graph: Mapping[str, set[str]]) -> str:
+    """Returns the rooms in rows, each above all that it imports; arrows that follow from others are left out."""
+    rows = _rows(graph)
+    box, high, gap, step = 176, 26, 10, 72
+    width = max(len(row) for row in rows) * (box + gap) + gap
+    at = {}
+    for depth, row in enumerate(rows):
+        left = (width - len(row) * (box + gap) + gap) // 2
+        at.update({room: (left + place * (box + gap), depth * step + 8) for place, room in enumerate(row)})
+    parts = []
+    for room, (x, y) in at.items():
+        for other in sorted(_direct(graph, room)):
+            begin, end = x + box // 2, at[other][0] + box // 2
+            top, bottom = y + high, at[other][1]
+            parts.append(f'<path d="M{begin} {top} C{begin} {top + 30} {end} {bottom - 30} {end} {bottom}"/>')
+    for room, (x, y) in at.items():
+        kind = ' class="folder"' if _is_folder(room) else ""
+        parts.append(f'<rect{kind} x="{x}" y="{y}" width="{box}" height="{high}" rx="5"/>')
+        parts.append(_text(x + box // 2, y + 17, room, None, "middle"))
+    return _svg(width, len(rows) * step - step + high + 16, parts)
+
+
+def _is_folder(room: str) -> bool:
+    path = Path(*room.split("."))
+    return any((ROOT / top / path).is_dir() for top in (".", "anytime_dspy"))
+
+
+def _rows(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The rooms by the length of the longest way to one that imports nothing, longest first."""
+
+    @cache
+    def height(room: str) -> int:
+        return 1 + max((height(other) for other in graph.get(room, ())), default=-1)
+
+    rooms = sorted({*graph, *(other for others in graph.values() for other in others)})
+    rows = [[room for room in rooms if height(room) == level] for level in range(max(map(height, rooms)), -1, -1)]
+    for above, row in pairwise(rows):  # below what imports it, so that few arrows cross
+        place = {room: index / len(above) for index, room in enumerate(above)}
+        row.sort(key=lambda room: (_mean(place[one] for one in above if room in graph.get(one, ())), room))
+    return rows
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = list(values)
+    return sum(known) / len(known) if known else 0.5
+
+
+def _direct(graph: Mapping[str, set[str]], room: str) -> set[str]:
+    """What a room imports and would not reach by way of another room that it imports."""
+
+    def below(one: str) -> set[str]:
+        return {other for first in graph.get(one, ()) for other in ({first} | below(first))}
+
+    return graph[room] - {other for first in graph[room] for other in below(first)} if room in graph else set()
+
+
+def _text(x: int, y: int, words: str, kind: str | None = None, anchor: str = "start") -> str:
+    styled = f' class="{kind}"' if kind else ""
+    return f'<text{styled} x="{x}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _svg(width: int, height: int, parts: list[str]) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+    return "\n".join([head, f"<style>{STYLE}</style>", f"<defs>{TIP}</defs>", *parts, "</svg>", ""])
+
+
+def drawings() -> dict[Path, str]:
+    """Returns each picture and where it stands."""
+    walks = {DOCS / "walks" / f"{name}.svg": walk_svg(read_walk(name)) for name in WALKS}
+    graph = {room: others for room, others in arrows().items() if room != "__main__"}
+    return {DOCS / "house.svg": house_svg(graph), **walks}
+
+
+if __name__ == "__main__":
+    for path, svg in drawings().items():
+        path.write_text(svg)
