@@ -29,7 +29,7 @@ from anytime_dspy.optimizers.search.limits import Limits, OnTrial
 from anytime_dspy.optimizers.search.locks import held
 from anytime_dspy.optimizers.search.pool import Pool
 from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
-from anytime_dspy.optimizers.search.space import Candidate
+from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.standing import RaceReport
 from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import Meter, Validation
@@ -83,10 +83,6 @@ class _Step:
     def report(self) -> Round:
         """What it was."""
         return _report_of(self.gathered, self.raced.report, self.writing)
-
-    def ended(self) -> _Step:
-        """The same round with its race run to the end."""
-        return replace(self, raced=self.race.run())
 
 
 @dataclass(frozen=True)
@@ -147,7 +143,9 @@ class Compiling:
             last = len(steps) == self.rounds - 1
             step = self._step(steps, leader, None if last else SCOUTING)
             if step is None:
-                steps[-1] = steps[-1].ended()
+                # The race of the round before has only scouted: it is run to its end.
+                with self._keeping_calls(), phase("racing"):
+                    steps[-1] = replace(steps[-1], raced=steps[-1].race.run())
                 break
             steps.append(step)
             report = step.raced.report
@@ -174,7 +172,9 @@ class Compiling:
             with held(self.folder, "preparing"), self._keeping_calls():
                 sampling, proposing = self._sampling(number, best)
                 earlier = [group for step in steps for group in step.gathered.groups]
-                gathered = self._gathered(best.applied(self.student), sampling, best.pairs, earlier)
+                program = best.applied(self.student)
+                shown = shown_inputs(program, best.pairs) if steps else frozenset()
+                gathered = self._gathered(program, sampling, shown, earlier)
                 pool, writing = self._pool(gathered, steps, sampling)
         except RunError:
             raise
@@ -183,7 +183,7 @@ class Compiling:
                 raise
             logger.warning("Round %d gave nothing to race (%s): what was found before stands", number, error)
             return None
-        pool = replace(pool, best=best if steps else None, programs=() if steps else self.programs)
+        pool = replace(pool, best=best if steps else None, programs=self.programs)
         writing += proposing
         prepared = gathered.synthesis + gathered.squeezing + gathered.judge.usage + writing
         before = sum((step.report.usage for step in steps), prepared)
@@ -194,7 +194,7 @@ class Compiling:
             pool.squeezed,
             self.validation,
             TrialStore(self.folder, f"round-{number}"),
-            Meter(self.limits, before, self.begun, self._paid(candidates, number, sampling)),
+            Meter(self.limits, before, self.begun, self._paid(best, sampling)),
             round=number,
             on_trial=self.watch.on_trial,
         )
@@ -203,20 +203,18 @@ class Compiling:
         logger.info("Round %d: %s", number, verdict(raced.report))
         return _Step(gathered, race, raced, writing)
 
-    def _paid(self, candidates: Sequence[Candidate], number: int, sampling: Sampling) -> dict[str, int]:
-        """Of how many heats the log has the runs: of those that were sampled, and that raced in the round before."""
+    def _paid(self, best: Candidate, sampling: Sampling) -> dict[str, int]:
+        """Of how many heats the log has the student's runs, and those of the best one of the round before."""
         if not self.folder:
             return {}
         asked, sampled = (
             {content_hash(example.inputs().toDict()) for example in examples}
             for examples in (self.validation.examples, self.trainset)
         )
-        paid = {one.key: SCOUTING for one in candidates[:2]} if number else {}
-        if asked <= sampled:
-            paid[candidates[0].key] = len(heat_ends(len(asked)))
-            if number and sampling.as_it_is:
-                paid[candidates[1].key] = paid[candidates[0].key]
-        return paid
+        all_heats = len(heat_ends(len(asked))) if asked <= sampled else 0
+        raced = SCOUTING if sampling.round else 0
+        # What a round samples as it is are the runs of the race; the student's are those of the first round.
+        return {Candidate().key: max(raced, all_heats), best.key: max(raced, all_heats)}
 
     def _sampling(self, number: int, best: Candidate) -> tuple[Sampling, Usage]:
         """How a round samples: where there are samples enough, in styles that the LM proposes too, at a call's cost.
@@ -238,7 +236,7 @@ class Compiling:
         self,
         program: Anytime,
         sampling: Sampling,
-        shown: Sequence[PreferencePair] = (),
+        shown: frozenset[str] = frozenset(),
         earlier: Sequence[TraceGroup] = (),
     ) -> Gathered:
         panel = Panel(

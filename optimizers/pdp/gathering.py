@@ -110,7 +110,7 @@ class Gathering:
         self,
         program: Anytime,
         sampling: Sampling,
-        shown: Sequence[PreferencePair] = (),
+        shown: frozenset[str] = frozenset(),
         earlier: Sequence[TraceGroup] = (),
     ) -> Gathered:
         """Samples a program, has its traces judged, pairs them, and squeezes the good ones.
@@ -118,7 +118,7 @@ class Gathering:
         Args:
             program: The best one so far.
             sampling: How to sample.
-            shown: What stands in its prompt: these examples are not asked, or it would only repeat them.
+            shown: The inputs that stand in its prompt, as `shown_inputs` tells them: it would only repeat these.
             earlier: The traces of the rounds before: where votes judge they vote too, so that a round does not confirm
                 its own mistakes.
 
@@ -127,7 +127,8 @@ class Gathering:
                 the metric is outside its scale.
             RunError: The folder is another compile's, or cannot be written.
         """
-        asked = sorted(set(range(len(self.trainset))) - {pair.example_index for pair in shown})
+        inputs = [content_hash(example.inputs().toDict()) for example in self.trainset]
+        asked = [place for place, one in enumerate(inputs) if one not in shown]
         log = TraceLog(self._file("traces", sampling.round)) if self.folder else None
         with phase("sampling traces"):
             traces = sample_traces(

@@ -36,9 +36,6 @@ __all__ = ["PDP"]
 TRIALS = 16
 """Candidates of a race unless another number is given."""
 
-SAMPLED = 64
-"""Training examples that traces are sampled on unless another number is given."""
-
 EXAMPLES = 64
 """Examples of a race, as far as there are so many, unless another number is given."""
 
@@ -62,7 +59,7 @@ class PDP(Teleprompter):
             self-judgement and gold quality agree, where there are labels.
         _: What follows is given by keyword.
         samples: Traces of each training example; a round after the first takes a third as many.
-        sampled: Training examples that traces are sampled on, at most, the first ones.
+        sampled: How many training examples traces are sampled on, the first ones; by default all.
         temperature: They are sampled at, above 0.
         contrastive: Whether the worse trace is shown beside the better one; without it the recipe is PDP(+).
         judge: Who scores the traces: "agreement" (votes among the samples), "pairwise" (the LM's verdict in both
@@ -100,7 +97,7 @@ class PDP(Teleprompter):
     metric: AnytimeIndex
     _: KW_ONLY
     samples: int = 6
-    sampled: int = SAMPLED
+    sampled: int | None = None
     temperature: float = 0.9
     contrastive: bool = True
     judge: str | Judge | dspy.Module = "auto"
@@ -131,7 +128,7 @@ class PDP(Teleprompter):
             raise AnytimeError(f"rounds must be at least 1, got {self.rounds}")
         if (self.rounds or 1) > 1 and not self.trials:
             raise AnytimeError("rounds need a race to tell which program is the best so far: give trials too")
-        if self.sampled < 1:
+        if self.sampled is not None and self.sampled < 1:
             raise AnytimeError(f"sampled must be at least 1, got {self.sampled}")
         if self.examples < FIRST_HEAT:
             raise AnytimeError(f"examples must be at least {FIRST_HEAT}, the first heat; got {self.examples}")
@@ -159,7 +156,8 @@ class PDP(Teleprompter):
             teacher: Refused: the student learns from its own traces.
             valset: What candidates are measured on, with whatever the metric needs. Without it they are measured on the
                 trainset, each without the examples that it shows. The fixed recipe has nothing to measure.
-            on_trace: Called with each of at most `len(trainset) * samples` traces as it finishes, for a progress bar.
+            on_trace: Called with each trace as it finishes, for a progress bar: in the first round `samples` of each
+                example, fewer in later ones.
             on_squeezed: Called with each squeezed trace as it finishes.
             on_trial: Called with a race's progress.
 
@@ -179,7 +177,7 @@ class PDP(Teleprompter):
         check_inputs(valset or (), "validation")
         anytime_index([0.0] * len(student.budgets), student.budgets, axis=self.metric.axis, q_max=self.metric.q_max)
         sampled = list(trainset)[: self.sampled]
-        validation = self._validation(student, sampled, list(trainset)[self.sampled :], valset)
+        validation = self._validation(student, sampled, list(trainset)[len(sampled) :], valset)
         for name, program in self.programs:
             _check_candidate(name, program, student)
         folder = None if self.log_dir is None else Path(self.log_dir)

@@ -16,9 +16,7 @@ from anytime_dspy.optimizers.prompts.instructions import candidate_instructions,
 from anytime_dspy.optimizers.prompts.render import Instructions
 from anytime_dspy.optimizers.search.pool import LEAST, Pool
 from anytime_dspy.optimizers.search.standing import RaceReport
-from anytime_dspy.optimizers.traces.sampling import (
-    Sampling,
-)
+from anytime_dspy.optimizers.traces.sampling import Sampling
 
 __all__ = ["Round", "pool_of"]
 

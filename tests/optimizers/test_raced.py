@@ -12,6 +12,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
 from anytime_dspy.optimizers import PDP, Limits, pairs_dataset, read_pairs
+from anytime_dspy.optimizers.pdp.gathering import Gathering
 from anytime_dspy.testing import asked_for, chat, prefill_of, scripted_lm
 from tests.fakes.programs import Pipeline
 from tests.fakes.simulated import SHORT, examples, simulated, skill_of
@@ -72,6 +73,44 @@ def test_a_round_samples_the_leader_of_the_one_before_and_not_what_it_shows(tmp_
     assert max(len(one.scores) for one in scouted.race.standings) == 16
     assert len(last.race.student.scores) >= 24
     assert program.compile_report.failed == 0
+
+
+def test_a_race_that_scouted_is_run_to_its_end_where_the_next_round_gives_nothing(tmp_path, monkeypatch):
+    lm = scripted_lm(simulated)
+
+    def fails_later(self, program, sampling, *others):
+        if sampling.round:
+            raise AnytimeError("nothing came")
+        return whole(self, program, sampling, *others)
+
+    whole = Gathering.gathered
+    monkeypatch.setattr(Gathering, "gathered", fails_later)
+    program = compiled(lm, log_dir=tmp_path, trainset=examples(1, 24), rounds=2)
+    (only,) = program.compile_report.rounds
+    assert len(only.race.student.scores) >= 24
+    requests = len(lm.engine.requests)
+    assert any(standing.kind.startswith("composed") for standing in only.race.standings)
+    (tmp_path / "study.jsonl").unlink()
+    compiled(lm, log_dir=tmp_path, trainset=examples(1, 24), rounds=2)
+    assert len(lm.engine.requests) == requests, "every call of the race was kept"
+
+
+def test_a_program_that_others_made_races_in_every_round_and_is_not_asked_what_it_shows(tmp_path):
+    others = student()
+    others.predictors()[0].demos = [
+        {"question": one.question, "reasoning": "short", "answer": one.answer} for one in TRAIN[:4]
+    ]
+    program = compiled(log_dir=tmp_path, programs=[("theirs", others)], rounds=2)
+    kinds = [[standing.kind for standing in one.race.standings] for one in program.compile_report.rounds]
+    assert all("theirs" in one for one in kinds)
+
+
+def test_no_call_of_a_second_round_goes_uncounted(tmp_path):
+    """The leader's first samples are counted with the race that ran them, and once more with the sampling."""
+    lm = scripted_lm(simulated)
+    report = compiled(lm, log_dir=tmp_path, trainset=examples(1, 24), rounds=2).compile_report
+    spent = report.synthesis.calls + report.judging.calls + report.search.usage.calls
+    assert spent >= len(lm.engine.requests)
 
 
 def test_traces_are_sampled_on_no_more_examples_than_wanted(tmp_path):
