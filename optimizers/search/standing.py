@@ -23,7 +23,7 @@ class Standing:
         kind: What it is, in a few words.
         scores: Its Anytime Index on each example that it ran, by the example's place in the race's order.
         heats: Heats that it ran.
-        state: "finished" if it ran to the end, "left" if it was among the worse half of a heat, "failed" if the LM did.
+        state: "finished" if it ran to the end, "left" if it was not among the best of a heat, "failed" if the LM did.
         raw: The mean of its scores less the student's on the same examples; None for the student.
         gain: What is believed of its gain, shrunk towards what its parts did elsewhere.
         prompt_tokens: Sent for an example at the largest budget, in the mean.

@@ -95,7 +95,7 @@ def test_a_race_that_scouted_is_run_to_its_end_where_the_next_round_gives_nothin
     assert len(lm.engine.requests) == requests, "every call of the race was kept"
 
 
-def test_a_program_that_others_made_races_in_every_round_and_is_not_asked_what_it_shows(tmp_path):
+def test_a_program_that_others_made_races_in_every_round(tmp_path):
     others = student()
     others.predictors()[0].demos = [
         {"question": one.question, "reasoning": "short", "answer": one.answer} for one in TRAIN[:4]
