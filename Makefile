@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.ready-demo
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
 
@@ -16,13 +17,22 @@ help:
 	@echo "make demo       a DSPy program made anytime on a real model, start to end"
 	@echo "make bench      the cost benchmarks of experiments/bench"
 
+# The build backend's boxed warning of editable installs is no newcomer's business. Python compiles what it imports when it
+# does: compiling all there is takes ten seconds.
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-compile --editable
+
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@# The build backend's boxed warning of editable installs is no newcomer's business. Python compiles what it imports
-	@# when it does: compiling all there is takes ten seconds.
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-compile --editable ".[dev]"
-	@touch $(READY)
+	$(INSTALL) ".[dev]"
+	@touch $(READY) $(DEMO_READY)
+
+# What the developers' tools take to install, a newcomer need not wait for.
+$(DEMO_READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(INSTALL) ".[local,openvino,plot]"
+	@touch $(DEMO_READY)
 
 setup: $(READY)
 
@@ -47,7 +57,7 @@ types: setup
 
 check: lint types test
 
-demo: setup
+demo: $(DEMO_READY)
 	$(BIN)/anytime-dspy demo --out runs/demo
 
 bench: setup

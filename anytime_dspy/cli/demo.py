@@ -11,8 +11,8 @@ from anytime_dspy.cli.options import DEFAULT_MODEL, Effort, Json, ModelName, Out
 EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
 TASK = "word_problems"
-TEST_EXAMPLES = 40
-TRAINING_EXAMPLES = 32
+TEST_EXAMPLES = 36
+TRAINING_EXAMPLES = 28
 OVERTIME = 24
 """Further training examples, for a race that is undecided."""
 SAMPLES, TRIALS, ROUNDS = 1, 7, 2
