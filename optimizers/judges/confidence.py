@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import dspy
@@ -39,7 +39,7 @@ FIRST_PAIRS = 8
 """Those that are asked about first: an LM that finds the common answers no likelier is asked no more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confidence:
     """Scores a trace at a checkpoint by the probability that its answer there is correct, as the LM has it.
 
@@ -48,15 +48,13 @@ class Confidence:
 
     Attributes:
         lm: Whom to ask; by default the LM of the surrounding `dspy.context`. It must give log-probabilities.
-        _: What follows is given by keyword.
         answer_key: Says which answers are the same.
         threads: Questions asked at the same time.
         seed: Picks the pairs that reliability is measured on.
         memo: Probabilities that were given before; none of them is asked for again.
     """
 
-    lm: Any = None
-    _: KW_ONLY
+    lm: Any = field(default=None, kw_only=False)
     answer_key: AnswerKey = answer_text
     threads: int = 1
     seed: int = 0

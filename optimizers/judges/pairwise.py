@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
@@ -33,7 +33,7 @@ FIRST_PAIRS = 8
 answer in both orders half of the time, as a coin does, leaves all eight a tie once in 256 times."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pairwise:
     """Scores a trace at a checkpoint by how often its answer there wins against the other answers to the example.
 
@@ -43,7 +43,6 @@ class Pairwise:
 
     Attributes:
         lm: Whom to ask; by default the LM of the surrounding `dspy.context`, so that the program judges itself.
-        _: What follows is given by keyword.
         module: How to ask: any module that takes task, candidate_a and candidate_b and returns `better`, "A" or "B". By
             default a bare question for the letter.
         name: What reports call it.
@@ -56,8 +55,7 @@ class Pairwise:
         ProgramError: The module has another signature.
     """
 
-    lm: Any = None
-    _: KW_ONLY
+    lm: Any = field(default=None, kw_only=False)
     module: dspy.Module | None = None
     name: str = "pairwise"
     answer_key: AnswerKey = answer_text
@@ -136,7 +134,7 @@ class Pairwise:
         return nullcontext() if self.lm is None else dspy.context(lm=self.lm)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Teacher(Pairwise):
     """Another LM that compares the answers, as `Pairwise` does.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dspy
 
-from anytime_dspy.checkpoint import Checkpoint, Usage
+from anytime_dspy.checkpoint import Usage
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Choice, Judgement, Orders, Reliability
 from anytime_dspy.optimizers.traces.trace import TraceGroup
 
-__all__ = ["GoldCheck", "JudgeReport", "gold_check", "judge_report"]
+__all__ = ["GoldCheck", "JudgeReport", "gold_check", "gold_qualities", "judge_report"]
 
 logger = logging.getLogger(__name__)
 
@@ -121,8 +121,13 @@ def gold_check(
     signs: list[float] = []
     told = False
     for group, scores in zip(groups, judgement.scores, strict=True):
-        gold = _gold(group, trainset[group.example_index], metric)
-        if gold is None:
+        example = trainset[group.example_index]
+        rows = [
+            gold_qualities(metric, example, (one.prediction if one.answered else None for one in trace.checkpoints))
+            for trace in group.traces
+        ]
+        gold = [row for row in rows if row is not None]
+        if len(gold) < len(rows):
             continue
         told = True
         for one, other in itertools.combinations(range(len(gold)), 2):
@@ -135,15 +140,20 @@ def gold_check(
     return GoldCheck(len(signs), sum(sign > 0 for sign in signs), sum(sign < 0 for sign in signs)) if told else None
 
 
-def _gold(group: TraceGroup, example: dspy.Example, metric: AnytimeIndex) -> list[list[float]] | None:
+def gold_qualities(
+    metric: AnytimeIndex, example: dspy.Example, predictions: Iterable[dspy.Prediction | None]
+) -> list[float] | None:
+    """Returns the gold quality of predictions for an example; None if its labels do not tell it.
+
+    Args:
+        metric: Its `quality` is the gold one.
+        example: The example.
+        predictions: The predictions; None stands for an answer that could not be read, and has quality 0.
+    """
     if not example.labels().keys():
         return None
-
-    def quality(checkpoint: Checkpoint) -> float:
-        return metric.quality_of(example, checkpoint.prediction) if checkpoint.answered else 0.0
-
     try:
-        return [[quality(checkpoint) for checkpoint in trace.checkpoints] for trace in group.traces]
-    except Exception as error:  # quality is anyone's code, and a report must not lose a compile that is paid for
-        logger.debug("No gold quality for training example %d: %s", group.example_index, error)
+        return [0.0 if one is None else metric.quality_of(example, one) for one in predictions]
+    except Exception as error:  # quality is the user's code, and a report must not lose a compile that is paid for
+        logger.debug("No gold quality for a training example: %s", error)
         return None

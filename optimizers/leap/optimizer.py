@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -66,7 +66,7 @@ class LeapReport:
     learning: Usage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LEAP(Teleprompter):
     """Compiles an `Anytime` program with principles that its LM learns from its mistakes (Zhang et al. 2024).
 
@@ -76,7 +76,6 @@ class LEAP(Teleprompter):
 
     Attributes:
         metric: Its `quality` says which answers are wrong: those below the ceiling of its scale.
-        _: What follows is given by keyword.
         samples: Answers to each training example.
         temperature: They are sampled at, above 0.
         level: "low" tells the program every principle, "high" the five or fewer that they are condensed to.
@@ -96,8 +95,7 @@ class LEAP(Teleprompter):
         15
     """
 
-    metric: AnytimeIndex
-    _: KW_ONLY
+    metric: AnytimeIndex = field(kw_only=False)
     samples: int = 15
     temperature: float = 0.9
     level: Level = "high"

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from anytime_dspy.answers import AnswerKey, answer_text
+from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError
 from anytime_dspy.measure import program_hash
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Judge
-from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
 from anytime_dspy.optimizers.judges.registry import check_judge
-from anytime_dspy.optimizers.pdp.compiler import Compiling, Watch
+from anytime_dspy.optimizers.pdp.compiler import compiled_by_race, compiled_by_recipe
+from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trials import Validation
-from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling
+from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
 from anytime_dspy.optimizers.validation import check_compile, check_inputs
 from anytime_dspy.storage.jsonl import LineLog, content_hash
@@ -40,7 +39,7 @@ EXAMPLES = 64
 """Examples of a race, as far as there are so many, unless another number is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PDP(Teleprompter):
     """Compiles an `Anytime` program with preference pairs that it judges itself (Zhang et al., arXiv 2601.11038).
 
@@ -57,7 +56,6 @@ class PDP(Teleprompter):
     Attributes:
         metric: The Anytime Index. It chooses no pair, only between candidates; the report says with it how often
             self-judgement and gold quality agree, where there are labels.
-        _: What follows is given by keyword.
         samples: Traces of each training example; a round after the first takes a third as many.
         sampled: How many training examples traces are sampled on, the first ones; by default all.
         temperature: They are sampled at, above 0.
@@ -94,8 +92,7 @@ class PDP(Teleprompter):
         True
     """
 
-    metric: AnytimeIndex
-    _: KW_ONLY
+    metric: AnytimeIndex = field(kw_only=False)
     samples: int = 6
     sampled: int | None = None
     temperature: float = 0.9
@@ -180,27 +177,11 @@ class PDP(Teleprompter):
         validation = self._validation(student, sampled, list(trainset)[len(sampled) :], valset)
         for name, program in self.programs:
             _check_candidate(name, program, student)
-        folder = None if self.log_dir is None else Path(self.log_dir)
-        if folder:
+        job = CompileJob(self, student, sampled, validation, on_trace, on_squeezed, on_trial)
+        if job.folder:
             held_out = [*validation.examples, *validation.overtime]
-            LineLog(folder / "compile.jsonl", self._fingerprint(student, sampled, held_out))
-        checked = self.judge in ("metric", "checked") or isinstance(self.judge, Checked | Gold)
-        return Compiling(
-            student=student,
-            trainset=sampled,
-            validation=validation,
-            sampling=Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads),
-            judge=self.judge,
-            answer_key=self.answer_key or answer_text,
-            contrastive=self.contrastive,
-            trials=self.trials,
-            rounds=self.rounds or (2 if checked else 1),
-            programs=self.programs,
-            limits=self.limits,
-            begun=time.monotonic(),
-            folder=folder,
-            watch=Watch(on_trace, on_squeezed, on_trial),
-        ).run()
+            LineLog(job.folder / "compile.jsonl", self._fingerprint(student, sampled, held_out))
+        return compiled_by_race(job) if self.trials else compiled_by_recipe(job)
 
     def _validation(
         self,

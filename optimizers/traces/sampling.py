@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import dspy
@@ -30,12 +30,11 @@ CALLS = "calls.jsonl"
 """Beside a log of traces, the LM calls that they are made of."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How traces are sampled.
 
     Attributes:
-        _: What follows is given by keyword.
         samples: Traces of each example, spread evenly over the styles.
         temperature: Above 0; answers that have to be forced are greedy all the same.
         seed: The same seed gives the same traces where the LM repeats itself, and fresh ones to a caching LM else.
@@ -46,7 +45,6 @@ class Sampling:
             run that a race asks of it too, and that a log of calls then has.
     """
 
-    _: KW_ONLY
     samples: int = 6
     temperature: float = 0.9
     seed: int = 0
