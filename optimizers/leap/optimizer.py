@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import dspy
 from dspy.teleprompt import Teleprompter
+from pydantic import TypeAdapter
 
 from anytime_dspy.answers import answer_text
 from anytime_dspy.anytime import Anytime
@@ -29,7 +30,7 @@ from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.optimizers.validation import check_compile
-from anytime_dspy.storage.jsonl import write_json
+from anytime_dspy.storage.jsonl import read_json, reading, write_json
 
 __all__ = ["LEAP", "Level", "LeapReport"]
 
@@ -64,6 +65,21 @@ class LeapReport:
     demonstrations: int
     synthesis: Usage
     learning: Usage
+
+    @property
+    def usage(self) -> Usage:
+        """The cost of the whole compile."""
+        return self.synthesis + self.learning
+
+    @classmethod
+    def read(cls, path: str | Path) -> LeapReport:
+        """Reads report.json of a compile's folder.
+
+        Raises:
+            RunError: The file cannot be read, or holds something else.
+        """
+        with reading(Path(path)):
+            return TypeAdapter(cls).validate_python(read_json(Path(path)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dspy
+from pydantic import TypeAdapter
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.metric import AnytimeIndex
@@ -14,6 +16,7 @@ from anytime_dspy.optimizers.judges.report import GoldCheck, JudgeReport, gold_q
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.search.standing import RaceReport
 from anytime_dspy.optimizers.search.verdict import verdict
+from anytime_dspy.storage.jsonl import read_json, reading
 
 __all__ = ["CompileReport", "Round", "Searched", "gold_agreement", "searched"]
 
@@ -138,6 +141,16 @@ class CompileReport:
     def usage(self) -> Usage:
         """The cost of the whole compile."""
         return self.synthesis + self.judging + (self.search.usage if self.search else Usage())
+
+    @classmethod
+    def read(cls, path: str | Path) -> CompileReport:
+        """Reads report.json of a compile's folder.
+
+        Raises:
+            RunError: The file cannot be read, or holds something else.
+        """
+        with reading(Path(path)):
+            return TypeAdapter(cls).validate_python(read_json(Path(path)))
 
 
 def searched(rounds: Sequence[Round]) -> Searched | None:

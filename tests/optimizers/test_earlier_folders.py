@@ -14,9 +14,9 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.cli.compile_folder import read_compiled
-from anytime_dspy.optimizers import LEAP, PDP, read_pairs
+from anytime_dspy.optimizers import LEAP, PDP, CompileReport, LeapReport, read_pairs
+from anytime_dspy.storage.jsonl import json_line
 from anytime_dspy.testing import asked_for, chat, scripted_lm
-from experiments.paper.cells import compile_tokens
 from tests.fakes.simulated import examples, simulated
 
 KEPT = Path(__file__).parents[1] / "data" / "compiles"
@@ -80,10 +80,19 @@ def test_a_race_that_was_killed_resumes_to_the_same_program(folder):
     assert 0 < len(lm.engine.requests) < 138, "what the folder still has is not requested again"
 
 
+@pytest.mark.parametrize("folder", OPTIMISERS, indirect=True)
+def test_its_report_is_read_as_the_compile_returned_it(folder):
+    kind = LeapReport if folder.name == "leap" else CompileReport
+    there = kind.read(folder / "report.json")
+    assert json.loads(json_line(there)) == json.loads((folder / "report.json").read_text())
+    now = compiled(folder.name, folder, scripted_lm(reply)).compile_report
+    assert kind.read(folder / "report.json") == now
+    assert there.usage.tokens == now.usage.tokens > 1000
+
+
 @pytest.mark.parametrize("folder", ["raced", "recipe"], indirect=True)
 def test_its_files_are_read(folder):
     assert len(read_pairs(folder / "pairs.jsonl")) >= 2
     view = read_compiled(folder)
     assert view.predictors[0].demonstrations
     assert len(view.races) == (2 if folder.name == "raced" else 0)
-    assert compile_tokens(folder / "report.json") > 1000
