@@ -1,4 +1,4 @@
-"""What every optimiser here refuses before it pays for a call."""
+"""Checks of the arguments of `compile`, before any LM call."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["check_compile", "check_inputs"]
 def check_compile(
     optimiser: str, student: dspy.Module, trainset: Sequence[dspy.Example], teacher: dspy.Module | None
 ) -> None:
-    """Refuses arguments of `compile` that cannot be used.
+    """Checks the arguments of `compile`.
 
     Args:
-        optimiser: Its name, for the messages.
-        student: The program that is to be compiled.
+        optimiser: The name of the optimizer, for error messages.
+        student: The program to compile.
         trainset: The training examples.
-        teacher: What was given as teacher.
+        teacher: The teacher argument; no teacher is supported.
 
     Raises:
-        ProgramError: The student is no `Anytime`, or a teacher was given.
+        ProgramError: The student is not an `Anytime`, or a teacher was given.
         DataError: There are no training examples, or one has no inputs.
         ModelError: There is no LM to run the student on.
     """
@@ -41,14 +41,14 @@ def check_compile(
 
 
 def check_inputs(examples: Sequence[dspy.Example], kind: str) -> None:
-    """Refuses examples that do not say which of their fields are inputs.
+    """Checks that examples declare their input fields.
 
     Args:
-        examples: To look at.
-        kind: What the message calls them.
+        examples: The examples to check.
+        kind: What error messages call them.
 
     Raises:
-        DataError: One has no inputs.
+        DataError: An example has no inputs.
     """
     for place, example in enumerate(examples):
         try:
