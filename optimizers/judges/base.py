@@ -17,8 +17,8 @@ __all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Orders", 
 logger = logging.getLogger(__name__)
 
 RELIABLE = 0.3
-"""The lowest reliability that "auto" accepts. With 12 examples of 6 samples, random answers out of four pass it one time
-in fifteen, random verdicts one time in nine."""
+"""The lowest reliability that "auto" accepts. With 12 examples of 6 samples, random answers out of four pass it one
+time in fifteen, random verdicts one time in nine."""
 
 GroupScores = tuple[tuple["float | None", ...], ...]
 """Scores in [0, 1] of each trace of an example at each checkpoint; None if the judge cannot decide."""

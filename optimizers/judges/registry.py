@@ -22,8 +22,8 @@ from anytime_dspy.optimizers.judges.verdicts import check_module
 __all__ = ["JUDGES", "Panel", "check_judge", "own_lm"]
 
 JUDGES = ("auto", "agreement", "pairwise", "confidence", "checked", "metric")
-"""The names of judges. "auto" takes the most reliable of agreement, pairwise and confidence, which need neither labels nor
-a check; among equals the first in this order."""
+"""The names of judges. "auto" takes the most reliable of agreement, pairwise and confidence, which need neither labels
+nor a check; among equals the first in this order."""
 
 
 def check_judge(judge: Any) -> None:

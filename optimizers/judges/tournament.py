@@ -1,7 +1,7 @@
 """Ranking by pairwise comparison: all pairs of a few items, a Swiss tournament among many.
 
-A Swiss tournament compares items that are neighbours in the current ranking, where a comparison is most informative. Its
-results are fitted with the model of Bradley and Terry (1952), by choix.
+A Swiss tournament compares items that are neighbours in the current ranking, where a comparison is most informative.
+Its results are fitted with the model of Bradley and Terry (1952), by choix.
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ class SqueezedTrace:
     def merit(self) -> float:
         """The ranking score in [0, 1]: states_answer * uses_input * brevity, times 0.8 if the reasoning is not needed.
 
-        A trace that does not state its answer, or does not use its input, teaches the model to answer without reasoning;
-        a trace longer than most budgets teaches it to write long traces. The factor is close to 1, because in
-        experiments four short traces that were not needed beat four long ones that were.
+        A trace that does not state its answer, or does not use its input, teaches the model to answer without
+        reasoning; a trace longer than most budgets teaches it to write long traces. The factor is close to 1, because
+        in experiments four short traces that were not needed beat four long ones that were.
         """
         return self.states_answer * self.uses_input * self.brevity * (1.0 if self.earned else 0.8)
 
