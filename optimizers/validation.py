@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.errors import DataError, ModelError, ProgramError
+from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
+from anytime_dspy.metric import AnytimeIndex
 
-__all__ = ["check_compile", "check_inputs"]
+__all__ = ["check_compile", "check_inputs", "check_options"]
+
+
+def check_options(optimiser: Any, **least: int) -> None:
+    """Checks the options that optimizers share.
+
+    Args:
+        optimiser: The optimizer, with a metric and a sampling temperature.
+        least: The smallest value of other options, by name; an option may be None.
+
+    Raises:
+        AnytimeError: An option is invalid.
+    """
+    if not isinstance(optimiser.metric, AnytimeIndex):
+        raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(optimiser.metric).__name__}")
+    for name, smallest in least.items():
+        value = getattr(optimiser, name)
+        if value is not None and value < smallest:
+            raise AnytimeError(f"{name} must be at least {smallest}, got {value}")
+    if not optimiser.temperature > 0:
+        raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {optimiser.temperature}")
 
 
 def check_compile(

@@ -144,7 +144,7 @@ class Confidence:
         except AnytimeError:
             raise
         except Exception as error:  # one failed request must not lose the traces that are already paid for
-            logger.warning("A probability could not be had: %s", error)
+            logger.warning("No probability, the request failed: %s", error)
             return Said(None, error=reason_of(error))
 
 

@@ -149,7 +149,7 @@ def _letter(module: dspy.Module | None, memo: AnswerCache, *texts: str) -> _Lett
     except AnytimeError:
         raise
     except Exception as error:
-        logger.warning("A verdict could not be had: %s", error)
+        logger.warning("No verdict, the request failed: %s", error)
         return _Letter(None, Usage(), reason_of(error))
 
 

@@ -29,7 +29,7 @@ from anytime_dspy.optimizers.traces.sampling import CALLS, OnTrace, Sampling, sa
 from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
-from anytime_dspy.optimizers.validation import check_compile
+from anytime_dspy.optimizers.validation import check_compile, check_options
 from anytime_dspy.storage.jsonl import read_json, reading, write_json
 
 __all__ = ["LEAP", "Level", "LeapReport"]
@@ -86,9 +86,9 @@ class LeapReport:
 class LEAP(Teleprompter):
     """Compiles an `Anytime` program with principles that its LM learns from its mistakes (Zhang et al. 2024).
 
-    The student answers each training example several times, without demonstrations. The LM sees its wrong answers beside
-    the right ones, and writes what to learn from each (arXiv 2402.05403). The principles are added to the instructions,
-    and a few examples become demonstrations. Budgets play no role. The optimizer itself has no state.
+    The student answers each training example several times, without demonstrations. The LM sees its wrong answers
+    beside the right ones, and writes what to learn from each (arXiv 2402.05403). The principles are added to the
+    instructions, and a few examples become demonstrations. Budgets play no role. The optimizer itself has no state.
 
     Attributes:
         metric: The metric; an answer is wrong if its `quality` is below the maximum of the scale.
@@ -120,15 +120,9 @@ class LEAP(Teleprompter):
     log_dir: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, AnytimeIndex):
-            raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(self.metric).__name__}")
+        check_options(self, samples=1, shots=0, threads=1)
         if self.level not in get_args(Level):
             raise AnytimeError(f'level must be "low" or "high", not {self.level!r}')
-        if not self.temperature > 0:
-            raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
-        for name, least in (("samples", 1), ("shots", 0), ("threads", 1)):
-            if getattr(self, name) < least:
-                raise AnytimeError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
     def compile(
         self,

@@ -27,7 +27,7 @@ from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
-from anytime_dspy.optimizers.validation import check_compile, check_inputs
+from anytime_dspy.optimizers.validation import check_compile, check_inputs, check_options
 from anytime_dspy.storage.jsonl import LineLog, content_hash
 
 __all__ = ["PDP"]
@@ -110,24 +110,13 @@ class PDP(Teleprompter):
     log_dir: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, AnytimeIndex):
-            raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(self.metric).__name__}")
-        if self.samples < 1:
-            raise AnytimeError(f"samples must be at least 1, got {self.samples}")
+        check_options(self, samples=1, sampled=1, rounds=1, threads=1)
         if self.samples < 2 and not self.trials:
             raise AnytimeError("samples must be at least 2 for the paper's recipe, since its pairs compare traces")
-        if not self.temperature > 0:
-            raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
-        if self.threads < 1:
-            raise AnytimeError(f"threads must be at least 1, got {self.threads}")
         if self.trials < 0 or self.trials == 1:
             raise AnytimeError(f"trials must be 0, or at least 2 for the student and another; got {self.trials}")
-        if self.rounds is not None and self.rounds < 1:
-            raise AnytimeError(f"rounds must be at least 1, got {self.rounds}")
         if (self.rounds or 1) > 1 and not self.trials:
             raise AnytimeError("rounds need a race to tell which program is the best so far: give trials too")
-        if self.sampled is not None and self.sampled < 1:
-            raise AnytimeError(f"sampled must be at least 1, got {self.sampled}")
         if self.examples < FIRST_HEAT:
             raise AnytimeError(f"examples must be at least {FIRST_HEAT}, the first heat; got {self.examples}")
         if self.programs and not self.trials:

@@ -55,8 +55,8 @@ class CandidateInstructions:
 def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> CandidateInstructions:
     """Returns the student's own instructions, and those with principles that the LM writes.
 
-    Principles are short rules: what the chosen traces did under the budget that the rejected ones did not. The LM of the
-    surrounding `dspy.context` writes them once for each set of pairs and predictor. Duplicates are removed. Failed
+    Principles are short rules: what the chosen traces did under the budget that the rejected ones did not. The LM of
+    the surrounding `dspy.context` writes them once for each set of pairs and predictor. Duplicates are removed. Failed
     requests are logged.
 
     Args:
