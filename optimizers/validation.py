@@ -15,10 +15,10 @@ __all__ = ["check_compile", "check_inputs", "check_options"]
 
 
 def check_options(optimiser: Any, **least: int) -> None:
-    """Checks the options that optimizers share.
+    """Checks the options that optimisers share.
 
     Args:
-        optimiser: The optimizer, with a metric and a sampling temperature.
+        optimiser: The optimiser, with a metric and a sampling temperature.
         least: The smallest value of other options, by name; an option may be None.
 
     Raises:
@@ -40,7 +40,7 @@ def check_compile(
     """Checks the arguments of `compile`.
 
     Args:
-        optimiser: The name of the optimizer, for error messages.
+        optimiser: The name of the optimiser, for error messages.
         student: The program to compile.
         trainset: The training examples.
         teacher: The teacher argument; no teacher is supported.

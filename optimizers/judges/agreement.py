@@ -1,6 +1,6 @@
 """The judge "agreement" makes no LM calls: the more common an answer is among the samples, the higher its score.
 
-A model that cannot recognize the right answer may still reach it more often than any single wrong answer
+A model that cannot recognise the right answer may still reach it more often than any single wrong answer
 (self-consistency, Wang et al. 2022, arXiv 2203.11171).
 """
 

@@ -21,7 +21,7 @@ ROUND_ROBIN = 6
 """Up to this many items every pair is compared: at most 15 comparisons."""
 
 PRIOR = 0.01
-"""The regularization of the fit; without it an item that always wins has infinite strength."""
+"""The regularisation of the fit; without it an item that always wins has infinite strength."""
 
 
 def first_pairs(n: int) -> list[tuple[int, int]]:
@@ -79,6 +79,6 @@ def _neighbours(standing: list[int], points: np.ndarray) -> Iterator[tuple[int, 
 
 
 def _fit(points: np.ndarray) -> np.ndarray:
-    import choix  # it imports scipy's optimizers, so only for a tournament
+    import choix  # it imports scipy's optimisers, so only for a tournament
 
     return np.asarray(choix.ilsr_pairwise_dense(points, alpha=PRIOR, max_iter=1000, tol=1e-6))

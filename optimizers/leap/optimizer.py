@@ -88,7 +88,7 @@ class LEAP(Teleprompter):
 
     The student answers each training example several times, without demonstrations. The LM sees its wrong answers
     beside the right ones, and writes what to learn from each (arXiv 2402.05403). The principles are added to the
-    instructions, and a few examples become demonstrations. Budgets play no role. The optimizer itself has no state.
+    instructions, and a few examples become demonstrations. Budgets play no role. The optimiser itself has no state.
 
     Attributes:
         metric: The metric; an answer is wrong if its `quality` is below the maximum of the scale.

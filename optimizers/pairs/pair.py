@@ -72,7 +72,7 @@ class Side:
 
     @property
     def area(self) -> float:
-        """The normalized area under the curve of the judge's scores, in [0, 1]."""
+        """The normalised area under the curve of the judge's scores, in [0, 1]."""
         return self.curve.index(best_so_far=False)
 
     @classmethod

@@ -1,1 +1,1 @@
-"""PDP: the optimizer, one compile, its rounds, and its report."""
+"""PDP: the optimiser, one compile, its rounds, and its report."""

@@ -146,7 +146,7 @@ def _reported(job: CompileJob, runs: Sequence[RoundRun], selected: Sequence[Pref
 
 
 def _set_dspy_attributes(compiled: Anytime, student: Anytime, races: Sequence[Raced]) -> None:
-    """Sets `score`, `candidate_programs` and `trial_logs` as DSPy's own optimizers do, with scores in percent.
+    """Sets `score`, `candidate_programs` and `trial_logs` as DSPy's own optimisers do, with scores in percent.
 
     A candidate's score is the student's plus the candidate's estimated gain, so that candidates that ran on fewer
     examples can be compared.

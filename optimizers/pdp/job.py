@@ -32,7 +32,7 @@ class CompileJob:
     """The options and the data of one compile, already validated.
 
     Attributes:
-        options: The optimizer.
+        options: The optimiser.
         student: The program to compile.
         trainset: The examples that traces are sampled on.
         validation: The examples that candidates race on; none for the fixed recipe.

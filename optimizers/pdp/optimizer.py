@@ -49,7 +49,7 @@ class PDP(Teleprompter):
     unless a gain is 90% certain. With the paper's recipe (`trials=0`) the pair with the largest gap at each budget goes
     into the prompt, and nothing is measured.
 
-    The optimizer itself has no state, so it can compile any number of programs. With a `log_dir`, a compile that was
+    The optimiser itself has no state, so it can compile any number of programs. With a `log_dir`, a compile that was
     killed resumes where it stopped, returns the same program, and repeats no finished LM call. Several processes with
     the same `log_dir` share the trials.
 
@@ -151,7 +151,7 @@ class PDP(Teleprompter):
 
         Returns:
             The compiled program, with a `CompileReport` as its `compile_report`; after a race also with `score`,
-            `candidate_programs` and `trial_logs`, as with DSPy's optimizers.
+            `candidate_programs` and `trial_logs`, as with DSPy's optimisers.
 
         Raises:
             ProgramError: The student is not an `Anytime`, a teacher was given, or a candidate does not fit the student.

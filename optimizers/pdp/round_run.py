@@ -71,10 +71,10 @@ class RoundRun:
     Args:
         job: The compile.
         sampling: How to sample; its `round` is the number of this round.
-        best: The best candidate of the rounds before, whose program is sampled.
+        best: The best candidate so far, whose program is sampled; by default the student.
         before: The rounds before. Where the judge counts votes, their traces vote too, so that a round does not
             confirm its own mistakes.
-        writing: What the LM has written for this round so far, as cost.
+        writing: The cost of styles that the LM has already written for this round.
 
     Attributes:
         number: The number of the round, from 0.
@@ -89,16 +89,16 @@ class RoundRun:
         self,
         job: CompileJob,
         sampling: Sampling,
-        best: Candidate = Candidate(),  # noqa: B008 - it is immutable
+        best: Candidate | None = None,
         before: Sequence[RoundRun] = (),
-        writing: Usage = Usage(),  # noqa: B008 - it is immutable
+        writing: Usage | None = None,
     ) -> None:
         self._job = job
         self._sampling = sampling
         self.number = sampling.round
-        self._best = best
+        self._best = best or Candidate()
         self._before = before
-        self._writing = writing
+        self._writing = writing or Usage()
         self._synthesis = self._squeezing = Usage()
         self.groups: list[TraceGroup] = []
         self.pairs: list[PreferencePair] = []
@@ -170,7 +170,7 @@ class RoundRun:
         self._styles = _areas_by_style(self.groups, judgement)
         self.pairs = build_pairs(self.groups, judgement, job.answer_key)
         if job.folder and not self.number:
-            write_pairs(job.folder / "pairs.jsonl", self.preferences)  # they are paid for, whatever happens next
+            write_pairs(job.folder / "pairs.jsonl", self.preferences)  # they are already paid for, so store them first
 
     def prepare_race(self) -> None:
         """Collects the candidates of the race, and has the LM write instructions where there is room for them.
