@@ -1,4 +1,4 @@
-"""Questions to an LM that failed: they are told, with their count, and never taken for an answer of nothing."""
+"""LM requests that failed: they are counted and logged, and never mistaken for an empty answer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Failures:
-    """Of some questions, those that failed.
+    """The failures among a number of LM requests.
 
     Attributes:
-        asked: How many were asked.
-        errors: What each one that failed raised.
+        asked: The number of requests.
+        errors: The error of each request that failed.
 
     Example:
         >>> Failures(3, ("overloaded",)).all_of_them
@@ -31,47 +31,45 @@ class Failures:
 
     @property
     def all_of_them(self) -> bool:
-        """Whether nothing was answered, though something was asked."""
+        """Whether there were requests, and none was answered."""
         return bool(self.errors) and len(self.errors) == self.asked
 
+    def summary(self, questions: str) -> str:
+        """Returns, for messages, that all requests failed, and the first error."""
+        return f"all {self.asked} {questions} failed, the first with: {self.errors[0]}"
+
     def tell(self, questions: str) -> None:
-        """Warns of the failures, if there are any.
+        """Logs a warning if there are failures.
 
         Args:
-            questions: What was asked, as "questions about mistakes".
+            questions: The requests, as "questions about mistakes".
         """
         if self.errors:
-            logger.warning("%d of %d %s failed, the first with: %s", *self._counts, questions, self.errors[0])
+            failed = len(self.errors)
+            logger.warning("%d of %d %s failed, the first with: %s", failed, self.asked, questions, self.errors[0])
 
     def refuse(self, questions: str, way_out: str = "") -> None:
-        """Warns of the failures, and does not let it pass where every question failed.
+        """Logs a warning if there are failures, and raises if every request failed.
 
         Args:
-            questions: What was asked, as "questions about mistakes".
-            way_out: What helps beside mending the LM, as ", or ...".
+            questions: The requests, as "questions about mistakes".
+            way_out: A remedy besides fixing the LM, as ", or ...".
 
         Raises:
             AnytimeError: All of them failed.
         """
         self.tell(questions)
         if self.all_of_them:
-            raise AnytimeError(
-                f"all {self.asked} {questions} failed, the first with: {self.errors[0]}. Mend the LM{way_out}, and "
-                "compile again"
-            )
-
-    @property
-    def _counts(self) -> tuple[int, int]:
-        return len(self.errors), self.asked
+            raise AnytimeError(f"{self.summary(questions)}. Mend the LM{way_out}, and compile again")
 
 
 def reason_of(error: Exception) -> str:
-    """Returns an error on one line: its kind, and the first line of what it says."""
+    """Returns an error in one line: its type and the first line of its message."""
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first}".rstrip(": ")
 
 
 def failures_of(errors: Iterable[str | None]) -> Failures:
-    """Returns the failures of questions, each given as its error, None where it was answered."""
+    """Returns the failures among requests, given the error of each; None stands for a request that was answered."""
     told = tuple(errors)
     return Failures(len(told), tuple(error for error in told if error is not None))

@@ -1,4 +1,4 @@
-"""Self-consistency: the answer that most of several samples agree on (Wang et al. 2022, arXiv 2203.11171)."""
+"""Self-consistency: the most common answer of several samples (Wang et al. 2022, arXiv 2203.11171)."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from anytime_dspy.runtime.tracker import BudgetTracker
 __all__ = ["SelfConsistency"]
 
 LEAST = 1e-9
-"""Seconds or dollars that stand for none, which no budget can be of."""
+"""Stands for zero seconds or dollars, since a budget must be above zero."""
 
 
 class _Vote(NamedTuple):
-    """What one run answered, and the canonical form of it; None where no answer could be read."""
+    """The prediction of one run, and the canonical form of its answer; None if no answer could be read."""
 
     prediction: dspy.Prediction
     key: str | None
 
 
 class SelfConsistency(dspy.Module):
-    """A program that is run several times and answers what most of its runs do: a baseline at matched tokens.
+    """Runs a program several times and returns the most common answer: a baseline at matched tokens.
 
-    Under a budget each run gets an equal share of what is left, so that all of them together reason no longer than one
-    run of the program itself may. Answers are no part of a budget: `samples` of them are paid for. The shares depend on
-    the budget, so one run cannot be cut at every budget: sweep it with `Anytime(..., mode="contract")`. A run whose
-    answer could not be read has no vote under a budget.
+    Under a budget each run gets an equal share of what is left, so all runs together spend no more reasoning tokens
+    than one run of the program may. Answer tokens are not part of a budget, and are spent `samples` times. The shares
+    depend on the budget, so one run cannot be cut at every budget: sweep it with `Anytime(..., mode="contract")`. Under
+    a budget, a run whose answer cannot be read has no vote.
 
     Args:
-        program: The program; it is copied for each run, never changed.
-        samples: Runs, at least 2.
-        temperature: They are sampled at, above 0.
-        answer_key: Makes answers comparable; by default their text without regard to case and white space.
-        seed: Of the samples.
+        program: The program; each run uses a copy.
+        samples: The number of runs, at least 2.
+        temperature: The sampling temperature, above 0.
+        answer_key: Makes answers comparable; by default their text, ignoring case and white space.
+        seed: The seed of the samples.
 
     Raises:
-        AnytimeError: An option cannot be used.
+        AnytimeError: An option is invalid.
 
     Example:
         >>> voting = SelfConsistency(dspy.ChainOfThought("question -> answer"), samples=3)
@@ -77,7 +77,7 @@ class SelfConsistency(dspy.Module):
         self.seed = seed
 
     def forward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
-        """Answers by vote; DSPy calls this."""
+        """Returns the most common answer; called by DSPy."""
         votes = []
         for program, share in self._runs():
             with share as spent:
@@ -85,7 +85,7 @@ class SelfConsistency(dspy.Module):
         return _elected(votes)
 
     async def aforward(self, *positional: Any, **inputs: Any) -> dspy.Prediction:
-        """Answers by vote, asynchronously; DSPy calls this."""
+        """Returns the most common answer, asynchronously; called by DSPy."""
         votes = []
         for program, share in self._runs():
             with share as spent:
@@ -93,12 +93,12 @@ class SelfConsistency(dspy.Module):
         return _elected(votes)
 
     def _vote(self, prediction: dspy.Prediction, spent: BudgetTracker | None) -> _Vote:
-        # Without a budget DSPy raises where it cannot read an answer.
+        # Without a budget DSPy raises if it cannot read an answer.
         is_read = spent is None or is_answered(prediction, spent.calls)
         return _Vote(prediction, self.answer_key(prediction) if is_read else None)
 
     def _runs(self) -> Iterator[tuple[dspy.Module, AbstractContextManager[BudgetTracker | None]]]:
-        """A copy of the program for each run, and the share of the budget that it runs under."""
+        """Yields a copy of the program for each run, with its share of the budget."""
         if isinstance(dspy.settings.adapter, BudgetAdapter) and dspy.settings.adapter.replay is not None:
             raise ProgramError(
                 "self-consistency splits its budget over several runs, so one trace cannot be cut at every budget: "
@@ -116,14 +116,14 @@ class SelfConsistency(dspy.Module):
 
 
 def _elected(votes: Sequence[_Vote]) -> dspy.Prediction:
-    """The first of the votes for the most common answer; a vote without an answer counts for none."""
+    """The first prediction with the most common answer; predictions without an answer do not count."""
     counts = Counter(vote.key for vote in votes if vote.key is not None)
     wanted = counts.most_common(1)[0][0] if counts else None
     return next(vote.prediction for vote in votes if vote.key == wanted)
 
 
 def equal_share(left: Remaining, runs: int) -> Budget:
-    """Returns an equal share of each limited resource; with nothing left, the smallest budget that is valid."""
+    """Returns an equal share of each limited resource; if nothing is left, the smallest valid budget."""
     tokens, seconds, dollars = (None if amount == math.inf else max(0.0, amount) / runs for amount in left)
     return Budget(
         tokens=None if tokens is None else max(1, int(tokens)),

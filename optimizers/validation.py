@@ -1,30 +1,52 @@
-"""What every optimiser here refuses before it pays for a call."""
+"""Checks of the arguments of `compile`, before any LM call."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.errors import DataError, ModelError, ProgramError
+from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
+from anytime_dspy.metric import AnytimeIndex
 
-__all__ = ["check_compile", "check_inputs"]
+__all__ = ["check_compile", "check_inputs", "check_options"]
+
+
+def check_options(optimiser: Any, **least: int) -> None:
+    """Checks the options that optimisers share.
+
+    Args:
+        optimiser: The optimiser, with a metric and a sampling temperature.
+        least: The smallest value of other options, by name; an option may be None.
+
+    Raises:
+        AnytimeError: An option is invalid.
+    """
+    if not isinstance(optimiser.metric, AnytimeIndex):
+        raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(optimiser.metric).__name__}")
+    for name, smallest in least.items():
+        value = getattr(optimiser, name)
+        if value is not None and value < smallest:
+            raise AnytimeError(f"{name} must be at least {smallest}, got {value}")
+    if not optimiser.temperature > 0:
+        raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {optimiser.temperature}")
 
 
 def check_compile(
     optimiser: str, student: dspy.Module, trainset: Sequence[dspy.Example], teacher: dspy.Module | None
 ) -> None:
-    """Refuses arguments of `compile` that cannot be used.
+    """Checks the arguments of `compile`.
 
     Args:
-        optimiser: Its name, for the messages.
-        student: The program that is to be compiled.
+        optimiser: The name of the optimiser, for error messages.
+        student: The program to compile.
         trainset: The training examples.
-        teacher: What was given as teacher.
+        teacher: The teacher argument; no teacher is supported.
 
     Raises:
-        ProgramError: The student is no `Anytime`, or a teacher was given.
+        ProgramError: The student is not an `Anytime`, or a teacher was given.
         DataError: There are no training examples, or one has no inputs.
         ModelError: There is no LM to run the student on.
     """
@@ -41,14 +63,14 @@ def check_compile(
 
 
 def check_inputs(examples: Sequence[dspy.Example], kind: str) -> None:
-    """Refuses examples that do not say which of their fields are inputs.
+    """Checks that examples declare their input fields.
 
     Args:
-        examples: To look at.
-        kind: What the message calls them.
+        examples: The examples to check.
+        kind: What error messages call them.
 
     Raises:
-        DataError: One has no inputs.
+        DataError: An example has no inputs.
     """
     for place, example in enumerate(examples):
         try:

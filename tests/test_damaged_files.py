@@ -69,7 +69,7 @@ LINES: dict[str, Callable[[Path], object]] = {
 OBJECTS: dict[str, Callable[[Path], object]] = {
     "run/run.json": lambda folder: read_runs([folder / "run"]),
     "program.json": lambda folder: student().load(folder / "program.json"),
-    "report.json": lambda folder: compile_tokens(folder / "report.json"),
+    "report.json": lambda folder: compile_tokens("PDP", folder / "report.json"),
 }
 DAMAGE = {
     "blank": lambda line: b"",

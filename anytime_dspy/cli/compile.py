@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from anytime_dspy.anytime import Anytime
     from anytime_dspy.cli.measure import Measurement
+    from anytime_dspy.optimizers import CompileReport
 
 EXAMPLE = (
     "Example: [cyan]anytime-dspy compile trip --data trip_planning.json --limit 8 --train 6 --out runs/trip-pdp[/cyan]"
@@ -156,7 +156,7 @@ def compile_and_measure(
 
 def compiled_program(
     measurement: Measurement, student: Anytime, trainset: list[dspy.Example], recipe: Recipe, folder: Path
-) -> tuple[Anytime, Mapping[str, Any]]:
+) -> tuple[Anytime, CompileReport]:
     """Returns the compiled program and what compiling it was: loaded from the folder, or made now and saved there."""
     import dspy
 
@@ -164,13 +164,12 @@ def compiled_program(
     from anytime_dspy.cli.options import save_program
     from anytime_dspy.cli.progress import compile_bars
     from anytime_dspy.metric import AnytimeIndex
-    from anytime_dspy.optimizers import PDP
-    from anytime_dspy.storage.jsonl import read_json
+    from anytime_dspy.optimizers import PDP, CompileReport
 
     saved, made = folder / "program.json", folder / "report.json"
     if saved.exists() and made.exists():
         known = Anytime(measurement.task.program(), student.budgets, answer_tokens=student.answer_tokens)
-        return known.load(saved), read_json(made)
+        return known.load(saved), CompileReport.read(made)
     pdp = PDP(
         # Where quality needs labels nobody can pick the best answer so far: a search goes by the answers at hand.
         metric=AnytimeIndex(measurement.task.quality, best_so_far=not measurement.task.needs_labels),
@@ -195,4 +194,4 @@ def compiled_program(
             on_trial=bars.on_trial,
         )
     save_program(compiled, saved, measurement.task.name)
-    return compiled, read_json(made)
+    return compiled, compiled.compile_report

@@ -30,6 +30,7 @@ from anytime_dspy.storage.run_folder import RunStore
 
 if TYPE_CHECKING:
     from anytime_dspy.executors import Executor
+    from anytime_dspy.optimizers import CompileReport
     from anytime_dspy.programs.task import Task
     from anytime_dspy.storage.shards import Shard
 
@@ -202,13 +203,13 @@ def show(
     console.print(f"Example by example: anytime-dspy report {folder}", highlight=False, soft_wrap=True)
 
 
-def _compile_lines(report: Mapping[str, Any] | None) -> Iterator[str]:
+def _compile_lines(report: CompileReport | None) -> Iterator[str]:
     """What a compile's report says in a line or two."""
     if report is None:
         return
-    yield f"Judge: {report['reason']}."
-    if gold := report["gold"]:
-        decided = gold["agree"] + gold["disagree"]
-        yield f"Where true quality differs, its pairs agree with it {gold['agree']} times of {decided}."
-    if searched := report.get("search"):
-        yield f"Race of {searched['candidates']}: {searched['verdict']}"
+    yield f"Judge: {report.reason}."
+    if gold := report.gold:
+        decided = gold.agree + gold.disagree
+        yield f"Where true quality differs, its pairs agree with it {gold.agree} times of {decided}."
+    if searched := report.search:
+        yield f"Race of {searched.candidates}: {searched.verdict}"

@@ -12,17 +12,16 @@ from typing import Any
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.checkpoint import Usage
 from anytime_dspy.cli.measure import Measurement, fingerprint
 from anytime_dspy.cli.options import open_lm, save_program, spread
 from anytime_dspy.cli.tasks import chosen_task, test_examples
 from anytime_dspy.errors import DataError
 from anytime_dspy.measure import example_id
 from anytime_dspy.metric import AnytimeIndex
-from anytime_dspy.optimizers import LEAP, PDP
+from anytime_dspy.optimizers import LEAP, PDP, CompileReport, LeapReport
 from anytime_dspy.programs.task import Task
 from anytime_dspy.statistics.summary import Summary
-from anytime_dspy.storage.jsonl import content_hash, read_json, reading
+from anytime_dspy.storage.jsonl import content_hash
 from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.run_folder import RunStore
 from experiments.paper.grid import DataSet, Grid, Method, Model
@@ -152,8 +151,7 @@ def measured(bench: Bench, method: Method) -> Cell:
     label = f"{bench.model.name}, {bench.data.name}, {method}"
     program = bench.student if method == "Base" else _compiled(bench, method, folder / "compile")
     found = measurement.of(label, program, folder / "sweep")
-    compiling = 0 if method == "Base" else compile_tokens(folder / "compile" / "report.json")
-    return Cell(found.results, found.summary, compiling)
+    return Cell(found.results, found.summary, compile_tokens(method, folder / "compile" / "report.json"))
 
 
 def _compiled(bench: Bench, method: Method, folder: Path) -> Anytime:
@@ -195,12 +193,12 @@ def _optimiser(bench: Bench, method: Method, folder: Path) -> Any:
     )
 
 
-def compile_tokens(report: Path) -> int:
-    with reading(report):
-        found = read_json(report)
-        spent = [found.get(part) for part in ("synthesis", "judging", "learning")]
-        spent.append((found.get("search") or {}).get("usage"))
-        return sum(Usage(**usage).tokens for usage in spent if usage)
+def compile_tokens(method: Method, report: Path) -> int:
+    """Returns the tokens that a compile spent, by its report."""
+    if method == "Base":
+        return 0
+    kind = LeapReport if method == "LEAP" else CompileReport
+    return kind.read(report).usage.tokens
 
 
 def _asked(example: dspy.Example) -> str:

@@ -1,1 +1,1 @@
-"""Judges of traces: what a program's own LM, its metric or its votes say, and how far that can be trusted."""
+"""Judges score traces by votes, by the program's own LM or by its metric, and measure how reliable they are."""

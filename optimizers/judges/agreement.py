@@ -1,7 +1,7 @@
-"""The judge that asks nobody: a trace is as good as its answer is common among the program's own samples.
+"""The judge "agreement" makes no LM calls: the more common an answer is among the samples, the higher its score.
 
-A model that cannot tell a right answer from a wrong one when asked may still arrive at the right one more often than
-at any one of the wrong ones (self-consistency, Wang et al. 2022, arXiv 2203.11171).
+A model that cannot recognise the right answer may still reach it more often than any single wrong answer
+(self-consistency, Wang et al. 2022, arXiv 2203.11171).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["Agreement", "final_votes"]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Scores a trace at a checkpoint by the share of votes that its answer there got at the largest budget.
+    """Scores a checkpoint by the share of traces that end in its answer at the largest budget.
 
-    A score is graded, so a gap between two also says how sure the vote is; an unanswered checkpoint scores 0. Where no
-    answer got two votes, the example is undecided.
+    A gap between two scores shows how clear the vote is. An unanswered checkpoint scores 0. An example is undecided if
+    no answer has two votes.
 
     Attributes:
-        answer_key: Makes answers comparable; by default their text without regard to case and white space.
-        earlier: Traces of earlier rounds, which vote on the same examples: they were sampled from another prompt, so
-            a mistake that a prompt makes again and again has other voters against it (GLaPE, arXiv 2402.02408).
+        answer_key: Makes answers comparable; by default their text, ignoring case and white space.
+        earlier: Traces of earlier rounds, which also vote. They were sampled from another prompt, so they outvote a
+            mistake that one prompt repeats (GLaPE, arXiv 2402.02408).
     """
 
     answer_key: AnswerKey = answer_text
@@ -36,15 +36,15 @@ class Agreement:
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Its name in reports."""
         return "agreement"
 
     def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
-        """Measures how much more often two samples of one example agree than samples of different examples do.
+        """Measures how much more often two samples of the same example agree than samples of different examples.
 
-        That difference over its largest value is a kappa, chance-corrected agreement of two voters (Fleiss 1971); the
-        reliability of the vote of all n samples follows by the Spearman-Brown formula, n k / (1 + (n - 1) k). A program
-        that answers everything alike has none.
+        This difference, divided by its maximum, is a kappa, the chance-corrected agreement of two voters (Fleiss 1971).
+        The reliability of the vote of all n samples follows by the Spearman-Brown formula, n k / (1 + (n - 1) k). It is
+        0 for a program that gives the same answer to every example.
         """
         ballots = [_ballot(group, self.answer_key) for group in groups]
         kappa = _kappa(ballots)
@@ -59,7 +59,7 @@ class Agreement:
         )
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
-        """Scores every trace at every checkpoint; it costs no call."""
+        """Scores every trace at every checkpoint, without LM calls."""
         return Judgement(self.name, tuple(self._scored(group) for group in groups), by_votes=True)
 
     def _scored(self, group: TraceGroup) -> GroupScores:
@@ -74,7 +74,7 @@ class Agreement:
 
 
 def final_votes(group: TraceGroup, answer_key: AnswerKey) -> Counter[str]:
-    """Returns how many traces of a group ended in each answer, at the largest budget."""
+    """Returns the number of traces of a group that end in each answer, at the largest budget."""
     return Counter(key for key in _ballot(group, answer_key) if key is not None)
 
 
@@ -86,7 +86,7 @@ def _ballot(group: TraceGroup, answer_key: AnswerKey) -> Ballot:
 
 
 def _kappa(ballots: Sequence[Ballot]) -> float:
-    """Agreement within ballots beyond that between them, at least 0; a missing answer agrees with nothing."""
+    """Agreement within ballots beyond that between ballots, at least 0; a missing answer agrees with nothing."""
     counts = [Counter(key for key in ballot if key is not None) for ballot in ballots]
     pooled = sum(counts, Counter())
     sizes = [len(ballot) for ballot in ballots]

@@ -1,4 +1,4 @@
-"""Judges' answers, kept on disk: a compile that was killed and started again pays for none of them twice."""
+"""On-disk cache of judge answers; a restarted compile repeats no paid call."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["AnswerCache"]
 
 
 class AnswerCache(KeyValueFile):
-    """A judge's answers by what it was asked.
+    """Answers of judges, by question.
 
     Args:
-        path: A JSON Lines file; it is created if it does not exist. None keeps the answers in memory only.
+        path: A JSON Lines file; it is created if it does not exist. None caches in memory only.
 
     Raises:
         RunError: The file holds something else, is damaged, or cannot be written.

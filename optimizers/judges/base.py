@@ -1,4 +1,4 @@
-"""Judges: what a program's own LM says about its traces, without labels, and how far that can be trusted."""
+"""The interface of judges, and the choice of the most reliable one."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["RELIABLE", "Choice", "GroupScores", "Judge", "Judgement", "Orders", 
 logger = logging.getLogger(__name__)
 
 RELIABLE = 0.3
-"""The least reliability that `auto` accepts. With 12 examples of 6 samples, answers guessed among four pass it once in
-fifteen times, verdicts tossed by a coin once in nine."""
+"""The lowest reliability that "auto" accepts. With 12 examples of 6 samples, random answers out of four pass it one
+time in fifteen, random verdicts one time in nine."""
 
 GroupScores = tuple[tuple["float | None", ...], ...]
-"""For the traces of one example, a score in [0, 1] at each checkpoint; None where the judge cannot decide."""
+"""Scores in [0, 1] of each trace of an example at each checkpoint; None if the judge cannot decide."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How well a judge repeats itself, measured without labels.
+    """How consistent a judge is, measured without labels.
 
     Attributes:
         judge: The judge's name.
         value: Agreement beyond chance, in [0, 1].
-        measured: How it was measured and on what, as a clause.
-        usage: What measuring it cost.
+        measured: How it was measured, as a clause.
+        usage: The cost of measuring it.
     """
 
     judge: str
@@ -42,20 +42,20 @@ class Reliability:
 
     @property
     def holds(self) -> bool:
-        """Whether the judge may be used."""
+        """Whether the judge is reliable enough."""
         return self.value >= RELIABLE
 
 
 @dataclass(frozen=True)
 class Orders:
-    """How a judge that compares two answers fared when it was asked about each pair in both orders.
+    """Statistics of a judge that compares each pair of answers in both orders.
 
     Attributes:
-        pairs: Pairs that were asked about, two verdicts each.
-        given: Those of them where both verdicts could be had.
-        same: Those of these where the same answer won in both orders; every other pair is a tie.
-        verdicts: Verdicts that could be had.
-        first: Verdicts for the answer that stood first.
+        pairs: The number of pairs, with two requested verdicts each.
+        given: The pairs with two verdicts.
+        same: The pairs in which the same answer won in both orders; every other pair is a tie.
+        verdicts: The number of verdicts that were given.
+        first: The verdicts for the answer in first position.
 
     Example:
         >>> always_first = Orders(pairs=4, given=4, same=0, verdicts=8, first=8)
@@ -71,32 +71,32 @@ class Orders:
 
     @property
     def consistency(self) -> float | None:
-        """The share of pairs with two verdicts in which both name the same answer; None where there was none."""
+        """The share of pairs with two verdicts in which both name the same answer; None without such pairs."""
         return self.same / self.given if self.given else None
 
     @property
     def tie_rate(self) -> float | None:
-        """The share of pairs that were left a tie; None where none was asked about."""
+        """The share of pairs that are a tie; None without pairs."""
         return 1 - self.same / self.pairs if self.pairs else None
 
     @property
     def position_bias(self) -> float | None:
-        """The share of verdicts for the first position, 1/2 where the place does not matter; None without verdicts."""
+        """The share of verdicts for the first position, 1/2 if position does not matter; None without verdicts."""
         return self.first / self.verdicts if self.verdicts else None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge says.
+    """The scores of a judge.
 
     Attributes:
         judge: The judge's name.
-        scores: One entry a group, in the groups' order.
-        usage: All that the judge asked about these groups cost, its questions for their reliability included.
-        orders: Of a judge that compares two answers, how its verdicts fared in both orders.
-        labelled: Whether the judge looked at labels.
-        by_votes: Whether its scores are shares of votes: then a score says too how sure it is.
-        failures: Of the questions that the judge asked an LM, those that failed.
+        scores: One entry per group, in the order of the groups.
+        usage: The cost of judging these groups, measuring reliability included.
+        orders: For a judge that compares two answers, the statistics of both orders.
+        labelled: Whether the judge used labels.
+        by_votes: Whether the scores are shares of votes, so that a score also shows how clear it is.
+        failures: The judge's LM requests that failed.
     """
 
     judge: str
@@ -113,10 +113,10 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Its name in reports."""
 
     def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
-        """Measures, on these very traces, how well the judge repeats itself."""
+        """Measures how consistent the judge is on these traces."""
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
         """Scores every trace at every checkpoint."""
@@ -124,12 +124,12 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """The judge that is used, and why.
+    """The chosen judge, and the reason.
 
     Attributes:
         judge: The judge.
         measured: The reliability of every judge that was considered.
-        reason: One line.
+        reason: The reason, in one line.
     """
 
     judge: Judge
@@ -138,14 +138,14 @@ class Choice:
 
 
 def choose_judge(judges: Sequence[Judge], groups: Sequence[TraceGroup]) -> Choice:
-    """Takes the one judge that was asked for, or of several the most reliable on these traces, the first of equals.
+    """Returns the most reliable judge on these traces; among equals the first.
 
     Args:
-        judges: Whom to consider, at least one. A single one is taken however reliable it is, and its reliability said.
+        judges: The judges to consider, at least one. A single judge is used even if it is unreliable; this is logged.
         groups: The traces.
 
     Raises:
-        AnytimeError: Of several none is reliable.
+        AnytimeError: There are several judges, and none is reliable.
     """
     measured = tuple(judge.reliability(groups) for judge in judges)
     found = "; ".join(f"{one.judge} {one.value:.2f} ({one.measured})" for one in measured)

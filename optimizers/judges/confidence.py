@@ -1,7 +1,6 @@
-"""The judge that listens: how much likelier "Yes" is than "No" when the LM is asked whether an answer is correct.
+"""The judge "confidence": the probability of "Yes" against "No" when the LM is asked whether an answer is correct.
 
-A word that a model would not say can still be likely in it (Kadavath et al. 2022, arXiv 2207.05221, ask so whether a
-sampled answer is true).
+Probabilities hold more information than the word that is sampled (P(True) of Kadavath et al. 2022, arXiv 2207.05221).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import dspy
@@ -33,30 +32,28 @@ __all__ = ["Confidence"]
 logger = logging.getLogger(__name__)
 
 RELIABILITY_PAIRS = 16
-"""Pairs of answers that reliability is measured on: at most two calls each."""
+"""The number of answer pairs that reliability is measured on, at most two calls each."""
 
 FIRST_PAIRS = 8
-"""Those that are asked about first: an LM that finds the common answers no likelier is asked no more."""
+"""The number of pairs that are tried first; an LM that does not prefer the common answers is not asked about more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confidence:
-    """Scores a trace at a checkpoint by the probability that its answer there is correct, as the LM has it.
+    """Scores a checkpoint by the LM's probability that its answer is correct.
 
-    That is p(Yes) / (p(Yes) + p(No)) for the first token of its reply: one short call for each different answer. An
-    answer for which neither word was likely is undecided; an unanswered checkpoint scores 0.
+    The probability is p(Yes) / (p(Yes) + p(No)) at the first token of the reply, with one short call for each different
+    answer. An answer is undecided if neither word is among the likely tokens. An unanswered checkpoint scores 0.
 
     Attributes:
-        lm: Whom to ask; by default the LM of the surrounding `dspy.context`. It must give log-probabilities.
-        _: What follows is given by keyword.
-        answer_key: Says which answers are the same.
-        threads: Questions asked at the same time.
-        seed: Picks the pairs that reliability is measured on.
-        memo: Probabilities that were given before; none of them is asked for again.
+        lm: The LM to ask; by default that of the surrounding `dspy.context`. It must return log-probabilities.
+        answer_key: Decides which answers are the same.
+        threads: The number of concurrent requests.
+        seed: The seed that picks the pairs that reliability is measured on.
+        memo: The cache of earlier answers.
     """
 
-    lm: Any = None
-    _: KW_ONLY
+    lm: Any = field(default=None, kw_only=False)
     answer_key: AnswerKey = answer_text
     threads: int = 1
     seed: int = 0
@@ -64,15 +61,15 @@ class Confidence:
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Its name in reports."""
         return "confidence"
 
     def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
-        """Measures, on a few pairs, how often it prefers the answer that more of the program's own samples ended in.
+        """Measures, on a few pairs, how often the judge prefers the answer that more samples ended in.
 
-        Votes and probabilities fail in different ways, so where they agree both are likely to be right. The value is
-        Goodman and Kruskal's gamma: pairs that agree minus pairs that do not, over all. An LM that gives no
-        log-probabilities has none.
+        Votes and probabilities fail in different ways, so where they agree both are probably right. The value is
+        Goodman and Kruskal's gamma: agreeing minus disagreeing pairs, over all pairs. It is 0 for an LM without
+        log-probabilities.
         """
         pairs = [pair for group in groups for pair in self._voted_pairs(group)]
         if not pairs:
@@ -88,8 +85,7 @@ class Confidence:
             probed = drawn
         failures = _failures(said)
         if failures.all_of_them:
-            measured = f"all {failures.asked} questions failed, the first with: {failures.errors[0]}"
-            return Reliability(self.name, 0.0, measured, _cost(said))
+            return Reliability(self.name, 0.0, failures.summary("questions"), _cost(said))
         signs = [_sign(pair, said) for pair in probed]
         agree, disagree = signs.count(1), signs.count(-1)
         return Reliability(
@@ -101,10 +97,10 @@ class Confidence:
         )
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
-        """Asks about every different answer to each example and scores every trace at every checkpoint.
+        """Asks about each different answer to each example, and scores every trace at every checkpoint.
 
         Raises:
-            ModelError: The LM gives no log-probabilities.
+            ModelError: The LM returns no log-probabilities.
         """
         asked = [self._questions(group) for group in groups]
         said = self._said(itertools.chain.from_iterable(questions.values() for questions in asked))
@@ -133,7 +129,7 @@ class Confidence:
         ]
 
     def _said(self, questions: Iterable[Asked]) -> dict[Asked, Said]:
-        """Asks each question once; the first one alone, since it tells whether the LM gives log-probabilities."""
+        """Asks each question once; the first one alone, to see whether the LM returns log-probabilities."""
         different = list(dict.fromkeys(questions))
         with nullcontext() if self.lm is None else dspy.context(lm=self.lm):
             said = {question: self._ask(question) for question in different[:1]}
@@ -147,20 +143,20 @@ class Confidence:
             return self.memo.recall({"prompt": question.prompt, "lm": lm.model}, Said, lambda: ask(lm, question))
         except AnytimeError:
             raise
-        except Exception as error:  # one failed question must not lose the traces that are paid for
-            logger.warning("A probability could not be had: %s", error)
+        except Exception as error:  # one failed request must not lose the traces that are already paid for
+            logger.warning("No probability, the request failed: %s", error)
             return Said(None, error=reason_of(error))
 
 
 class _VotedPair(NamedTuple):
-    """Two answers to one example, of which one got more votes."""
+    """Two answers to one example, one of which has more votes."""
 
     more: Asked
     less: Asked
 
 
 def _sign(pair: _VotedPair, said: Mapping[Asked, Said]) -> int:
-    """1 where the answer with more votes is the likelier one, -1 where it is the less likely one."""
+    """1 if the answer with more votes is more likely, -1 if it is less likely, else 0."""
     more, less = said[pair.more].probability, said[pair.less].probability
     return 0 if more is None or less is None else (more > less) - (more < less)
 

@@ -1,4 +1,4 @@
-"""What a judge is shown of a group of traces: the task, and each of the different answers once."""
+"""The distinct answers of a group of traces, as a judge sees them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Contender(NamedTuple):
     """One of the different answers to an example.
 
     Attributes:
-        key: Its canonical form: candidates with the same key are the same.
-        text: What judges are shown of it.
+        key: Its canonical form; answers with the same key are the same.
+        text: The text that judges see.
     """
 
     key: str
@@ -28,11 +28,10 @@ class Contender(NamedTuple):
 
 
 def contenders(group: TraceGroup, answer_key: AnswerKey) -> list[Contender]:
-    """Returns the different answers that the traces gave at any budget, the most common one first.
+    """Returns the different answers of the traces at any budget, the most common first.
 
-    Where a task says by its own `answer_key` what the answer is, that canonical form is all that judges are shown: what
-    else a trace wrote around it, such as a word to its judge, cannot sway them. Else they see the answer fields as they
-    were first given, as JSON.
+    If the task has its own `answer_key`, judges see only that canonical form: other text in the answer, such as an
+    appeal to the judge, cannot influence them. Otherwise they see the answer fields of its first occurrence, as JSON.
     """
     texts: dict[str, str] = {}
     given: Counter[str] = Counter()
@@ -46,18 +45,18 @@ def contenders(group: TraceGroup, answer_key: AnswerKey) -> list[Contender]:
 
 
 def task_text(group: TraceGroup) -> str:
-    """Returns what was to be done: the student's instructions and the example's inputs."""
+    """Returns the task: the student's instructions and the example's inputs."""
     return f"{group.instructions}\n\n{_as_text(group.inputs)}"
 
 
 def scores_by_answer(group: TraceGroup, table: Mapping[str, float | None], answer_key: AnswerKey) -> GroupScores:
-    """Scores every trace at every checkpoint by the answer that it gives there.
+    """Scores every trace at every checkpoint by its answer there.
 
     Args:
         group: The traces.
-        table: The score of each answer by its key; None, or no entry, where the judge cannot decide. An empty table
-            leaves the whole example undecided.
-        answer_key: Gives the keys; an unanswered checkpoint scores 0.
+        table: The score of each answer, by key; None or a missing entry if the judge cannot decide. With an empty table
+            the whole example is undecided.
+        answer_key: Returns the key of an answer; an unanswered checkpoint scores 0.
     """
 
     def score(key: str | None) -> float | None:

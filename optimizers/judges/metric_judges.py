@@ -1,4 +1,4 @@
-"""The judges that measure: the metric's own quality, from an example's inputs alone, or from its labels too."""
+"""The judges "checked" and "metric": the metric's quality, without or with labels."""
 
 from __future__ import annotations
 
@@ -17,28 +17,27 @@ __all__ = ["Checked", "Gold"]
 
 @dataclass(frozen=True)
 class Checked:
-    """Scores a trace at a checkpoint by a quality that needs no labels, such as whether a plan meets its constraints.
+    """Scores a checkpoint by a quality that needs no labels, such as whether a plan satisfies its constraints.
 
-    The quality is shown an example's inputs and nothing else, so that it cannot look at a label. Where quality is told
-    by labels, use `Gold`, which says so.
+    The quality function gets only the example's inputs, so it cannot use a label. If it needs labels, use `Gold`.
 
     Attributes:
-        metric: Whose quality is asked.
+        metric: The metric with the quality function.
     """
 
     metric: AnytimeIndex
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Its name in reports."""
         return "checked"
 
     def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
-        """Returns full reliability: a check gives the same answer twice."""
+        """Returns 1: a check always gives the same result."""
         return Reliability(self.name, 1.0, "the quality is checked, from the inputs alone")
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
-        """Scores every trace at every checkpoint; it costs no call."""
+        """Scores every trace at every checkpoint, without LM calls."""
         examples = (dspy.Example(**group.inputs).with_inputs(*group.inputs) for group in groups)
         scores = (_scored(self.metric, example, group) for example, group in zip(examples, groups, strict=True))
         return Judgement(self.name, tuple(scores))
@@ -46,11 +45,11 @@ class Checked:
 
 @dataclass(frozen=True)
 class Gold:
-    """Scores a trace at a checkpoint by its gold quality: what a compile with labels may do instead of judging itself.
+    """Scores a checkpoint by its gold quality, for a compile with labels.
 
     Attributes:
-        metric: Whose quality is asked.
-        trainset: The examples with their labels, in the order that the traces were sampled in.
+        metric: The metric with the quality function.
+        trainset: The examples with their labels, in the order in which the traces were sampled.
     """
 
     metric: AnytimeIndex
@@ -58,15 +57,15 @@ class Gold:
 
     @property
     def name(self) -> str:
-        """What reports call it: the metric itself."""
+        """Its name in reports."""
         return "metric"
 
     def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
-        """Returns full reliability: labels are what every other judge is held against."""
+        """Returns 1: labels are the reference for all other judges."""
         return Reliability(self.name, 1.0, "gold quality, told by labels")
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
-        """Scores every trace at every checkpoint; it costs no call, and looks at labels.
+        """Scores every trace at every checkpoint by its labels, without LM calls.
 
         Raises:
             DataError: An example has no labels.

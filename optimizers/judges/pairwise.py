@@ -1,4 +1,4 @@
-"""The judge that is asked: which of two answers is better, in both orders."""
+"""The judge "pairwise": an LM compares two answers, in both orders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
@@ -26,38 +26,36 @@ from anytime_dspy.parallel import finished
 __all__ = ["Pairwise", "Teacher"]
 
 RELIABILITY_PAIRS = 16
-"""Pairs that reliability is measured on: two calls each."""
+"""The number of pairs that reliability is measured on, two calls each."""
 
 FIRST_PAIRS = 8
-"""Of these, as many are asked about first, and no more where none of them is decided: a judge that names the same
-answer in both orders half of the time, as a coin does, leaves all eight a tie once in 256 times."""
+"""The number of pairs that are tried first; if all are ties, no more are tried. A judge that names the same answer in
+both orders half of the time, as at random, has eight ties one time in 256."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pairwise:
-    """Scores a trace at a checkpoint by how often its answer there wins against the other answers to the example.
+    """Scores a checkpoint by how often its answer wins against the other answers to the example.
 
-    Only answers are compared, never the reasoning behind them, so each pair of different answers is asked about at most
-    once, in both orders, whatever the budgets at which they were given; the same answers are never asked about. A win
-    is 1, a tie 1/2; an unanswered checkpoint scores 0. More than six answers play a tournament (see `ranking`).
+    Only answers are compared, not their reasoning. So each pair of different answers is compared at most once, in both
+    orders, at whatever budgets they occur. A win counts 1, a tie 1/2; an unanswered checkpoint scores 0. More than six
+    answers play a tournament (see `tournament`).
 
     Attributes:
-        lm: Whom to ask; by default the LM of the surrounding `dspy.context`, so that the program judges itself.
-        _: What follows is given by keyword.
-        module: How to ask: any module that takes task, candidate_a and candidate_b and returns `better`, "A" or "B". By
-            default a bare question for the letter.
-        name: What reports call it.
-        answer_key: Says which answers are the same.
-        threads: Questions asked at the same time.
-        seed: Picks the pairs that reliability is measured on.
-        memo: Verdicts that were given before; none of them is asked for again.
+        lm: The LM to ask; by default that of the surrounding `dspy.context`, so that the program judges itself.
+        module: A module that takes task, candidate_a and candidate_b and returns `better`, "A" or "B". By default a
+            `dspy.Predict` that asks for the letter only.
+        name: Its name in reports.
+        answer_key: Decides which answers are the same.
+        threads: The number of concurrent requests.
+        seed: The seed that picks the pairs that reliability is measured on.
+        memo: The cache of earlier verdicts.
 
     Raises:
         ProgramError: The module has another signature.
     """
 
-    lm: Any = None
-    _: KW_ONLY
+    lm: Any = field(default=None, kw_only=False)
     module: dspy.Module | None = None
     name: str = "pairwise"
     answer_key: AnswerKey = answer_text
@@ -70,10 +68,10 @@ class Pairwise:
             check_module(self.module)
 
     def reliability(self, groups: Sequence[TraceGroup]) -> Reliability:
-        """Measures, on a few pairs, how often the same answer wins in both orders beyond what letter habits give.
+        """Measures, on a few pairs, how often the same answer wins in both orders, beyond chance.
 
-        A judge that says A with probability p whatever it is shown names the same answer 2 p (1 - p) of the time; what
-        is more than that, over its largest value, is Cohen's kappa. Always the same letter gives 0.
+        A judge that says A with probability p regardless of the answers names the same answer 2 p (1 - p) of the time.
+        The rest, divided by its maximum, is Cohen's kappa. A judge that always says the same letter has 0.
         """
         duels = list(itertools.chain.from_iterable(map(self._sure_duels, groups)))
         if not duels:
@@ -85,8 +83,7 @@ class Pairwise:
                 outcomes += [outcome for _, outcome in finished(self._decide, asked[FIRST_PAIRS:], self.threads)]
         orders, failures = _orders(outcomes), _failures(outcomes)
         if failures.all_of_them:
-            measured = f"all {failures.asked} questions failed, the first with: {failures.errors[0]}"
-            return Reliability(self.name, 0.0, measured, _cost(outcomes))
+            return Reliability(self.name, 0.0, failures.summary("questions"), _cost(outcomes))
         first = 1.0 if orders.position_bias is None else orders.position_bias
         chance = 2 * first * (1 - first)
         return Reliability(
@@ -98,7 +95,7 @@ class Pairwise:
         )
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
-        """Has the different answers to each example compared and scores every trace at every checkpoint."""
+        """Compares the different answers to each example, and scores every trace at every checkpoint."""
         with self._asking():
             judged = dict(finished(self._judged, groups, self.threads))
         outcomes = [outcome for place in range(len(groups)) for outcome in judged[place].outcomes]
@@ -125,7 +122,7 @@ class Pairwise:
         return _Judged(scores_by_answer(group, table, self.answer_key), tuple(outcomes))
 
     def _sure_duels(self, group: TraceGroup) -> list[Duel]:
-        """Duels that `scores` asks about too, so that reliability costs nothing on top of it."""
+        """Pairs that `scores` compares too, so that measuring reliability costs nothing extra."""
         found = contenders(group, self.answer_key)
         return [Duel(task_text(group), (found[one].text, found[other].text)) for one, other in first_pairs(len(found))]
 
@@ -136,7 +133,7 @@ class Pairwise:
         return nullcontext() if self.lm is None else dspy.context(lm=self.lm)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Teacher(Pairwise):
     """Another LM that compares the answers, as `Pairwise` does.
 

@@ -1,4 +1,4 @@
-"""How likely an LM finds an answer correct: the log-probability of "Yes" over "No", whatever it would have said."""
+"""The probability that an LM assigns to an answer being correct: p(Yes) against p(No) at the first token."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from anytime_dspy.optimizers.judges.quoting import quoted
 __all__ = ["Asked", "Said", "ask", "yes_probability"]
 
 REPLY_TOKENS = 4
-"""What a reply may take; only its first token is read."""
+"""The token limit of a reply; only its first token is used."""
 
 ALTERNATIVES = 5
-"""Of the first token, how many are asked for; some providers give no more."""
+"""The number of alternatives requested for the first token; some providers allow no more."""
 
 QUESTION = """\
 A task and an answer to it are given. Each stands between a <data ...> and a </data ...> with the same mark.
@@ -39,26 +39,26 @@ Is this answer correct? Reply with one word, Yes or No."""
 
 @dataclass(frozen=True)
 class Asked:
-    """Is this answer to the task correct?"""
+    """The question whether an answer to a task is correct."""
 
     task: str
     answer: str
 
     @property
     def prompt(self) -> str:
-        """The question as the LM reads it."""
+        """The text of the question."""
         return QUESTION.format(quoted(self.task), quoted(self.answer))
 
 
 @dataclass(frozen=True)
 class Said:
-    """What an LM said of an answer.
+    """The reply to `Asked`.
 
     Attributes:
-        probability: That the answer is correct; None where neither "Yes" nor "No" was likely to be said.
-        usage: What asking cost.
-        refusal: Why the LM gives no log-probabilities at all; None where it does.
-        error: Why the question failed; None where it was answered.
+        probability: The probability that the answer is correct; None if neither "Yes" nor "No" is a likely token.
+        usage: The cost of the request.
+        refusal: Why the LM returns no log-probabilities; None if it does.
+        error: Why the request failed; None if it did not.
     """
 
     probability: float | None
@@ -68,7 +68,7 @@ class Said:
 
 
 def ask(lm: Any, asked: Asked) -> Said:
-    """Asks an LM about an answer; one that DSPy knows to give no log-probabilities is not called."""
+    """Asks an LM about an answer. An LM that DSPy knows to have no log-probabilities is not called."""
     refusal = f"{lm.model} gives no log-probabilities"
     if "logprobs" not in lm.supported_params:
         return Said(None, refusal=refusal)
@@ -81,7 +81,7 @@ def ask(lm: Any, asked: Asked) -> Said:
     counter = counter_for(lm)
     completion = recorder.completion(lm, None, time.perf_counter() - begun)
     usage = Usage(
-        prompt_tokens=completion.prompt_tokens or counter.count(asked.prompt),  # litellm's path keeps no messages
+        prompt_tokens=completion.prompt_tokens or counter.count(asked.prompt),  # with litellm no messages are recorded
         answer_tokens=counter.count(completion.text),
         hidden_tokens=completion.hidden_tokens,
         calls=1,
@@ -93,7 +93,7 @@ def ask(lm: Any, asked: Asked) -> Said:
 
 
 def _output(lm: Any, asked: Asked) -> Any:
-    """What the LM replies when it is asked without what it refuses."""
+    """The LM's reply, without options that it rejects."""
     options = {"logprobs": True, "top_logprobs": ALTERNATIVES, cap_key(lm.kwargs): REPLY_TOKENS}
     while True:
         taken = accepted_options(lm, options)
@@ -107,10 +107,10 @@ def _output(lm: Any, asked: Asked) -> Any:
 
 
 def yes_probability(alternatives: Mapping[str, float]) -> float | None:
-    """Returns p(Yes) / (p(Yes) + p(No)) from the log-probabilities of a first token's alternatives.
+    """Returns p(Yes) / (p(Yes) + p(No)) from the log-probabilities of the alternatives for the first token.
 
-    Ways of writing a word count together. Where only one of the two is there, the other is taken to be as likely as
-    the least likely alternative that is; None where neither is.
+    Spellings of a word are summed. If only one of the two words is among the alternatives, the other is assumed to be
+    as likely as the least likely alternative. None if neither is.
 
     Example:
         >>> round(yes_probability({"Yes": -0.1, " yes": -3.0, "No": -2.5, "The": -6.0}), 3)
@@ -130,7 +130,7 @@ def yes_probability(alternatives: Mapping[str, float]) -> float | None:
 
 
 def _first_token(output: Any) -> dict[str, float]:
-    """The first token's alternatives: objects or dictionaries, as the backend has them."""
+    """The alternatives for the first token; backends return objects or dictionaries."""
     content = _part(_part(output, "logprobs"), "content")
     if not content:
         return {}

@@ -1,4 +1,4 @@
-"""Quoting: texts that others wrote, put into a prompt as data that cannot pass for the prompt's own words."""
+"""Quotes untrusted text in a prompt, so that it cannot be mistaken for instructions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["quoted"]
 
 
 def quoted(text: str) -> str:
-    """Returns a text between delimiters that it cannot close itself.
+    """Returns a text between delimiters that it cannot close.
 
-    They hold a digest of the text: nobody can write a text that holds its own digest. The same text is always quoted
-    alike, so caches hold. What looks like a field header of DSPy's prompt format is disarmed.
+    The delimiters contain a digest of the text, and a text cannot contain its own digest. Equal texts are quoted
+    equally, so caches work. Field headers of DSPy's prompt format are defused.
 
     Example:
         >>> print(quoted("so </data> it ends"))

@@ -1,4 +1,4 @@
-"""The family of judges by name: what PDP's `judge=` may be."""
+"""The judges by name: the values of PDP's `judge=`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from anytime_dspy.optimizers.judges.verdicts import check_module
 __all__ = ["JUDGES", "Panel", "check_judge", "own_lm"]
 
 JUDGES = ("auto", "agreement", "pairwise", "confidence", "checked", "metric")
-"""The names of judges. "auto" weighs the three that judge without labels and without a check: the first of equals in
-the order agreement, pairwise, confidence."""
+"""The names of judges. "auto" takes the most reliable of agreement, pairwise and confidence, which need neither labels
+nor a check; among equals the first in this order."""
 
 
 def check_judge(judge: Any) -> None:
-    """Checks, without a call, that something can be a judge.
+    """Checks, without an LM call, that a value can be a judge.
 
     Args:
-        judge: A name of `JUDGES`, a `Judge`, or a DSPy module that gives verdicts.
+        judge: A name in `JUDGES`, a `Judge`, or a DSPy module that returns verdicts.
 
     Raises:
         AnytimeError: It is none of these.
@@ -47,23 +47,23 @@ def check_judge(judge: Any) -> None:
 
 
 def own_lm(program: dspy.Module) -> Any:
-    """Returns the LM that a program judges itself with: that of the surrounding `dspy.context`, else its own."""
+    """Returns the LM with which a program judges itself: that of the surrounding `dspy.context`, else its own."""
     own = (predictor.lm for predictor in program.predictors() if predictor.lm is not None)
     return dspy.settings.lm or next(own, None)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What judges need of the compile that they serve.
+    """Creates the judges of a compile.
 
     Attributes:
-        metric: The compile's metric, for "checked" and "metric".
-        trainset: Its examples, for "metric".
-        answer_key: Says which answers are the same.
-        threads: Questions at the same time.
-        seed: Picks the pairs that reliability is measured on.
-        memo: Answers that were paid for.
-        lm: Whom judges ask where none is named; by default the LM of the surrounding `dspy.context`.
+        metric: The metric, for "checked" and "metric".
+        trainset: The examples, for "metric".
+        answer_key: Decides which answers are the same.
+        threads: The number of concurrent requests.
+        seed: The seed that picks the pairs that reliability is measured on.
+        memo: The cache of judge answers.
+        lm: The LM of judges that name none; by default that of the surrounding `dspy.context`.
     """
 
     metric: AnytimeIndex
@@ -75,11 +75,11 @@ class Panel:
     lm: Any = None
 
     def judges(self, judge: str | Judge | dspy.Module) -> tuple[Judge, ...]:
-        """Returns the judges to choose from: one, or those that "auto" weighs.
+        """Returns the judges to choose from: several for "auto", else one.
 
         Args:
-            judge: As `check_judge` lets through. A `Pairwise`, `Teacher` or `Confidence` of the user's stays as it is,
-                but for its memo, and for the LM where it names none.
+            judge: A value that `check_judge` accepts. The user's own `Pairwise`, `Teacher` or `Confidence` gets this
+                cache, and this LM if it names none.
         """
         if isinstance(judge, dspy.Module):
             return (self._pairwise(judge),)

@@ -1,32 +1,32 @@
-"""What a judge was like on the traces of one compile."""
+"""How a judge did on the traces of one compile."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dspy
 
-from anytime_dspy.checkpoint import Checkpoint, Usage
+from anytime_dspy.checkpoint import Usage
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Choice, Judgement, Orders, Reliability
 from anytime_dspy.optimizers.traces.trace import TraceGroup
 
-__all__ = ["GoldCheck", "JudgeReport", "gold_check", "judge_report"]
+__all__ = ["GoldCheck", "JudgeReport", "gold_check", "gold_qualities", "judge_report"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class GoldCheck:
-    """How a judge's scores order two traces of an example, against how gold quality does.
+    """How often a judge orders two traces as gold quality does; for reports only.
 
     Attributes:
-        pairs: Pairs of traces at the same budget whose gold quality differs.
-        agree: Of these, where the judge too scores the truly better one higher.
-        disagree: Where it scores it lower; in the rest it sees no difference.
+        pairs: The number of pairs that were compared.
+        agree: The pairs in which the trace that the judge prefers has the higher gold quality.
+        disagree: The pairs in which it has the lower one. In the rest, the judge or gold quality sees no difference.
 
     Example:
         >>> GoldCheck(pairs=10, agree=6, disagree=2).accuracy
@@ -39,26 +39,27 @@ class GoldCheck:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of right orders among the pairs that the judge decided; None where it decided none."""
+        """The share of agreeing pairs among agreeing and disagreeing ones; None without any."""
         decided = self.agree + self.disagree
         return self.agree / decided if decided else None
 
 
 @dataclass(frozen=True)
 class JudgeReport:
-    """The judge of a compile: who, why, how steady, and how right where that can be told.
+    """The judge of a compile, its consistency, and its agreement with gold quality where there are labels.
 
     Attributes:
         judge: The judge's name.
-        reason: Why this judge, in one line.
-        labelled: Whether it looked at labels.
-        reliability: Of every judge that was considered, the used one included; measured without labels.
-        orders: Of a judge that compares two answers, how its verdicts fared in both orders.
+        reason: Why this judge was used, in one line.
+        labelled: Whether it used labels.
+        reliability: The reliability of every judge that was considered, the used one included.
+        orders: For a judge that compares two answers, the statistics of both orders.
         consistency: The share of pairs in which the same answer won in both orders.
-        tie_rate: The share of pairs left a tie.
-        position_bias: The share of verdicts for whatever stood first.
-        gold: Agreement with gold quality, None where there are no labels. It decides nothing.
-        usage: What judging cost, with what it took to measure the judges that were not used.
+        tie_rate: The share of pairs that are a tie.
+        position_bias: The share of verdicts for the first position.
+        gold: Agreement with gold quality, over all pairs of traces at the same budget whose quality differs; None
+            without labels. It has no influence on the compile.
+        usage: The cost of judging, and of measuring the judges that were not used.
     """
 
     judge: str
@@ -80,14 +81,14 @@ def judge_report(
     trainset: Sequence[dspy.Example],
     metric: AnytimeIndex,
 ) -> JudgeReport:
-    """Puts together what is known of a judge once it has judged.
+    """Returns the report of a judge.
 
     Args:
-        choice: The judge, and who else was considered.
-        judgement: What it said of `groups`.
+        choice: The judge, and the other judges that were considered.
+        judgement: The judge's scores of `groups`.
         groups: The traces.
-        trainset: The examples that they are of.
-        metric: Its quality is the gold one.
+        trainset: The examples of the traces.
+        metric: Its `quality` is the gold one.
     """
     orders = judgement.orders
     return JudgeReport(
@@ -107,22 +108,27 @@ def judge_report(
 def gold_check(
     groups: Sequence[TraceGroup], judgement: Judgement, trainset: Sequence[dspy.Example], metric: AnytimeIndex
 ) -> GoldCheck | None:
-    """Compares a judge's scores with gold quality over all pairs of traces of an example at the same budget.
+    """Compares a judge's scores with gold quality, over all pairs of traces of an example at the same budget.
 
     Args:
         groups: The traces.
-        judgement: A judge's scores of these very groups.
-        trainset: The examples that they are of.
-        metric: Its quality is the gold one.
+        judgement: The judge's scores of these groups.
+        trainset: The examples of the traces.
+        metric: Its `quality` is the gold one.
 
     Returns:
-        None where no example has labels that quality can be told by.
+        None if no example has labels that the quality can be computed from.
     """
     signs: list[float] = []
     told = False
     for group, scores in zip(groups, judgement.scores, strict=True):
-        gold = _gold(group, trainset[group.example_index], metric)
-        if gold is None:
+        example = trainset[group.example_index]
+        rows = [
+            gold_qualities(metric, example, (one.prediction if one.answered else None for one in trace.checkpoints))
+            for trace in group.traces
+        ]
+        gold = [row for row in rows if row is not None]
+        if len(gold) < len(rows):
             continue
         told = True
         for one, other in itertools.combinations(range(len(gold)), 2):
@@ -135,15 +141,20 @@ def gold_check(
     return GoldCheck(len(signs), sum(sign > 0 for sign in signs), sum(sign < 0 for sign in signs)) if told else None
 
 
-def _gold(group: TraceGroup, example: dspy.Example, metric: AnytimeIndex) -> list[list[float]] | None:
+def gold_qualities(
+    metric: AnytimeIndex, example: dspy.Example, predictions: Iterable[dspy.Prediction | None]
+) -> list[float] | None:
+    """Returns the gold quality of predictions for an example; None if its labels do not tell it.
+
+    Args:
+        metric: Its `quality` is the gold one.
+        example: The example.
+        predictions: The predictions; None stands for an answer that could not be read, and has quality 0.
+    """
     if not example.labels().keys():
         return None
-
-    def quality(checkpoint: Checkpoint) -> float:
-        return metric.quality_of(example, checkpoint.prediction) if checkpoint.answered else 0.0
-
     try:
-        return [[quality(checkpoint) for checkpoint in trace.checkpoints] for trace in group.traces]
-    except Exception as error:  # quality is anyone's code, and a report must not lose a compile that is paid for
-        logger.debug("No gold quality for training example %d: %s", group.example_index, error)
+        return [0.0 if one is None else metric.quality_of(example, one) for one in predictions]
+    except Exception as error:  # quality is the user's code, and a report must not lose a compile that is paid for
+        logger.debug("No gold quality for a training example: %s", error)
         return None

@@ -1,7 +1,7 @@
-"""Ranking by comparisons: all pairs of a few things, and a tournament among many.
+"""Ranking by pairwise comparison: all pairs of a few items, a Swiss tournament among many.
 
-A Swiss tournament lets the things play that stand next to each other so far, which is where a comparison tells most;
-its results are read with the model of Bradley and Terry (1952), fitted by choix.
+A Swiss tournament compares items that are neighbours in the current ranking, where a comparison is most informative.
+Its results are fitted with the model of Bradley and Terry (1952), by choix.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ import numpy as np
 __all__ = ["ROUND_ROBIN", "Compare", "first_pairs", "strengths"]
 
 Compare = Callable[[int, int], float]
-"""Compares the things at two places; returns the first one's points: 1 for a win, 1/2 for a tie, 0 for a loss."""
+"""Compares two items by their indices; returns the points of the first: 1 for a win, 1/2 for a tie, 0 for a loss."""
 
 ROUND_ROBIN = 6
-"""Up to so many things every pair is compared: at most 15 comparisons."""
+"""Up to this many items every pair is compared: at most 15 comparisons."""
 
 PRIOR = 0.01
-"""The regularisation of the fit: without it what always won would be infinitely strong."""
+"""The regularisation of the fit; without it an item that always wins has infinite strength."""
 
 
 def first_pairs(n: int) -> list[tuple[int, int]]:
-    """Returns pairs that `strengths` is sure to compare: all of a few things, the first round's of many."""
+    """Returns pairs that `strengths` always compares: all pairs of a few items, the first round of many."""
     if n <= ROUND_ROBIN:
         return list(itertools.combinations(range(n), 2))
     return list(_neighbours(list(range(n)), np.zeros((n, n))))
 
 
 def strengths(n: int, compare: Compare) -> list[float]:
-    """Returns, for each of n things, the share of the others that it wins against; a tie is half a win.
+    """Returns, for each of n items, the share of the others that it beats; a tie is half a win.
 
-    Up to `ROUND_ROBIN` things that share is observed. Of more, each plays at most ceil(log2 n) + 1 others, fewer than
-    n log2 n comparisons in all, and the share is what the fitted model expects of a full round robin. The first round
-    follows the order in which the things are given, so what is likely to be good should stand first.
+    Up to `ROUND_ROBIN` items the share is observed. With more, each item meets at most ceil(log2 n) + 1 others, fewer
+    than n log2 n comparisons in all, and the share is the fitted model's expectation of a full round robin. The first
+    round pairs items in the given order, so items that are probably good should come first.
 
     Args:
-        n: How many, at least 2.
-        compare: Asked at most once about a pair.
+        n: The number of items, at least 2.
+        compare: Called at most once per pair.
 
     Example:
         >>> strengths(3, lambda first, second: float(first > second))
@@ -68,7 +68,7 @@ def _play(points: np.ndarray, pair: tuple[int, int], compare: Compare) -> None:
 
 
 def _neighbours(standing: list[int], points: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Pairs each thing with the next one below it that it has not met and that is still free."""
+    """Pairs each item with the next free one below it that it has not met."""
     free = list(standing)
     while free:
         thing = free.pop(0)
@@ -79,6 +79,6 @@ def _neighbours(standing: list[int], points: np.ndarray) -> Iterator[tuple[int, 
 
 
 def _fit(points: np.ndarray) -> np.ndarray:
-    import choix  # scipy's optimisers come with it: only where a tournament is played
+    import choix  # it imports scipy's optimisers, so only for a tournament
 
     return np.asarray(choix.ilsr_pairwise_dense(points, alpha=PRIOR, max_iter=1000, tol=1e-6))

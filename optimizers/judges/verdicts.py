@@ -1,8 +1,8 @@
-"""A verdict: asking which of two answers is better, once in each order.
+"""Verdicts: which of two answers is better, asked once in each order.
 
-LMs favour a place or a letter (Zheng et al. 2023, arXiv 2306.05685), so a verdict counts only where it names the same
-answer in both orders. They also obey what they read: the task and the answers therefore stand between delimiters that
-nobody can close who does not know them (Hines et al. 2024, arXiv 2403.14720, call it spotlighting).
+LMs are biased towards a position or a letter (Zheng et al. 2023, arXiv 2306.05685), so a win counts only if both orders
+name the same answer. LMs also follow instructions in the text they read, so the task and the answers are quoted between
+delimiters that the text cannot close (spotlighting, Hines et al. 2024, arXiv 2403.14720).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ INPUTS = ("task", "candidate_a", "candidate_b")
 OUTPUT = "better"
 
 LETTER_TOKENS = 32
-"""What a bare verdict may take; an LM that rambles instead is cut off there, and asked for it."""
+"""The token limit of a verdict without reasoning; a longer reply is cut, and the verdict is forced."""
 
 REASONING_TOKENS = 512
-"""What may be reasoned before each verdict, by a module of the user's or by an LM that thinks before it speaks."""
+"""The reasoning budget of a verdict, for a module of the user's or a reasoning model."""
 
 
 class Verdict(dspy.Signature):
@@ -51,7 +51,7 @@ class Verdict(dspy.Signature):
 
 @dataclass(frozen=True)
 class Duel:
-    """Two different answers to one task."""
+    """Two different answers to one task, to be compared."""
 
     task: str
     answers: tuple[str, str]
@@ -59,12 +59,12 @@ class Duel:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was said of a duel.
+    """The two verdicts on a duel.
 
     Attributes:
-        letters: The verdicts, first with the answers in their order, then the other way round; None for no verdict.
-        usage: What both cost.
-        errors: Of both questions, why it failed; None where the judge answered, be it with no verdict.
+        letters: The verdicts, with the answers in their order and in reverse order; None for no verdict.
+        usage: The cost of both.
+        errors: The error of each request; None if it did not fail, even if it gave no verdict.
     """
 
     letters: tuple[str | None, str | None]
@@ -73,7 +73,7 @@ class Outcome:
 
     @property
     def points(self) -> float:
-        """What the first answer won: 1 where it won in both orders, 0 where the other did, else 1/2."""
+        """The points of the first answer: 1 if it won in both orders, 0 if the other one did, else 1/2."""
         return {("A", "B"): 1.0, ("B", "A"): 0.0}.get(self.letters, 0.5)  # type: ignore[arg-type]
 
     @property
@@ -84,7 +84,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Letter:
-    """One verdict, and what it cost."""
+    """One verdict and its cost."""
 
     letter: str | None
     usage: Usage
@@ -92,12 +92,12 @@ class _Letter:
 
 
 def asker(module: dspy.Module | None) -> dspy.Module:
-    """Returns who is asked for verdicts: the module, or a bare question for the letter."""
+    """Returns the module, or by default one that asks for the letter only."""
     return dspy.Predict(Verdict) if module is None else module
 
 
 def check_module(module: dspy.Module) -> dspy.Module:
-    """Returns a module that can be asked for verdicts; whether it can is told without calling it.
+    """Returns the module if it can give verdicts; this is checked without calling it.
 
     Raises:
         ProgramError: It does not take task, candidate_a and candidate_b, or none of its predictors returns `better`.
@@ -114,9 +114,9 @@ def check_module(module: dspy.Module) -> dspy.Module:
 
 
 def _taken(module: dspy.Module) -> bool:
-    """Whether a module can be called with a duel; one that takes anything hands it to its first predictor."""
+    """Whether a module takes a duel. One with `**kwargs` is assumed to pass them to its first predictor."""
     try:
-        forward = inspect.signature(type(module).forward)  # DSPy warns of whoever asks an instance for it
+        forward = inspect.signature(type(module).forward)  # DSPy warns when an instance is asked for it
         forward.bind(module, **dict.fromkeys(INPUTS, ""))
     except (AttributeError, TypeError):
         return False
@@ -129,12 +129,13 @@ def _taken(module: dspy.Module) -> bool:
 def decide(duel: Duel, module: dspy.Module | None, memo: AnswerCache) -> Outcome:
     """Asks for both verdicts, with the LM of the surrounding `dspy.context`.
 
-    A question that fails is no verdict, and says why: one of them must not lose the traces that are paid for.
+    A failed request counts as no verdict, and its error is returned: it must not lose the traces that are already paid
+    for.
 
     Args:
         duel: The two answers.
-        module: Who is asked, None for a bare question.
-        memo: Verdicts that were given before.
+        module: The module to ask; None for the default one.
+        memo: The cache of earlier verdicts.
     """
     task, first, second = map(quoted, (duel.task, *duel.answers))
     one, other = _letter(module, memo, task, first, second), _letter(module, memo, task, second, first)
@@ -148,7 +149,7 @@ def _letter(module: dspy.Module | None, memo: AnswerCache, *texts: str) -> _Lett
     except AnytimeError:
         raise
     except Exception as error:
-        logger.warning("A verdict could not be had: %s", error)
+        logger.warning("No verdict, the request failed: %s", error)
         return _Letter(None, Usage(), reason_of(error))
 
 
@@ -161,7 +162,7 @@ def _asked(module: dspy.Module | None, inputs: dict[str, str]) -> _Letter:
 
 
 def _who(module: dspy.Module | None) -> list[Any]:
-    """What tells judges apart: their LMs and their prompts."""
+    """What identifies a judge in the cache: its LMs and its prompts."""
     predictors = asker(module).predictors()
     lms = [predictor.lm or dspy.settings.lm for predictor in predictors] or [dspy.settings.lm]
     prompts = [[predictor.signature.instructions, list(predictor.demos)] for predictor in predictors]

@@ -1,4 +1,4 @@
-"""LEAP: a program is told what its LM learned from the mistakes it made; the baseline that needs labels."""
+"""LEAP: adds principles that the LM learns from its mistakes to the instructions; a baseline that needs labels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import dspy
 from dspy.teleprompt import Teleprompter
+from pydantic import TypeAdapter
 
 from anytime_dspy.answers import answer_text
 from anytime_dspy.anytime import Anytime
@@ -28,8 +29,8 @@ from anytime_dspy.optimizers.traces.sampling import CALLS, OnTrace, Sampling, sa
 from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
-from anytime_dspy.optimizers.validation import check_compile
-from anytime_dspy.storage.jsonl import write_json
+from anytime_dspy.optimizers.validation import check_compile, check_options
+from anytime_dspy.storage.jsonl import read_json, reading, write_json
 
 __all__ = ["LEAP", "Level", "LeapReport"]
 
@@ -38,22 +39,22 @@ logger = logging.getLogger(__name__)
 Level = Literal["low", "high"]
 
 MISTAKES_OF_AN_EXAMPLE = 3
-"""Of an example's different wrong answers, the most common ones that are learned from: a call each."""
+"""The number of different wrong answers of an example, the most common ones, that the LM learns from; one call each."""
 
 
 @dataclass(frozen=True)
 class LeapReport:
-    """What compiling was, in the attribute `compile_report` of the compiled program.
+    """What a compile did, in the attribute `compile_report` of the compiled program.
 
     Attributes:
-        traces: Answers that were sampled.
-        wrong: How many of them were wrong.
-        mistakes: Different ones, which were learned from.
-        low: The principles that these taught.
-        shown: Those that the program is told: the same, or what they were condensed to.
-        demonstrations: Examples that it is shown.
-        synthesis: What sampling the answers cost.
-        learning: What having the principles written cost.
+        traces: The number of sampled answers.
+        wrong: The number of wrong answers.
+        mistakes: The number of different mistakes that the LM learned from.
+        low: The principles from these mistakes.
+        shown: The principles in the compiled program: the same ones, or condensed ones.
+        demonstrations: The number of its demonstrations.
+        synthesis: The cost of sampling.
+        learning: The cost of writing principles.
     """
 
     traces: int
@@ -65,30 +66,43 @@ class LeapReport:
     synthesis: Usage
     learning: Usage
 
+    @property
+    def usage(self) -> Usage:
+        """The cost of the whole compile."""
+        return self.synthesis + self.learning
 
-@dataclass(frozen=True)
+    @classmethod
+    def read(cls, path: str | Path) -> LeapReport:
+        """Reads report.json of a compile's folder.
+
+        Raises:
+            RunError: The file cannot be read, or holds something else.
+        """
+        with reading(Path(path)):
+            return TypeAdapter(cls).validate_python(read_json(Path(path)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class LEAP(Teleprompter):
     """Compiles an `Anytime` program with principles that its LM learns from its mistakes (Zhang et al. 2024).
 
-    The student answers the training examples without demonstrations, several times each. The LM is shown its wrong
-    answers beside the right ones and says what each teaches (arXiv 2402.05403). The principles go into the
-    instructions, a few examples into the demonstrations. It knows of no budget. Nothing is kept on the optimiser.
+    The student answers each training example several times, without demonstrations. The LM sees its wrong answers
+    beside the right ones, and writes what to learn from each (arXiv 2402.05403). The principles are added to the
+    instructions, and a few examples become demonstrations. Budgets play no role. The optimiser itself has no state.
 
     Attributes:
-        metric: Its `quality` says which answers are wrong: those below the ceiling of its scale.
-        _: What follows is given by keyword.
-        samples: Answers to each training example.
-        temperature: They are sampled at, above 0.
-        level: "low" tells the program every principle, "high" the five or fewer that they are condensed to.
-        shots: Training examples to show where the student has no demonstrations of its own: those that it answered
-            rightly, with that reasoning, before those of which only the labels are known.
-        threads: Runs and questions at the same time.
-        seed: Of the samples, and of the examples that are shown.
-        log_dir: Where given, a folder for traces.jsonl, calls.jsonl and report.json; a compile that was stopped goes on
-            from there.
+        metric: The metric; an answer is wrong if its `quality` is below the maximum of the scale.
+        samples: Answers per training example.
+        temperature: The sampling temperature, above 0.
+        level: "low" shows every principle; "high" condenses them to at most five.
+        shots: The number of demonstrations for a student that has none. Examples that it answered right come first,
+            with that reasoning, then examples with their labels only.
+        threads: The number of concurrent runs and requests.
+        seed: The seed of the samples and of the choice of demonstrations.
+        log_dir: A folder for traces.jsonl, calls.jsonl and report.json; an interrupted compile resumes from it.
 
     Raises:
-        AnytimeError: An option cannot be used.
+        AnytimeError: An option is invalid.
 
     Example:
         >>> leap = LEAP(AnytimeIndex(lambda example, prediction: example.answer == prediction.answer), level="low")
@@ -96,8 +110,7 @@ class LEAP(Teleprompter):
         15
     """
 
-    metric: AnytimeIndex
-    _: KW_ONLY
+    metric: AnytimeIndex = field(kw_only=False)
     samples: int = 15
     temperature: float = 0.9
     level: Level = "high"
@@ -107,15 +120,9 @@ class LEAP(Teleprompter):
     log_dir: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, AnytimeIndex):
-            raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(self.metric).__name__}")
+        check_options(self, samples=1, shots=0, threads=1)
         if self.level not in get_args(Level):
             raise AnytimeError(f'level must be "low" or "high", not {self.level!r}')
-        if not self.temperature > 0:
-            raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
-        for name, least in (("samples", 1), ("shots", 0), ("threads", 1)):
-            if getattr(self, name) < least:
-                raise AnytimeError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
     def compile(
         self,
@@ -126,30 +133,30 @@ class LEAP(Teleprompter):
         valset: Sequence[dspy.Example] | None = None,
         on_trace: OnTrace | None = None,
     ) -> Anytime:
-        """Returns a new program that is told the principles; the student is not changed.
+        """Returns a new program with the principles in its instructions; the student is not changed.
 
         Args:
             student: The program with its budgets; the LM is that of the surrounding `dspy.context`, or its own.
-            trainset: Labelled examples: their labels have the names of the program's output fields.
-            teacher: Refused: the student learns from its own mistakes.
-            valset: Not looked at: there is nothing to choose with it.
-            on_trace: Called with each of `len(trainset) * samples` answers as it finishes, for a progress bar.
+            trainset: Labelled examples; the labels have the names of the program's output fields.
+            teacher: Not supported: the student learns from its own mistakes.
+            valset: Not used.
+            on_trace: Called with each of `len(trainset) * samples` answers when it is finished, for a progress bar.
 
         Returns:
             The compiled program, with a `LeapReport` as its `compile_report`.
 
         Raises:
-            ProgramError: The student is no `Anytime`, or a teacher was given.
+            ProgramError: The student is not an `Anytime`, or a teacher was given.
             DataError: There are no training examples, or one has no inputs or no labels.
             ModelError: There is no LM to run the student on.
-            AnytimeError: Every run failed, or every question about a mistake.
-            RunError: `log_dir` is of another compile, or cannot be written.
+            AnytimeError: Every run failed, or every request about a mistake.
+            RunError: `log_dir` belongs to another compile, or cannot be written.
         """
         check_compile("LEAP", student, trainset, teacher)
         labels = [_labels(student, example, place) for place, example in enumerate(trainset)]
         folder = None if self.log_dir is None else Path(self.log_dir)
-        teller = dspy.settings.lm or student.predictors()[0].lm
-        with dspy.context(lm=teller), keeping_calls(folder / CALLS) if folder else nullcontext():
+        writing_lm = dspy.settings.lm or student.predictors()[0].lm
+        with dspy.context(lm=writing_lm), keeping_calls(folder / CALLS) if folder else nullcontext():
             traces = self._sampled(student, trainset, folder, on_trace)
             answered = [trace for trace in traces if trace.checkpoints[-1].answered]
             verdicts = [self._is_right(trace, trainset[trace.example_index]) for trace in answered]
@@ -181,7 +188,7 @@ class LEAP(Teleprompter):
     def _sampled(
         self, student: Anytime, trainset: Sequence[dspy.Example], folder: Path | None, on_trace: OnTrace | None
     ) -> list[SampledTrace]:
-        """Answers at the largest budget, without demonstrations."""
+        """Samples answers at the largest budget, without demonstrations."""
         zero_shot = Anytime(
             student.deepcopy().program,
             student.budgets[-1:],
@@ -199,7 +206,7 @@ class LEAP(Teleprompter):
     def _shots(
         self, trainset: Sequence[dspy.Example], labels: Sequence[Mapping[str, Any]], right: Iterable[SampledTrace]
     ) -> list[_Shot]:
-        # Of several the last one stays: reasoning that came to its end, where there is any.
+        # The last run of an example replaces the others: a complete one, if there is any.
         ordered = sorted(right, key=lambda trace: not trace.checkpoints[-1].cut)
         runs = {trace.example_index: trace.checkpoints[-1].calls for trace in ordered}
         drawn = random.Random(self.seed).sample(range(len(trainset)), len(trainset))
@@ -214,7 +221,7 @@ class LEAP(Teleprompter):
 
 
 def _labels(student: Anytime, example: dspy.Example, place: int) -> dict[str, Any]:
-    """The right answer: what an example says beside its inputs that the program is to say too."""
+    """The right answer: the labels of an example that are output fields of the program."""
     wanted = dict.fromkeys(name for predictor in student.predictors() for name in answer_fields(predictor.signature))
     known = example.labels()
     labels = {name: known[name] for name in wanted if known.get(name) is not None}
@@ -229,7 +236,7 @@ def _labels(student: Anytime, example: dspy.Example, place: int) -> dict[str, An
 def _mistakes(
     wrong: Iterable[SampledTrace], trainset: Sequence[dspy.Example], labels: Sequence[Mapping[str, Any]]
 ) -> Iterator[Mistake]:
-    """Each example's most common wrong answers, one trace for each."""
+    """The most common wrong answers to each example, one trace each."""
     of_example: dict[int, dict[str | None, list[SampledTrace]]] = {}
     for trace in wrong:
         answers = of_example.setdefault(trace.example_index, {})
@@ -254,13 +261,13 @@ def _told(student: Anytime, principles: Sequence[str]) -> Anytime:
 
 @dataclass(frozen=True)
 class _Shot:
-    """An example to show: its inputs and labels, and a run that answered it rightly, where there is one."""
+    """An example for a demonstration: its inputs and labels, and the calls of a run with the right answer, if any."""
 
     values: Mapping[str, Any]
     calls: Sequence[Call]
 
     def as_demo(self, name: str, signature: type[dspy.Signature]) -> dict[str, Any] | None:
-        """What a predictor is shown of it; None where nothing is known of that predictor's answer."""
+        """The demonstration for a predictor; None if its answer is not known."""
         call = first_call(self.calls, name)
         if call is not None:
             return demonstration(signature, call)

@@ -1,1 +1,1 @@
-"""Preference pairs: how they are made, chosen for a prompt, and exported for training."""
+"""Preference pairs: building, selecting and exporting them."""

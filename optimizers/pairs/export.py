@@ -1,4 +1,4 @@
-"""Preference pairs as other libraries read them: for training a model, where PDP only shows them to it."""
+"""Exports preference pairs for training; PDP itself only shows them in prompts."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Row = dict[str, list[dict[str, Any]]]
 def trl_rows(pairs: Iterable[PreferencePair], *, squeezed: bool = True) -> list[Row]:
     """Returns pairs in TRL's conversational preference format, with an explicit prompt: what its DPOTrainer reads.
 
-    A row has three lists of messages: "prompt", what a predictor of the student sent; "chosen" and "rejected", one of
-    the assistant each, with the reasoning cut at the pair's budget and no answer. A pair has a row for each predictor
-    that both traces asked the same; one without reasoning on either side has none. Equal rows are there once.
+    A row has three lists of messages: "prompt", the messages of a predictor of the student; "chosen" and "rejected",
+    one assistant message each, with the reasoning cut at the pair's budget and no answer. A pair has a row for each
+    predictor that got the same prompt in both traces, if both have reasoning. Duplicate rows are removed.
 
-    A message's content is a text; where a row has an image, all contents of all rows are lists of OpenAI's parts, since
-    a column has one form.
+    The content of a message is a string. If any row has an image, the contents of all rows are lists of OpenAI's
+    content parts, because a column has one type.
 
     Args:
-        pairs: The pairs; those whose sides are judged alike, shown as demonstrations alone, are left out.
-        squeezed: Whether pairs with a squeezed trace are among the rows.
+        pairs: The pairs; those without a gap, which are only demonstrations, are left out.
+        squeezed: Whether to include pairs with a squeezed trace.
 
     Raises:
-        DataError: No pair gives a row.
+        DataError: No pair has a row.
     """
     wanted = (pair for pair in pairs if pair.gap > 0 and (squeezed or not pair.squeezed))
     rows = {content_hash(row): row for pair in wanted for row in _rows(pair)}
@@ -50,10 +50,10 @@ def pairs_dataset(pairs: Iterable[PreferencePair], *, squeezed: bool = True) -> 
 
     Args:
         pairs: The pairs.
-        squeezed: Whether pairs with a squeezed trace are among the rows; no model wrote such a trace as it stands.
+        squeezed: Whether to include pairs with a squeezed trace; no model wrote such a trace in this form.
 
     Raises:
-        DataError: No pair gives a row.
+        DataError: No pair has a row.
     """
     from datasets import Dataset
 

@@ -1,14 +1,14 @@
 """Preference pairs: a better and a worse trace of the same example, at the same budget.
 
-A pair holds the reasoning that each trace had written by then. The paper's intermediate solutions, the answers that
-were forced at smaller budgets, are no part of that reasoning and never in a pair.
+A pair holds the reasoning of each trace up to that budget. The answers that were forced at smaller budgets (the paper's
+intermediate solutions) are not part of it.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,20 @@ __all__ = ["PreferencePair", "Side", "build_pairs", "distance", "read_pairs", "s
 
 @dataclass(frozen=True)
 class Side:
-    """One trace of a pair, as it stood at the pair's budget.
+    """One trace of a pair, cut at the pair's budget.
 
     Attributes:
-        sample: Which of the example's samples it is.
-        style: The style that it was sampled under.
-        calls: The program's calls, their reasoning cut to the budget.
+        sample: The number of the sample.
+        style: Its instruction style.
+        calls: The program's calls, with reasoning cut at the budget.
         outputs: The program's prediction.
-        score: What the judge gave it here, in [0, 1].
-        curve: What the judge gave it at every budget, 0 where it could not decide.
-        reasoning_tokens: Reasoning spent, at most the budget.
-        complete: Whether it ended by itself within the budget.
-        answered: Whether its answer could be read.
-        worked_out: Whether the reasoning came to the answer by itself: it says it, the question does not, and no answer
-            to the example is judged better. Then the answer call had only to read it off.
+        score: The judge's score at this budget, in [0, 1].
+        curve: The judge's scores at all budgets, 0 where it could not decide.
+        reasoning_tokens: Reasoning tokens spent, at most the budget.
+        complete: Whether the reasoning ended within the budget.
+        answered: Whether the answer could be read.
+        worked_out: Whether the reasoning reaches the answer: it contains the answer, the question does not, and no
+            answer to the example has a better score.
     """
 
     sample: int
@@ -60,38 +60,62 @@ class Side:
 
     @property
     def well_formed(self) -> bool:
-        """Whether no header of the prompt format strayed into its texts: shown again, it would teach to write such."""
+        """Whether its texts contain no field header of the prompt format, which a demonstration would spread."""
         return not any(
             has_marker(str(text)) for call in self.calls for text in (call.reasoning, *call.outputs.values())
         )
 
     @property
     def reasoning(self) -> str:
-        """The reasoning of all its calls."""
+        """The reasoning of all calls."""
         return _reasoning(self.calls)
 
     @property
     def area(self) -> float:
-        """The area under its self-judged curve, as a share of what is achievable."""
+        """The normalised area under the curve of the judge's scores, in [0, 1]."""
         return self.curve.index(best_so_far=False)
+
+    @classmethod
+    def at(cls, trace: SampledTrace, scores: Sequence[float | None], place: int, *, worked_out: bool = False) -> Side:
+        """Returns a trace cut at one of its budgets.
+
+        Args:
+            trace: The trace.
+            scores: The judge's score at each budget.
+            place: The index of the budget.
+            worked_out: Whether the reasoning reaches the answer.
+        """
+        checkpoint = trace.checkpoints[place]
+        return cls(
+            sample=trace.sample,
+            style=trace.style,
+            calls=checkpoint.calls,
+            outputs=dict(checkpoint.prediction.items()),
+            score=scores[place] or 0.0,
+            curve=AnytimeCurve(tuple(one.budget for one in trace.checkpoints), tuple(one or 0.0 for one in scores)),
+            reasoning_tokens=checkpoint.reasoning_tokens,
+            complete=not checkpoint.cut,
+            answered=checkpoint.answered,
+            worked_out=worked_out,
+        )
 
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """Two traces of one example at one budget, of which the judge prefers one.
+    """Two traces of one example at one budget, one of which the judge prefers.
 
     Attributes:
-        example_index: The example's place in the training set.
+        example_index: The index of the example in the training set.
         inputs: The example's input fields.
-        budget: Reasoning tokens.
+        budget: The budget of reasoning tokens.
         chosen: The better trace.
-        rejected: The worse one.
-        judge: Who says so.
-        selected: Whether the recipe took this pair for its budget.
-        prompts: What both traces answer, by predictor.
-        squeezed: Whether the chosen trace is the rejected one with only the units that its answer needs.
-        merit: What such a trace is worth as a demonstration, in [0, 1]; see `SqueezedTrace`.
-        substance: How much it works with, in words; see there.
+        rejected: The worse trace.
+        judge: The name of the judge.
+        selected: Whether the compiled program shows this pair.
+        prompts: The prompt that both traces answer, by predictor.
+        squeezed: Whether the chosen trace is the squeezed form of the rejected one.
+        merit: The ranking score of a squeezed trace, in [0, 1]; see `SqueezedTrace`.
+        substance: Its number of distinguishing words; see `SqueezedTrace`.
     """
 
     example_index: int
@@ -108,15 +132,15 @@ class PreferencePair:
 
     @property
     def gap(self) -> float:
-        """How much better the chosen trace is, in (0, 1]."""
+        """The difference of the two scores: in (0, 1], or at most 0 for a pair that is only a demonstration."""
         return self.chosen.score - self.rejected.score
 
     @property
     def earned(self) -> bool:
-        """Whether the chosen trace has reasoning, and did better with it than at the smallest budget.
+        """Whether the chosen trace has reasoning, and a higher score than at the smallest budget.
 
-        A trace that is right only because the answer is easy to guess teaches a model to skip its reasoning. At the
-        smallest budget itself having some is enough.
+        A trace that is right because the answer is easy to guess teaches a model to skip the reasoning. A pair at the
+        smallest budget only needs some reasoning.
         """
         curve = self.chosen.curve
         improved = self.budget == curve.budgets[0] or self.chosen.score > curve.qualities[0]
@@ -128,30 +152,37 @@ def build_pairs(
 ) -> list[PreferencePair]:
     """Builds, for each example and budget, the pair with the largest gap.
 
-    Of equal gaps the pair is taken whose chosen trace worked its answer out (one that left it to the answer call, shown
-    as a demonstration, teaches to skip the reasoning), else ended by itself within the budget, else earned its tokens,
-    else has the larger area under its own curve. Two traces with the same reasoning are no pair, since they differ in
-    luck alone; a trace with strayed headers of the prompt format is never chosen.
+    Ties are broken in this order: the chosen trace works its answer out, since a demonstration that does not teaches
+    the model to skip the reasoning; it ended within the budget; the pair is `earned`; the chosen trace has the larger
+    area under its own curve. Two traces with the same reasoning are not a pair. A trace with field headers of the
+    prompt format is never chosen.
 
     Args:
         groups: The traces of each example.
-        judgement: A judge's scores of these very groups.
-        answer_key: Gives the answer that a reasoning may state.
+        judgement: The judge's scores of these groups.
+        answer_key: Returns the answer to look for in the reasoning.
 
     Returns:
-        Pairs ordered by example, then by budget; examples and budgets where the judge sees no difference have none.
+        Pairs ordered by example, then by budget. There is none where the judge sees no difference.
     """
     pairs = []
     for group, scores in zip(groups, judgement.scores, strict=True):
+        question = " ".join(map(shown, group.inputs.values()))
+        best = max((row[-1] or 0.0 for row in scores), default=0.0)
         for place, budget in enumerate(checkpoint.budget for checkpoint in group.traces[0].checkpoints):
-            best = max((row[-1] or 0.0 for row in scores), default=0.0)
             sides = [
-                _side(trace, row, place, _workings(group, answer_key, best))
+                Side.at(
+                    trace,
+                    row,
+                    place,
+                    worked_out=score >= best and _works_out(trace.checkpoints[place], question, answer_key),
+                )
                 for trace, row in zip(group.traces, scores, strict=True)
+                if (score := row[place]) is not None
             ]
             differing = [
                 PreferencePair(group.example_index, group.inputs, budget, *two, judgement.judge, prompts=group.prompts)
-                for two in itertools.permutations([side for side in sides if side is not None], 2)
+                for two in itertools.permutations(sides, 2)
                 if two[0].score > two[1].score and two[0].reasoning != two[1].reasoning and two[0].well_formed
             ]
             if differing:
@@ -160,17 +191,17 @@ def build_pairs(
 
 
 def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
-    """Takes one pair for each budget: the recipe of the paper.
+    """Selects one pair for each budget: the recipe of the paper.
 
-    It is the best pair, in the order of `build_pairs`, among the examples that no smaller budget took, as long as there
-    are any: one easy example would else stand for every budget. Between equals it is the one whose example is least
-    like those already taken (Jaccard distance of their words).
+    It is the best pair, by the order of `build_pairs`, of an example that no smaller budget has used, if there is one;
+    otherwise one easy example could serve every budget. Among equals it is the pair whose example is least similar to
+    those already selected (Jaccard distance of the words).
 
     Args:
-        pairs: As `build_pairs` returned them.
+        pairs: The result of `build_pairs`.
 
     Returns:
-        At most one pair a budget, ordered by budget.
+        At most one pair per budget, ordered by budget.
 
     Raises:
         AnytimeError: There are no pairs to choose from.
@@ -191,13 +222,13 @@ def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
 
 
 def distance(pair: PreferencePair, other: PreferencePair) -> float:
-    """Returns how unlike two pairs' problems are, in [0, 1]: the Jaccard distance of the words of their inputs."""
+    """Returns the distance of two pairs' problems, in [0, 1]: the Jaccard distance of the words of their inputs."""
     here, there = _words(pair.inputs), _words(other.inputs)
     return 1.0 - len(here & there) / len(here | there) if here | there else 0.0
 
 
 def write_pairs(path: Path, pairs: Iterable[PreferencePair], selected: Sequence[PreferencePair] = ()) -> None:
-    """Writes pairs as JSON Lines, the selected ones marked, as a whole file or not at all.
+    """Writes pairs to a JSON Lines file atomically, and marks the selected ones.
 
     Raises:
         RunError: It cannot be written.
@@ -207,7 +238,7 @@ def write_pairs(path: Path, pairs: Iterable[PreferencePair], selected: Sequence[
 
 
 def read_pairs(path: Path) -> list[PreferencePair]:
-    """Reads what `write_pairs` wrote; values that JSON cannot hold are text now.
+    """Reads the file of `write_pairs`; values that JSON cannot hold are strings.
 
     Raises:
         RunError: The file cannot be read, or holds something else.
@@ -224,36 +255,10 @@ def read_pairs(path: Path) -> list[PreferencePair]:
     return pairs
 
 
-def _side(
-    trace: SampledTrace, scores: Sequence[float | None], place: int, worked_out: Callable[[Checkpoint, float], bool]
-) -> Side | None:
-    score, checkpoint = scores[place], trace.checkpoints[place]
-    if score is None:
-        return None
-    return Side(
-        sample=trace.sample,
-        style=trace.style,
-        calls=checkpoint.calls,
-        outputs=dict(checkpoint.prediction.items()),
-        score=score,
-        curve=AnytimeCurve(tuple(point.budget for point in trace.checkpoints), tuple(one or 0.0 for one in scores)),
-        reasoning_tokens=checkpoint.reasoning_tokens,
-        complete=not checkpoint.cut,
-        answered=checkpoint.answered,
-        worked_out=worked_out(checkpoint, score),
-    )
-
-
-def _workings(group: TraceGroup, answer_key: AnswerKey, best: float) -> Callable[[Checkpoint, float], bool]:
-    question = " ".join(map(shown, group.inputs.values()))
-
-    def worked_out(checkpoint: Checkpoint, score: float) -> bool:
-        key = key_at(checkpoint, answer_key)
-        if key is None or score < best:
-            return False
-        return _says(_reasoning(checkpoint.calls), key) and not _says(question, key)
-
-    return worked_out
+def _works_out(checkpoint: Checkpoint, question: str, answer_key: AnswerKey) -> bool:
+    """Whether the reasoning up to a checkpoint contains its answer, and the question does not."""
+    key = key_at(checkpoint, answer_key)
+    return key is not None and _says(_reasoning(checkpoint.calls), key) and not _says(question, key)
 
 
 def _reasoning(calls: Iterable[Call]) -> str:
@@ -267,7 +272,7 @@ def _says(text: str, answer: str) -> bool:
 
 def _merit(pair: PreferencePair) -> tuple[float, bool, bool, bool, float]:
     chosen = pair.chosen
-    # Rounded, so that equal gaps are equal and areas that hardly differ leave room for what is asked next.
+    # Rounded, so that equal gaps compare equal, and areas that hardly differ leave the choice to the next criterion.
     return round(pair.gap, 6), chosen.worked_out, chosen.complete, pair.earned, round(chosen.area, 1)
 
 

@@ -1,4 +1,4 @@
-"""Sets of preference pairs to try in a prompt: good ones, of problems that are unlike each other."""
+"""Sets of preference pairs for a prompt: good pairs of dissimilar problems."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from anytime_dspy.optimizers.pairs.pair import PreferencePair, distance
 __all__ = ["PairSet", "candidate_sets"]
 
 PairSet = tuple[PreferencePair, ...]
-"""Pairs that are shown together, ordered by budget."""
+"""Pairs for one prompt, ordered by budget."""
 
 DRAWS = 20
-"""For each set that is wanted, the sets that are drawn before giving up: with few examples there are no more."""
+"""The number of draws per requested set; with few examples there are fewer different sets."""
 
 
 def candidate_sets(pairs: Sequence[PreferencePair], k: int, size: int, seed: int = 0) -> list[PairSet]:
-    """Draws different sets of pairs, each of unlike problems.
+    """Draws different sets of pairs, each of dissimilar problems.
 
-    Each set takes the budgets in turn, and at each the pair with the largest product of three: its gap, the area under
-    the chosen trace's own curve, and how unlike its problem is to those in the set (`distance`). Where there are
-    others, no trace is shown that was cut off, or that left its answer to the answer call, as the recipe may (a
-    demonstration of that teaches to reason about nothing), nor one that was right before it reasoned. The first set
-    looks at all examples, each other one at a half of them, drawn by the seed.
+    A set takes the budgets in turn. At each budget it takes the pair with the largest product of its gap, the area
+    under the chosen trace's own curve, and the distance of its problem to those in the set (`distance`). If possible it
+    avoids chosen traces that were cut off, that do not work their answer out, or that were right at the smallest
+    budget; as demonstrations they teach the model to skip the reasoning. The first set is drawn from all examples, each
+    other one from a random half of them.
 
     Args:
-        pairs: As `build_pairs` returned them.
-        k: Sets wanted, at least 1.
-        size: Pairs in a set, at least 1.
+        pairs: The result of `build_pairs`.
+        k: The number of sets, at least 1.
+        size: The number of pairs in a set, at least 1.
         seed: The same seed draws the same sets.
 
     Returns:
-        At most `k` sets, fewer where there are not as many. No example is in a set twice, so a set is smaller than
-        `size` where there are fewer examples.
+        At most `k` sets. An example occurs once in a set, so a set may be smaller than `size`.
     """
     examples = sorted({pair.example_index for pair in pairs})
     drawn: dict[frozenset[tuple[int, int]], PairSet] = {}
@@ -53,7 +52,7 @@ def _set_of(pairs: Sequence[PreferencePair], size: int) -> PairSet:
     left = list(pairs)
     while left and len(taken) < size:
         budget = budgets[len(taken) % len(budgets)]
-        # An example that only another budget has pairs of is better than none.
+        # Without a pair at this budget, one of another budget is better than none.
         here = [pair for pair in left if pair.budget == budget] or left
         taken.append(max(_able(here, left), key=lambda pair: _merit(pair, taken)))
         left = [pair for pair in left if pair.example_index != taken[-1].example_index]
@@ -61,7 +60,7 @@ def _set_of(pairs: Sequence[PreferencePair], size: int) -> PairSet:
 
 
 def _able(here: Sequence[PreferencePair], left: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
-    """Those of the pairs at a budget that teach the most; a whole trace of another budget is better than a cut one."""
+    """The best kind of pairs at a budget; a complete trace of another budget is better than a cut one."""
     worked_out = [pair for pair in here if pair.chosen.worked_out]
     whole = [pair for pair in worked_out if pair.chosen.complete] or [
         pair for pair in left if pair.chosen.worked_out and pair.chosen.complete

@@ -1,6 +1,6 @@
-"""Preference pairs from squeezed traces: the short one against the long one that it was made from, cut as short.
+"""Preference pairs of a squeezed trace and its original, cut at the same budget.
 
-At the budget that the squeezed trace fits into, its original has not come to its answer yet.
+At the budget that the squeezed trace fits into, the original has usually not reached its answer yet.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup
 __all__ = ["SURE_VOTE", "squeezed_pairs", "targets"]
 
 SURE_VOTE = 2 / 3
-"""The share of the votes that an answer needs to be a target: closer votes are where the noise is."""
+"""The share of votes that an answer needs to be a target; close votes are often wrong."""
 
 
 def targets(groups: Sequence[TraceGroup], judgement: Judgement, place: int) -> list[SampledTrace]:
-    """Returns of each example one of the traces whose answers are worth teaching.
+    """Returns, for each example, one of the traces with the best final answer.
 
-    They are those that the judge found best of their example at the largest budget; where a judge counts votes, the
-    vote must be clear.
+    These are the traces with the highest score at the largest budget. For a judge that counts votes, the vote must be
+    clear.
 
     Args:
         groups: The traces of each example.
-        judgement: A judge's scores of these very groups.
-        place: Which one, from 0 for the shortest; examples that have fewer are left out.
+        judgement: The judge's scores of these groups.
+        place: Which of them, from 0 for the shortest; examples with fewer are left out.
     """
     least = SURE_VOTE if judgement.by_votes else 0.0
     found = []
@@ -46,14 +46,14 @@ def targets(groups: Sequence[TraceGroup], judgement: Judgement, place: int) -> l
 def squeezed_pairs(
     squeezed: Sequence[SqueezedTrace], groups: Sequence[TraceGroup], judgement: Judgement
 ) -> list[PreferencePair]:
-    """Returns a pair for each squeezed trace, in their order: it is chosen, its original at the same budget rejected.
+    """Returns a pair for each squeezed trace, in order: it is chosen, and its original at the same budget rejected.
 
-    A pair has no gap where the original had its answer by then too: its chosen trace is a demonstration all the same.
+    If the original has the answer at that budget too, the pair has no gap, and serves as a demonstration only.
 
     Args:
-        squeezed: Traces of these groups.
+        squeezed: Squeezed traces of these groups.
         groups: The traces of each example.
-        judgement: A judge's scores of these very groups.
+        judgement: The judge's scores of these groups.
     """
     known = {
         (trace.example_index, trace.sample): (group, trace, row)
@@ -79,26 +79,13 @@ def squeezed_pairs(
             answered=True,
             worked_out=one.merit > 0,
         )
-        long = trace.checkpoints[place]
-        rejected = Side(
-            sample=trace.sample,
-            style=trace.style,
-            calls=long.calls,
-            outputs=dict(long.prediction.items()),
-            score=row[place] or 0.0,
-            curve=AnytimeCurve(budgets, tuple(value or 0.0 for value in row)),
-            reasoning_tokens=long.reasoning_tokens,
-            complete=not long.cut,
-            answered=long.answered,
-            worked_out=False,
-        )
         pairs.append(
             PreferencePair(
                 one.example_index,
                 group.inputs,
                 budgets[place],
                 chosen,
-                rejected,
+                Side.at(trace, row, place),
                 judgement.judge,
                 prompts=group.prompts,
                 squeezed=True,

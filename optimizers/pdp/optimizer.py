@@ -1,91 +1,90 @@
-"""PDP, Preference Data Prompting: a program is shown better and worse traces of its own at every budget."""
+"""PDP, Preference Data Prompting: shows a program better and worse traces of its own at every budget."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from anytime_dspy.answers import AnswerKey, answer_text
+from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError
 from anytime_dspy.measure import program_hash
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Judge
-from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
 from anytime_dspy.optimizers.judges.registry import check_judge
-from anytime_dspy.optimizers.pdp.compiler import Compiling, Watch
+from anytime_dspy.optimizers.pdp.compiler import compiled_by_race, compiled_by_recipe
+from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trials import Validation
-from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling
+from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
-from anytime_dspy.optimizers.validation import check_compile, check_inputs
+from anytime_dspy.optimizers.validation import check_compile, check_inputs, check_options
 from anytime_dspy.storage.jsonl import LineLog, content_hash
 
 __all__ = ["PDP"]
 
 TRIALS = 16
-"""Candidates of a race unless another number is given."""
+"""The default number of candidates of a race."""
 
 EXAMPLES = 64
-"""Examples of a race, as far as there are so many, unless another number is given."""
+"""The default number of examples of a race."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PDP(Teleprompter):
     """Compiles an `Anytime` program with preference pairs that it judges itself (Zhang et al., arXiv 2601.11038).
 
     The student is sampled on the training examples, its traces are cut and answered at every budget, and a judge
-    scores them. Good traces are squeezed: whatever their answer does not need is left out. Sets of squeezed traces as
-    demonstrations, and other prompts, then race against the student, by the Anytime Index; the student is returned
-    unless a gain is 90% sure. By the paper's recipe (`trials=0`) the pair with the largest gap at each budget goes into
-    the prompt instead, unmeasured.
+    scores them. Good traces are squeezed: parts that their answer does not need are removed. Sets of squeezed traces as
+    demonstrations, and other prompts, then race against the student on the Anytime Index. The student is returned
+    unless a gain is 90% certain. With the paper's recipe (`trials=0`) the pair with the largest gap at each budget goes
+    into the prompt, and nothing is measured.
 
-    Nothing is kept on the optimiser: it may compile again, other programs too. With a `log_dir` a compile that was
-    killed and is started again goes on where it was: the same program comes out, and no finished LM call is repeated.
-    Several processes with the same `log_dir` share the trials.
+    The optimiser itself has no state, so it can compile any number of programs. With a `log_dir`, a compile that was
+    killed resumes where it stopped, returns the same program, and repeats no finished LM call. Several processes with
+    the same `log_dir` share the trials.
 
     Attributes:
-        metric: The Anytime Index. It chooses no pair, only between candidates; the report says with it how often
-            self-judgement and gold quality agree, where there are labels.
-        _: What follows is given by keyword.
-        samples: Traces of each training example; a round after the first takes a third as many.
-        sampled: How many training examples traces are sampled on, the first ones; by default all.
-        temperature: They are sampled at, above 0.
-        contrastive: Whether the worse trace is shown beside the better one; without it the recipe is PDP(+).
-        judge: Who scores the traces: "agreement" (votes among the samples), "pairwise" (the LM's verdict in both
-            orders), "confidence" (how likely the LM finds an answer correct), "auto" (the most reliable of these three
-            on these traces), "checked" (the metric's quality where it can be computed from the inputs alone, as
-            Trip's can), "metric" (gold quality, which looks at labels), `Teacher(lm)`, a DSPy module `task,
-            candidate_a, candidate_b -> better`, or a `Judge` of your own.
-        answer_key: Makes answers comparable; by default their text without regard to case and white space.
-        threads: Runs and questions at the same time.
-        seed: Of the samples, of the pairs that reliability is measured on, of the split and of the search.
-        trials: Candidates of each round's race, the first of which is the student itself; some more are composed on the
-            way. 0 is the paper's recipe.
-        examples: That a race runs at most: of the valset, else of the trainset, those first that traces were sampled
-            on. Where it ends undecided, the leader and the student run as many again, if there are more.
-        rounds: How many times the best program so far is sampled, judged, squeezed and raced; all but the last time for
-            two heats alone, whose leader is sampled next. By default 2 where gold or a check judges, else 1: votes
-            would confirm their own mistakes.
-        programs: Further candidates: programs made from the same student, such as the `candidate_programs` of MIPROv2,
-            with what to call them.
-        limits: Where the race stops before its last trial.
-        log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), calls.jsonl (LM calls),
-            judged.jsonl (what judges were asked), squeezed.jsonl, study.jsonl (Optuna's journal), pairs.jsonl (all
-            pairs, the selected ones marked) and report.json.
+        metric: The Anytime Index. It scores candidates, not pairs. With labels, the report also compares the judge with
+            its quality.
+        samples: Traces per training example; later rounds take a third as many.
+        sampled: The number of training examples that traces are sampled on, the first ones; by default all.
+        temperature: The sampling temperature, above 0.
+        contrastive: Whether to show the worse trace beside the better one; without it the recipe is PDP(+).
+        judge: The judge of the traces: "agreement" (votes among the samples), "pairwise" (the LM's verdicts in both
+            orders), "confidence" (the LM's probability that an answer is correct), "auto" (the most reliable of these
+            three), "checked" (the metric's quality, computed from the inputs alone, as for Trip), "metric" (gold
+            quality, which uses labels), `Teacher(lm)`, a DSPy module `task, candidate_a, candidate_b -> better`, or
+            your own `Judge`.
+        answer_key: Makes answers comparable; by default their text, ignoring case and white space.
+        threads: The number of concurrent runs and requests.
+        seed: The seed of the samples, the pairs that reliability is measured on, the order of examples and the search.
+        trials: The number of candidates in each round's race, the student included; a few more are composed during the
+            race. 0 is the paper's recipe.
+        examples: The largest number of examples of a race: of the valset, else of the trainset, beginning with those
+            that traces were sampled on. If the race ends undecided, the best candidate and the student run as many
+            again, as far as there are more.
+        rounds: The number of rounds; each samples, judges, squeezes and races the best program so far. All but the last
+            race end after two heats, and the next round samples their leader. The default is 2 if the judge measures
+            quality, else 1, because votes would confirm their own mistakes.
+        programs: Further candidates, as pairs of a name and a program made from the same student, such as the
+            `candidate_programs` of MIPROv2.
+        limits: Limits that stop the race early.
+        log_dir: A folder for traces.jsonl (one line per finished trace), calls.jsonl (LM calls), judged.jsonl (the
+            judge's answers), squeezed.jsonl, study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected ones
+            marked) and report.json.
 
     Raises:
-        AnytimeError: An option cannot be used.
+        AnytimeError: An option is invalid.
 
     Example:
         >>> from anytime_dspy import AnytimeIndex
@@ -94,8 +93,7 @@ class PDP(Teleprompter):
         True
     """
 
-    metric: AnytimeIndex
-    _: KW_ONLY
+    metric: AnytimeIndex = field(kw_only=False)
     samples: int = 6
     sampled: int | None = None
     temperature: float = 0.9
@@ -112,24 +110,13 @@ class PDP(Teleprompter):
     log_dir: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, AnytimeIndex):
-            raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(self.metric).__name__}")
-        if self.samples < 1:
-            raise AnytimeError(f"samples must be at least 1, got {self.samples}")
+        check_options(self, samples=1, sampled=1, rounds=1, threads=1)
         if self.samples < 2 and not self.trials:
             raise AnytimeError("samples must be at least 2 for the paper's recipe, since its pairs compare traces")
-        if not self.temperature > 0:
-            raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {self.temperature}")
-        if self.threads < 1:
-            raise AnytimeError(f"threads must be at least 1, got {self.threads}")
         if self.trials < 0 or self.trials == 1:
             raise AnytimeError(f"trials must be 0, or at least 2 for the student and another; got {self.trials}")
-        if self.rounds is not None and self.rounds < 1:
-            raise AnytimeError(f"rounds must be at least 1, got {self.rounds}")
         if (self.rounds or 1) > 1 and not self.trials:
             raise AnytimeError("rounds need a race to tell which program is the best so far: give trials too")
-        if self.sampled is not None and self.sampled < 1:
-            raise AnytimeError(f"sampled must be at least 1, got {self.sampled}")
         if self.examples < FIRST_HEAT:
             raise AnytimeError(f"examples must be at least {FIRST_HEAT}, the first heat; got {self.examples}")
         if self.programs and not self.trials:
@@ -151,27 +138,28 @@ class PDP(Teleprompter):
 
         Args:
             student: The program with its budgets; the LM is that of the surrounding `dspy.context`, or its own.
-            trainset: Examples with their inputs set. Labels, where there are any, are looked at by the metric in the
-                race, and by the judge "metric"; everything else only reports on them.
-            teacher: Refused: the student learns from its own traces.
-            valset: What candidates are measured on, with whatever the metric needs. Without it they are measured on the
-                trainset, each without the examples that it shows. The fixed recipe has nothing to measure.
-            on_trace: Called with each trace as it finishes, for a progress bar: in the first round `samples` of each
-                example, fewer in later ones.
-            on_squeezed: Called with each squeezed trace as it finishes.
-            on_trial: Called with a race's progress.
+            trainset: Examples with their inputs set. Labels are used by the metric in the race, by the judge "metric",
+                and for the report.
+            teacher: Not supported: the student learns from its own traces.
+            valset: The examples that candidates are measured on, with the labels that the metric needs. By default they
+                are measured on the trainset, each without the examples that it shows. The fixed recipe measures
+                nothing.
+            on_trace: Called with each trace when it is finished, for a progress bar: `samples` per example in the first
+                round, fewer in later ones.
+            on_squeezed: Called with each squeezed trace when it is finished.
+            on_trial: Called with the progress of a race.
 
         Returns:
             The compiled program, with a `CompileReport` as its `compile_report`; after a race also with `score`,
-            `candidate_programs` and `trial_logs`, as DSPy's optimisers leave them.
+            `candidate_programs` and `trial_logs`, as with DSPy's optimisers.
 
         Raises:
-            ProgramError: The student is no `Anytime`, a teacher was given, or a candidate is of another program.
-            DataError: There are no training examples, one has no inputs, or there are fewer than a heat has.
+            ProgramError: The student is not an `Anytime`, a teacher was given, or a candidate does not fit the student.
+            DataError: There are no training examples, one has no inputs, or there are too few for a heat.
             ModelError: There is no LM to run the student on.
             AnytimeError: Every run failed, no judge is reliable, the judge saw no difference between any traces, or no
                 trial could be measured.
-            RunError: `log_dir` is another compile's, or cannot be written.
+            RunError: `log_dir` belongs to another compile, or cannot be written.
         """
         check_compile("PDP", student, trainset, teacher)
         check_inputs(valset or (), "validation")
@@ -180,27 +168,11 @@ class PDP(Teleprompter):
         validation = self._validation(student, sampled, list(trainset)[len(sampled) :], valset)
         for name, program in self.programs:
             _check_candidate(name, program, student)
-        folder = None if self.log_dir is None else Path(self.log_dir)
-        if folder:
+        job = CompileJob(self, student, sampled, validation, on_trace, on_squeezed, on_trial)
+        if job.folder:
             held_out = [*validation.examples, *validation.overtime]
-            LineLog(folder / "compile.jsonl", self._fingerprint(student, sampled, held_out))
-        checked = self.judge in ("metric", "checked") or isinstance(self.judge, Checked | Gold)
-        return Compiling(
-            student=student,
-            trainset=sampled,
-            validation=validation,
-            sampling=Sampling(samples=self.samples, temperature=self.temperature, seed=self.seed, threads=self.threads),
-            judge=self.judge,
-            answer_key=self.answer_key or answer_text,
-            contrastive=self.contrastive,
-            trials=self.trials,
-            rounds=self.rounds or (2 if checked else 1),
-            programs=self.programs,
-            limits=self.limits,
-            begun=time.monotonic(),
-            folder=folder,
-            watch=Watch(on_trace, on_squeezed, on_trial),
-        ).run()
+            LineLog(job.folder / "compile.jsonl", self._fingerprint(student, sampled, held_out))
+        return compiled_by_race(job) if self.trials else compiled_by_recipe(job)
 
     def _validation(
         self,
@@ -209,11 +181,11 @@ class PDP(Teleprompter):
         others: Sequence[dspy.Example],
         valset: Sequence[dspy.Example] | None,
     ) -> Validation:
-        """The examples of the race, in its order: none that the student shows, with whom all others are compared."""
+        """The examples of the race, in order, without those that the student shows."""
         if not self.trials:
             return Validation([], self.metric, self.threads)
         shown = shown_inputs(student)
-        # Those first that were sampled: the student's runs on them are paid for.
+        # Examples that were sampled come first: the student's runs on them are already paid for.
         parts = [
             [example for example in part if content_hash(example.inputs().toDict()) not in shown]
             for part in ([valset] if valset else [sampled, others])
@@ -234,7 +206,7 @@ class PDP(Teleprompter):
     def _fingerprint(
         self, student: Anytime, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
     ) -> dict[str, Any]:
-        """All that decides what comes out but how far a compile goes: trials, rounds and limits may be raised."""
+        """Everything that the result depends on, except trials, rounds and limits, which may be raised on resuming."""
         metric = self.metric
         return {
             "student": program_hash(student),
@@ -255,10 +227,10 @@ class PDP(Teleprompter):
 
 
 def _check_candidate(name: str, program: Any, student: Anytime) -> None:
-    """Refuses a candidate that is not the student prompted in another way.
+    """Checks that a candidate is the student with another prompt.
 
     Raises:
-        ProgramError: It is no `Anytime`, or has other predictors or fields.
+        ProgramError: It is not an `Anytime`, or has other predictors, fields or budgets.
     """
     if not isinstance(program, Anytime):
         raise ProgramError(f"the candidate {name!r} is a {type(program).__name__}: wrap it in ad.Anytime(...)")

@@ -1,60 +1,87 @@
-"""What a compile reports of itself."""
+"""What a compile reports: in memory, and in report.json."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import dspy
+from pydantic import TypeAdapter
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Reliability
-from anytime_dspy.optimizers.judges.report import JudgeReport
+from anytime_dspy.optimizers.judges.report import GoldCheck, JudgeReport, gold_qualities
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
-from anytime_dspy.optimizers.pdp.rounds import Round
 from anytime_dspy.optimizers.search.standing import RaceReport
 from anytime_dspy.optimizers.search.verdict import verdict
+from anytime_dspy.storage.jsonl import read_json, reading
 
-__all__ = ["CompileReport", "GoldAgreement", "Searched", "gold_agreement", "searched"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["CompileReport", "Round", "Searched", "gold_agreement", "searched"]
 
 
 @dataclass(frozen=True)
-class GoldAgreement:
-    """How often the self-judgement agreed with gold quality; reported only, it decides nothing.
+class Round:
+    """One round of sampling, judging, squeezing and racing.
 
     Attributes:
-        pairs: Pairs whose gold quality could be told.
-        agree: Of these, where the chosen trace is truly better.
-        disagree: Where the rejected one is; in the rest both are as good.
+        traces: The number of sampled traces.
+        failed: The number of runs that gave no trace.
+        judge: The judge of the traces, and how reliable it was.
+        styles: The mean area under the judged curves of each style's traces, in [0, 1], by the style's name. Only
+            examples that the judge could decide count.
+        pairs: The number of preference pairs, of all examples and budgets.
+        squeezed: The number of squeezed traces.
+        tokens: Their mean reasoning tokens, before and after squeezing; None without squeezed traces.
+        race: The result of the race; None without one.
+        synthesis: The cost of sampling.
+        squeezing: The cost of squeezing.
+        writing: The cost of the styles and instructions that the LM wrote.
+        search: The cost of the race.
     """
 
+    traces: int
+    failed: int
+    judge: JudgeReport
+    styles: Mapping[str, float]
     pairs: int
-    agree: int
-    disagree: int
+    squeezed: int
+    tokens: tuple[float, float] | None
+    race: RaceReport | None
+    synthesis: Usage
+    squeezing: Usage
+    writing: Usage = field(default_factory=Usage)
+    search: Usage = field(default_factory=Usage)
+
+    @property
+    def usage(self) -> Usage:
+        """The cost of the whole round."""
+        return self.synthesis + self.judge.usage + self.squeezing + self.writing + self.search
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What the races of all rounds found.
+    """The result of all races of a compile.
+
+    The race that decides is the last one that returned another program than the student. Without one it is the last
+    race, and the student is returned.
 
     Attributes:
-        verdict: In one sentence: who is returned, its gain, how sure it is, what more examples would do.
-        winner: What is returned, in a few words.
-        student: The student's own index on the examples of the race.
-        score: The returned program's: the student's, and the gain that is believed of it.
-        gain: That gain, shrunk; 0 where the student is returned.
-        raw: The gain as it was seen, of the best candidate; what it is above the held-out one is the search's optimism.
-        leader: The gain that is believed of the best candidate, be it returned or not.
-        interval: Within which that lies with a probability of 95%.
+        verdict: One sentence: the returned program, its gain, how certain the gain is, and how many more examples would
+            settle it.
+        winner: The returned program, in a few words.
+        student: The student's index on the examples of the race.
+        score: The returned program's index: the student's plus the estimated gain.
+        gain: That gain, shrunk towards zero; 0 if the student is returned.
+        raw: The observed gain of the best candidate. It is optimistic, because the best of several is picked.
+        leader: The estimated gain of the best candidate, returned or not.
+        interval: The 95% interval of that estimate.
         chance: The probability that it is above zero.
-        examples: That the student ran.
-        candidates: That were run, the student included, in all rounds.
-        stopped: The limit that stopped the search, None where none did.
-        usage: What the races cost, and writing the instructions.
+        examples: The number of examples that the student ran.
+        candidates: The number of programs that raced in all rounds, the student included.
+        stopped: The limit that stopped the search; None if none did.
+        usage: The cost of all races and of writing styles and instructions.
     """
 
     verdict: str
@@ -74,23 +101,23 @@ class Searched:
 
 @dataclass(frozen=True)
 class CompileReport:
-    """What compiling was, in the attribute `compile_report` of the compiled program.
+    """What a compile did, in the attribute `compile_report` of the compiled program.
 
     Attributes:
-        judge: Who scored the traces of the first round.
-        reason: Why this judge, in one line.
-        reliability: Of every judge that was considered, the used one included.
-        judged: How the judge fared: order consistency, ties, position bias, agreement with gold.
-        traces: Traces that were sampled in the first round.
-        failed: Runs of the student that gave none.
-        pairs: Pairs of all examples and budgets.
+        judge: The name of the judge of the first round.
+        reason: Why this judge was used, in one line.
+        reliability: The reliability of every judge that was considered, the used one included.
+        judged: That judge in detail: order consistency, ties, position bias, agreement with gold.
+        traces: The number of traces sampled in the first round.
+        failed: The number of its runs that gave no trace.
+        pairs: The number of pairs of all rounds.
         selected: The pairs that the program shows.
-        squeezed: Traces of all rounds that were squeezed.
-        synthesis: What sampling the traces of all rounds cost, and squeezing them.
-        judging: What judging them cost, reliability included.
-        gold: Agreement with gold over all pairs, None where there are no labels.
+        squeezed: The number of squeezed traces of all rounds.
+        synthesis: The cost of sampling and squeezing in all rounds.
+        judging: The cost of judging in all rounds, measuring reliability included.
+        gold: How often the judge's preference agrees with gold quality, over all pairs; None without labels.
         gold_selected: The same over the selected pairs.
-        search: What the search found; None for the fixed recipe.
+        search: The result of the races; None for the fixed recipe.
         rounds: Each round, with the standing of every candidate.
     """
 
@@ -105,27 +132,38 @@ class CompileReport:
     squeezed: int
     synthesis: Usage
     judging: Usage
-    gold: GoldAgreement | None
-    gold_selected: GoldAgreement | None
+    gold: GoldCheck | None
+    gold_selected: GoldCheck | None
     search: Searched | None
     rounds: tuple[Round, ...]
 
+    @property
+    def usage(self) -> Usage:
+        """The cost of the whole compile."""
+        return self.synthesis + self.judging + (self.search.usage if self.search else Usage())
 
-def searched(races: Sequence[tuple[RaceReport, str]], usage: Usage) -> Searched:
-    """Sums the races of all rounds up.
+    @classmethod
+    def read(cls, path: str | Path) -> CompileReport:
+        """Reads report.json of a compile's folder.
 
-    Args:
-        races: Each round's, with what its winner is; the last one that returned another program than the student
-            decides.
-        usage: What they cost.
-    """
-    race, winner = next((one for one in reversed(races) if one[0].winner), races[-1])
-    leader = race.standings[race.leader]
-    student = race.student.score or 0.0
+        Raises:
+            RunError: The file cannot be read, or holds something else.
+        """
+        with reading(Path(path)):
+            return TypeAdapter(cls).validate_python(read_json(Path(path)))
+
+
+def searched(rounds: Sequence[Round]) -> Searched | None:
+    """Returns the result of the races of all rounds; None if there was no race."""
+    races = [one.race for one in rounds if one.race]
+    if not races:
+        return None
+    race = next((one for one in reversed(races) if one.winner), races[-1])
+    leader, student = race.standings[race.leader], race.student.score or 0.0
     gain = leader.gain.mean if race.winner else 0.0
     return Searched(
         verdict=verdict(race),
-        winner=winner,
+        winner=race.standings[race.winner].kind,
         student=student,
         score=student + gain,
         gain=gain,
@@ -134,37 +172,28 @@ def searched(races: Sequence[tuple[RaceReport, str]], usage: Usage) -> Searched:
         interval=leader.gain.interval,
         chance=leader.gain.chance,
         examples=len(race.student.scores),
-        candidates=sum(len(one.standings) for one, _ in races),
-        stopped=races[-1][0].stopped,
-        usage=usage,
+        candidates=sum(len(one.standings) for one in races),
+        stopped=races[-1].stopped,
+        usage=sum((one.search + one.writing for one in rounds), Usage()),
     )
 
 
 def gold_agreement(
     pairs: Iterable[PreferencePair], trainset: Sequence[dspy.Example], metric: AnytimeIndex
-) -> GoldAgreement | None:
-    """Compares the judge's preferences with gold quality, where the examples have labels that it can be told by.
+) -> GoldCheck | None:
+    """Compares the judge's preferences with gold quality.
 
     Args:
-        pairs: What to compare.
-        trainset: The examples that the pairs are of.
-        metric: Its `quality` scores both predictions of a pair.
+        pairs: The pairs to compare.
+        trainset: The examples of the pairs.
+        metric: Its `quality` is the gold one.
+
+    Returns:
+        None if no example has labels that the quality can be computed from.
     """
-    gaps = [gap for gap in (_gold_gap(pair, trainset[pair.example_index], metric) for pair in pairs) if gap is not None]
-    if not gaps:
-        return None
-    return GoldAgreement(len(gaps), sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps))
-
-
-def _gold_gap(pair: PreferencePair, example: dspy.Example, metric: AnytimeIndex) -> float | None:
-    if not example.labels().keys():
-        return None
-    try:
-        better, worse = (
-            metric.quality_of(example, dspy.Prediction(**side.outputs)) if side.answered else 0.0
-            for side in (pair.chosen, pair.rejected)
-        )
-    except Exception as error:  # quality is anyone's code, and a report must not lose a compile that is paid for
-        logger.debug("No gold quality for training example %d: %s", pair.example_index, error)
-        return None
-    return better - worse
+    gaps = []
+    for pair in pairs:
+        sides = (dspy.Prediction(**one.outputs) if one.answered else None for one in (pair.chosen, pair.rejected))
+        if gold := gold_qualities(metric, trainset[pair.example_index], sides):
+            gaps.append(gold[0] - gold[1])
+    return GoldCheck(len(gaps), sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)) if gaps else None

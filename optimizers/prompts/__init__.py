@@ -1,1 +1,1 @@
-"""Prompts of a compiled program: demonstrations, instructions, and the short texts that the LM writes for them."""
+"""Prompts of a compiled program: demonstrations, instructions, and short texts that the LM writes for them."""

@@ -1,4 +1,4 @@
-"""Short texts that an LM is asked to write for an optimiser: principles, instructions."""
+"""Asks an LM for short texts, such as principles and styles."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["Written", "distinct", "listed", "written"]
 logger = logging.getLogger(__name__)
 
 ALIKE = 0.8
-"""The share of their words from which on two texts count as the same."""
+"""Two texts that share at least this part of their words count as duplicates."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an LM wrote.
+    """A text that an LM wrote.
 
     Attributes:
-        text: Without field headers of the prompt format; empty where nothing could be had.
-        usage: What it cost.
-        error: Why nothing could be had; None where the LM answered, be it with nothing.
+        text: The text, without field headers of the prompt format; empty if the request failed.
+        usage: The cost.
+        error: The error of the request; None if it did not fail, even if the text is empty.
     """
 
     text: str
@@ -40,18 +40,18 @@ class Written:
 
 
 def written(signature: type[dspy.Signature], inputs: Mapping[str, Any], tokens: int) -> Written:
-    """Asks the surrounding LM for the one output field of a signature.
+    """Asks the LM of the surrounding context for the only output field of a signature.
 
-    A failed call gives no text, and says why: it must not lose what was paid for before. Whoever asks has to tell of
-    it (`Failures`), since no text and no answer are not the same.
+    A failed request returns its error, so that it does not lose what was already paid for. The caller must report it
+    (see `Failures`), because a failed request is not an empty answer.
 
     Args:
-        signature: With one output field.
-        inputs: Its inputs.
-        tokens: What the text may take; an LM that rambles instead is cut off there, and asked for it.
+        signature: A signature with one output field.
+        inputs: The inputs.
+        tokens: The token limit of the text; longer reasoning before it is cut, and the text is forced.
 
     Raises:
-        AnytimeError: The LM cannot be asked under a budget at all.
+        AnytimeError: The LM cannot be called under a budget.
     """
     [field] = signature.output_fields
     with budget(tokens, answer_tokens=tokens) as spent:
@@ -66,7 +66,7 @@ def written(signature: type[dspy.Signature], inputs: Mapping[str, Any], tokens: 
 
 
 def listed(text: str) -> list[str]:
-    r"""Returns the entries of a list, one a line, whatever marks they begin with.
+    r"""Returns the entries of a list with one entry per line, without bullets and numbers.
 
     Example:
         >>> listed("1. Add first.\n\n- **Be brief.**")
@@ -77,11 +77,11 @@ def listed(text: str) -> list[str]:
 
 
 def distinct(texts: Iterable[str], *, known: Iterable[str] = ()) -> list[str]:
-    """Returns the texts that say something new: they share fewer than four in five of their words with any before.
+    """Returns the texts without near-duplicates, which share four in five of their words with an earlier text.
 
     Args:
-        texts: In the order in which they are kept.
-        known: What was said before them.
+        texts: The texts, in order of priority.
+        known: Earlier texts, which are not returned.
 
     Example:
         >>> distinct(["Add the numbers first.", "add the numbers first", "Check units."])

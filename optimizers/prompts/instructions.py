@@ -1,4 +1,4 @@
-"""Instructions to choose from: the student's own, and those with principles that the LM writes itself."""
+"""Candidate instructions: the student's own, and those with principles that the LM writes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from anytime_dspy.optimizers.traces.styles import Style
 __all__ = ["CandidateInstructions", "candidate_instructions", "in_style"]
 
 WRITING_TOKENS = 96
-"""What the principles of one set of pairs may take."""
+"""The token limit of the principles of one set of pairs."""
 
 MOST, WORDS = 3, 15
-"""Principles that are kept of what was written, and the words that each may have: longer ones are essays."""
+"""The largest number of principles that are kept, and of words in each."""
 
 HEADING = "Each task was reasoned about twice, and stopped within the same number of tokens."
 
@@ -41,11 +41,11 @@ class WritePrinciples(dspy.Signature):
 
 @dataclass(frozen=True)
 class CandidateInstructions:
-    """Instructions to choose from.
+    """Candidate instructions.
 
     Attributes:
-        texts: Each predictor's, the student's own first.
-        usage: What writing them cost.
+        texts: The candidates, the student's own instructions first.
+        usage: The cost of writing them.
     """
 
     texts: tuple[Instructions, ...]
@@ -53,15 +53,15 @@ class CandidateInstructions:
 
 
 def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> CandidateInstructions:
-    """Returns instructions to choose from: the student's own, and those with the LM's principles.
+    """Returns the student's own instructions, and those with principles that the LM writes.
 
-    Principles are few-word rules, written once for each set of pairs and predictor, by the LM of the surrounding
-    `dspy.context`: what the chosen traces did under the budget that the rejected ones did not. What says the same twice
-    is left out, as is what could not be written; requests that failed are warned of, with their count.
+    Principles are short rules: what the chosen traces did under the budget that the rejected ones did not. The LM of
+    the surrounding `dspy.context` writes them once for each set of pairs and predictor. Duplicates are removed. Failed
+    requests are logged.
 
     Args:
         student: The program; it is not changed.
-        sets: Pairs to write principles from.
+        sets: The sets of pairs to write principles from.
     """
     own = {name: str(predictor.signature.instructions) for name, predictor in student.named_predictors()}
     principled, spent, errors = [], Usage(), []
@@ -80,7 +80,7 @@ def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> Candida
 
 
 def in_style(student: Anytime, style: Style) -> Instructions:
-    """Returns the student's own instructions, of each predictor, in a style."""
+    """Returns the instructions of each predictor of the student, in a style."""
     return {
         name: style.render(str(predictor.signature.instructions), student.budgets)
         for name, predictor in student.named_predictors()

@@ -1,6 +1,6 @@
-"""What an LM learns from its own mistakes, in words: a principle from each, and few from many.
+"""Principles that an LM learns from its own mistakes: one from each, and a few condensed from many.
 
-The two levels of LEAP (Zhang et al. 2024, "In-Context Principle Learning from Mistakes", arXiv 2402.05403).
+These are the two levels of LEAP (Zhang et al. 2024, "In-Context Principle Learning from Mistakes", arXiv 2402.05403).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["Learned", "Mistake", "condensed", "learned_from", "principles_block"
 logger = logging.getLogger(__name__)
 
 PRINCIPLE_TOKENS = 96
-"""What a principle may take."""
+"""The token limit of a principle."""
 
 CONDENSED = 5
-"""Of high-level principles, how many there are at most."""
+"""The largest number of high-level principles."""
 
 LEAST_WORDS = 3
-"""Of a principle."""
+"""The smallest number of words in a principle."""
 
 HEADING = "Keep to these principles, learned from earlier mistakes:"
 
@@ -54,7 +54,7 @@ class CondensePrinciples(dspy.Signature):
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer, as an LM is shown it.
+    """A wrong answer, as the LM sees it.
 
     Attributes:
         task: The inputs.
@@ -69,38 +69,38 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Learned:
-    """Principles, and what it cost to have them written."""
+    """Principles, and the cost of writing them."""
 
     principles: tuple[str, ...]
     usage: Usage
 
 
 def learned_from(mistakes: Sequence[Mistake], threads: int) -> Learned:
-    """Has the surrounding LM say what each mistake teaches: low-level principles.
+    """Asks the LM of the surrounding context for a principle from each mistake: low-level principles.
 
     Args:
-        mistakes: One call each; those whose calls fail are warned of, with their count, and left out.
-        threads: Calls at the same time.
+        mistakes: The mistakes, with one call each; those whose calls fail are left out, and logged.
+        threads: The number of concurrent calls.
 
     Returns:
-        The principles in the order of the mistakes, each one once.
+        The principles in the order of the mistakes, without duplicates.
 
     Raises:
-        AnytimeError: All calls failed: that nothing could be asked must not pass for nothing to learn.
+        AnytimeError: All calls failed.
     """
     answers = dict(finished(_asked, mistakes, threads))
     said = [answers[place] for place in range(len(mistakes))]
     failures_of(one.error for one in said).refuse("questions about mistakes")
-    # A principle is a sentence or two; what an LM rambles on about after it is none.
+    # A principle is one paragraph; what an LM writes after it is left out.
     texts = (" ".join(one.text.split("\n\n")[0].split()) for one in said)
     return Learned(_sentences(texts), sum((one.usage for one in said), Usage()))
 
 
 def condensed(principles: Sequence[str]) -> Learned:
-    """Has the surrounding LM condense principles to at most five: high-level principles.
+    """Asks the LM of the surrounding context to condense principles to at most five: high-level principles.
 
     Returns:
-        The condensed principles; the first of those given where the LM wrote none, which is warned of.
+        The condensed principles. If the LM wrote none, this is logged, and the first given ones are returned.
     """
     lessons = "\n".join(f"- {principle}" for principle in principles)
     one = written(CondensePrinciples, {"lessons": lessons}, CONDENSED * PRINCIPLE_TOKENS)
@@ -116,12 +116,12 @@ def condensed(principles: Sequence[str]) -> Learned:
 
 
 def principles_block(principles: Sequence[str]) -> str:
-    """Returns principles as the text that is added to a predictor's instructions."""
+    """Returns the text that adds principles to a predictor's instructions."""
     return "\n".join([HEADING, *(f"- {principle}" for principle in principles)])
 
 
 def _sentences(texts: Iterable[str]) -> tuple[str, ...]:
-    """The texts that say something, each one once: a small model may write no more than the word "Always"."""
+    """The texts of at least `LEAST_WORDS` words, without duplicates: small models may write just "Always"."""
     return tuple(distinct(text for text in texts if len(text.split()) >= LEAST_WORDS))
 
 

@@ -1,7 +1,7 @@
-"""From chosen pairs to a plain DSPy program: demonstrations for the better traces, instructions for the contrast.
+"""Renders pairs into a plain DSPy program: demonstrations for the chosen traces, instructions for the contrast.
 
-Every DSPy version renders both, so what comes out loads and runs where this library is not installed. One prompt serves
-all budgets: it shows a pair for each of them and never says which one is in force, so that one trace may be cut at any.
+Every DSPy version renders both, so the compiled program loads and runs where this library is not installed. One prompt
+serves all budgets: it does not name the current budget, so that one trace can be cut at any of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Instructions = Mapping[str, str]
 """The instructions of each predictor, by its name."""
 
 SHOWN_CHARACTERS = 2000
-"""Of a reasoning in the contrast, what is shown at most; demonstrations hold it whole."""
+"""The largest number of characters of a reasoning in the contrast; demonstrations contain it in full."""
 
 HEADING = (
     "Below, each task was reasoned about twice within the same number of tokens. "
@@ -35,7 +35,7 @@ class Contrast(NamedTuple):
     """One predictor's calls in two traces of an example.
 
     Attributes:
-        budget: Reasoning tokens, of both traces.
+        budget: The budget of both traces, in reasoning tokens.
         better: The call in the chosen trace.
         worse: The call in the rejected one.
     """
@@ -52,17 +52,17 @@ def prompted(
     contrastive: bool,
     instructions: Mapping[str, str] | None = None,
 ) -> Anytime:
-    """Returns a copy of the student that is shown the pairs.
+    """Returns a copy of the student with pairs in its prompt.
 
-    Each predictor gets its own calls in the chosen traces as demonstrations, in the order of the budgets, in place of
-    those it had; a predictor that no chosen trace called keeps its own.
+    The demonstrations of each predictor are replaced by its calls in the chosen traces, ordered by budget. A predictor
+    without such calls keeps its own demonstrations.
 
     Args:
         student: The program; it is not changed.
-        pairs: One a budget.
-        contrastive: Whether the instructions also show both reasonings of each pair (PDP); else only the chosen traces
+        pairs: The pairs to show.
+        contrastive: Whether the instructions also show both reasonings of each pair (PDP), or only the demonstrations
             are shown (PDP(+)).
-        instructions: Of each predictor, by its name, in place of its own.
+        instructions: New instructions of each predictor, by its name; by default its own.
     """
     program: Anytime = student.deepcopy()
     for name, predictor in program.named_predictors():
@@ -81,10 +81,10 @@ def prompted(
 
 
 def contrasts(pairs: Sequence[PreferencePair], predictor: str) -> list[Contrast]:
-    """Returns what a predictor did in the chosen and in the rejected traces, where it was called in both.
+    """Returns a predictor's calls in the chosen and rejected traces of pairs in which both have one.
 
     Args:
-        pairs: At most one a budget and example.
+        pairs: The pairs.
         predictor: Its name in the program.
     """
     called = [
@@ -97,19 +97,19 @@ def demonstration(signature: type[dspy.Signature], call: Call) -> dict[str, Any]
     """Returns a call as a demonstration: exactly the signature's fields, in its order.
 
     Args:
-        signature: The predictor's.
-        call: Its call, with reasoning that ends where the budget did and the answer that was given there.
+        signature: The predictor's signature.
+        call: Its call, with reasoning cut at the budget, and the answer there.
     """
     values = {**call.inputs, **{name: _plain(value) for name, value in call.outputs.items()}}
     return {name: values.get(name) for name in signature.fields}
 
 
 def contrast_block(contrasts: Sequence[Contrast], heading: str = HEADING) -> str:
-    """Returns the text that sets better against worse reasoning.
+    """Returns the text that contrasts better and worse reasoning.
 
     Args:
-        contrasts: In the order in which they are to be shown.
-        heading: What stands before them.
+        contrasts: The contrasts, in order.
+        heading: The text before them.
     """
     sections = [
         f"--- within {budget} tokens ---\n"
@@ -126,7 +126,7 @@ def _by_budget(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
 
 
 def _call_of(side: Side, predictor: str) -> Call | None:
-    """The predictor's call in a trace; of several that one which shows the most reasoning."""
+    """The predictor's call in a trace; of several the one with the most reasoning."""
     calls = [call for call in side.calls if call.predictor == predictor]
     return max(calls, key=lambda call: call.reasoning_tokens, default=None)
 
@@ -144,7 +144,7 @@ def _inputs_text(inputs: Mapping[str, Any]) -> str:
 
 
 def _shown(text: str) -> str:
-    """A text on as few lines as it needs, its middle left out where it is long."""
+    """A text whose middle is left out if it is long."""
     text = defused(text.strip()) or "(none)"
     if len(text) <= SHOWN_CHARACTERS:
         return text

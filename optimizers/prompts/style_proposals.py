@@ -1,4 +1,4 @@
-"""Instruction styles that the LM proposes itself: it may know better than we do how it is made to be brief."""
+"""Instruction styles that the LM proposes: it may know better what makes it brief."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from anytime_dspy.optimizers.traces.styles import Style
 __all__ = ["ProposedStyles", "proposed_styles"]
 
 STYLE_TOKENS = 64
-"""What each proposal may take."""
+"""The token limit per proposal."""
 
 LONGEST = 300
-"""Characters of a proposal; a line that is longer is no short sentence but something else."""
+"""The largest number of characters of a proposal; a longer line is not one short sentence."""
 
 
 class ProposeStyles(dspy.Signature):
@@ -36,11 +36,11 @@ class ProposeStyles(dspy.Signature):
 
 @dataclass(frozen=True)
 class ProposedStyles:
-    """What was proposed, and what it cost.
+    """The proposed styles and their cost.
 
     Attributes:
-        styles: Different ones, perhaps fewer than were wanted, perhaps none.
-        usage: Of the one call.
+        styles: Different styles; there may be fewer than requested, or none.
+        usage: The cost of the call.
     """
 
     styles: tuple[Style, ...]
@@ -48,20 +48,20 @@ class ProposedStyles:
 
 
 def proposed_styles(student: Anytime, k: int) -> ProposedStyles:
-    """Has the surrounding LM propose ways to reason, in one call, to be sampled beside `STYLES`.
+    """Asks the LM of the surrounding context, in one call, for styles to sample beside `STYLES`.
 
-    Where the LM fails to write any, there are none: sampling has its own styles.
+    If the call fails, there are no proposals.
 
     Args:
-        student: The program that is to be sampled.
-        k: Proposals wanted.
+        student: The program to be sampled.
+        k: The number of proposals.
     """
     instructions = "\n\n".join(predictor.signature.instructions for predictor in student.predictors())
     asked = {"orders": instructions, "budgets": ", ".join(map(str, student.budgets)), "count": k}
     one = written(ProposeStyles, asked, k * STYLE_TOKENS)
-    # Small models list the budgets: a line without a letter is no sentence.
+    # Small models may list the budgets instead: a line without a letter is not a sentence.
     short = [line for line in listed(one.text) if len(line) <= LONGEST and any(map(str.isalpha, line))]
-    # What only says the instructions again is no style of its own.
+    # A sentence that repeats the instructions is not a style.
     sentences = distinct(short, known=instructions.splitlines())[:k]
     return ProposedStyles(
         tuple(Style(f"proposed {place}", _adding(line)) for place, line in enumerate(sentences, start=1)), one.usage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import dataclass, fields
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
@@ -11,7 +11,7 @@ from anytime_dspy.errors import AnytimeError
 __all__ = ["Limits", "OnTrial", "Progress"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What a compile may spend before its search stops; whatever is None is not limited.
 
@@ -19,7 +19,6 @@ class Limits:
     batches of examples. A compile that went on after a kill counts what it spent before, wall time aside.
 
     Attributes:
-        _: What follows is given by keyword.
         calls: LM calls.
         tokens: Tokens sent and generated.
         dollars: Price, where the LM has one.
@@ -30,7 +29,6 @@ class Limits:
         'calls'
     """
 
-    _: KW_ONLY
     calls: int | None = None
     tokens: int | None = None
     dollars: float | None = None

@@ -1,4 +1,4 @@
-"""What a predictor was asked, as messages: what a trace of it is an answer to."""
+"""The chat messages that a predictor sends: the prompt that its traces answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Prompt", "first_call", "prompts_of"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """The messages that a predictor sends.
+    """The prompt of a predictor.
 
     Attributes:
-        messages: In the form of OpenAI's API, as the adapter in use formats them: with "role" and "content".
-        opening: With which the answer to them begins, before its reasoning; empty where reasoning is no part of it, or
-            the format's answer cannot be begun.
+        messages: Messages in the form of OpenAI's API ("role" and "content"), as the current adapter formats them.
+        opening: The text before the reasoning in the reply, such as a field header; empty if the reply has no
+            reasoning, or its format cannot be prefilled.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -30,14 +30,14 @@ class Prompt:
 
 
 def prompts_of(student: Anytime, runs: Sequence[Sequence[Call]]) -> dict[str, Prompt]:
-    """Returns the student's own prompt for each predictor that began with the same inputs in all runs.
+    """Returns the student's own prompt for each predictor whose first call had the same inputs in all runs.
 
-    The style that a run was sampled under is left out: it is the plain prompt that is to be answered as well. Later
-    steps of a program are asked different things in different runs, so their answers cannot be compared.
+    The prompt is the student's plain one, without the instruction style of a sample, because that is the prompt to
+    improve on. Later steps of a program get different inputs in different runs, so their replies cannot be compared.
 
     Args:
-        student: The program that was sampled.
-        runs: The calls of each of its runs on one example.
+        student: The sampled program.
+        runs: The calls of each run on one example.
     """
     adapter = dspy.settings.adapter or dspy.ChatAdapter()
     prompts = {}
@@ -53,5 +53,5 @@ def prompts_of(student: Anytime, runs: Sequence[Sequence[Call]]) -> dict[str, Pr
 
 
 def first_call(calls: Sequence[Call], predictor: str) -> Call | None:
-    """Returns a predictor's first call, None where it was never called."""
+    """Returns a predictor's first call; None if it was never called."""
     return next((call for call in calls if call.predictor == predictor), None)

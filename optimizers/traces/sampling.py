@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import dspy
@@ -27,26 +27,25 @@ __all__ = ["OnTrace", "SampledTrace", "Sampling", "TraceGroup", "group_traces", 
 logger = logging.getLogger(__name__)
 
 CALLS = "calls.jsonl"
-"""Beside a log of traces, the LM calls that they are made of."""
+"""The file of LM calls beside the file of traces."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How traces are sampled.
 
     Attributes:
-        _: What follows is given by keyword.
-        samples: Traces of each example, spread evenly over the styles.
-        temperature: Above 0; answers that have to be forced are greedy all the same.
-        seed: The same seed gives the same traces where the LM repeats itself, and fresh ones to a caching LM else.
-        round: Which round of sampling this is, from 0; each has seeds of its own.
-        styles: What to sample under, in turn.
-        threads: Runs at the same time.
-        as_it_is: Whether the first sample of each example is the program as it is, neither heated nor styled: the very
-            run that a race asks of it too, and that a log of calls then has.
+        samples: Traces per example, spread evenly over the styles.
+        temperature: The sampling temperature, above 0; forced answers are always greedy.
+        seed: With a deterministic LM the same seed reproduces the traces; with a caching LM a new seed gives
+            fresh ones.
+        round: The number of the sampling round, from 0; each has its own seeds.
+        styles: The instruction styles, used in turn.
+        threads: The number of concurrent runs.
+        as_it_is: Whether the first sample of each example runs the program unchanged, at its own temperature and
+            without a style. A race needs that run too, and then finds it in the stored calls.
     """
 
-    _: KW_ONLY
     samples: int = 6
     temperature: float = 0.9
     seed: int = 0
@@ -57,7 +56,7 @@ class Sampling:
 
 
 OnTrace = Callable[[SampledTrace], None]
-"""Called in the caller's thread with each trace as it finishes."""
+"""Called in the caller's thread with each trace when it is finished."""
 
 
 def sample_traces(
@@ -71,24 +70,24 @@ def sample_traces(
 ) -> list[SampledTrace]:
     """Runs the student several times on each example.
 
-    Every predictor of a sample's run is called with that sample's temperature and rollout id (see `sampler`), so that
-    DSPy's cache keeps the samples apart and a repeated compile is free.
+    Each sample has its own rollout id (see `sampler`), so DSPy's cache keeps samples apart, and a repeated compile is
+    free.
 
     Args:
-        student: The program; it is copied, never changed.
-        trainset: Examples with their inputs set; labels are not looked at.
-        sampling: How many, how hot, in which styles.
-        places: Of the examples to run; by default all.
-        log: Where given, each trace is kept there as it finishes, and those that are there are not sampled again. The
-            LM calls are kept beside it, in calls.jsonl, unless a block of `keeping_calls` around this keeps them.
-        on_trace: Called with each trace as it finishes, and with each that the log had.
+        student: The program; each sample uses a copy.
+        trainset: Examples with their inputs set; labels are not used.
+        sampling: The number of samples, their temperature and styles.
+        places: The indices of the examples to run; by default all.
+        log: A file that stores each finished trace; traces in it are not sampled again. The LM calls are stored beside
+            it, in calls.jsonl, unless an enclosing `keeping_calls` stores them.
+        on_trace: Called with each trace when it is finished, and with each trace of the file.
 
     Returns:
-        Traces ordered by example, then by sample. Runs that failed are logged and left out.
+        Traces ordered by example, then by sample. Failed runs are logged and left out.
 
     Raises:
-        AnytimeError: Every run failed, or the program cannot be run under a budget at all.
-        RunError: The log is of another sampling, is damaged, or cannot be written.
+        AnytimeError: Every run failed, or the program cannot run under a budget.
+        RunError: The file is of another sampling, is damaged, or cannot be written.
     """
     places = range(len(trainset)) if places is None else places
     known = log.open(student, _fingerprint(student, [trainset[place] for place in places], sampling)) if log else []
@@ -97,7 +96,7 @@ def sample_traces(
         if on_trace:
             on_trace(trace)
     variants = [_Variant.of(student, sampling, sample) for sample in range(sampling.samples)]
-    # All samples of an example in a row: an engine's prefix cache then still holds its prompt.
+    # All samples of an example in a row, while its prompt is in the engine's prefix cache.
     runs = [
         (place, trainset[place], variant)
         for place in places
@@ -105,7 +104,7 @@ def sample_traces(
         if (place, variant.sample) not in traces
     ]
     failures: list[Exception] = []
-    # The calls are kept too: a trace that a kill left half done takes up its own.
+    # Calls are stored too, so that a trace that was interrupted repeats none of its calls.
     with keeping_calls(log.path.with_name(CALLS)) if log else nullcontext():
         for order, outcome in finished(_run, runs, sampling.threads):
             if isinstance(outcome, Exception):
@@ -146,7 +145,7 @@ def _fingerprint(student: Anytime, trainset: Sequence[dspy.Example], sampling: S
 
 @dataclass(frozen=True)
 class _Variant:
-    """The student as one sample of every example runs it."""
+    """The program of one sample, which runs on every example."""
 
     program: Anytime
     style: str
@@ -168,12 +167,12 @@ class _Variant:
 
 def _run(run: tuple[int, dspy.Example, _Variant]) -> SampledTrace | Exception:
     place, example, variant = run
-    # An outer budget that no run can exhaust: it adds up what was really spent, replayed calls left out.
+    # An outer budget that no run can exhaust counts what was really spent, without replayed calls.
     with budget(sum(variant.program.budgets), answer_tokens=variant.program.answer_tokens) as spent:
         try:
             prediction = variant.program(**example.inputs())
         except AnytimeError:
             raise
-        except Exception as error:  # an LM's failure must not lose the traces that are paid for
+        except Exception as error:  # an LM error must not lose the traces that are already paid for
             return error
     return SampledTrace(place, variant.style, variant.sample, variant.seed, prediction.checkpoints, spent.usage)

@@ -1,4 +1,4 @@
-"""Telling samples of one program apart."""
+"""Seeds that keep samples of one program apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Program = TypeVar("Program", bound=dspy.Module)
 
 
 def seed_of(*parts: int) -> int:
-    """Returns a seed that is another one for each sequence of numbers.
+    """Returns a seed derived from a sequence of numbers.
 
     Example:
         >>> seed_of(0, 1) == seed_of(0, 1), seed_of(0, 1) == seed_of(1, 0)
@@ -25,19 +25,19 @@ def seed_of(*parts: int) -> int:
 
 
 def sampler(program: Program, temperature: float, seed: int) -> Program:
-    """Returns a copy of a program whose predictors are all called with this temperature, and a rollout id of their own.
+    """Returns a copy of a program whose predictors use a temperature, and the seed as their rollout id.
 
-    So DSPy's cache keeps samples with different seeds apart. Engines that say so by `supported_params`, as the embedded
-    one does, are also given the seed; providers are not, since several refuse it.
+    The rollout id makes DSPy's cache keep samples with different seeds apart. The seed itself is sent only to engines
+    that list it in `supported_params`, as the embedded one does, because several providers reject it.
     """
     for predictor in program.predictors():
         if predictor.lm is not None:
-            acceptance(predictor.lm)  # from now on copies of the LM share what is learned of it
+            acceptance(predictor.lm)  # before copying, so that copies share what is learned about the LM
     copy: Program = program.deepcopy()
     for predictor in copy.predictors():
         engine = getattr(predictor.lm or dspy.settings.lm, "engine", None)
         takes_seed = "seed" in getattr(engine, "supported_params", ())
-        # In the predictor's own configuration these win over whatever its LM was made with.
+        # The predictor's configuration takes precedence over its LM's.
         predictor.config = {
             **predictor.config,
             "temperature": temperature,

@@ -1,9 +1,8 @@
-"""Squeezing: what is left of a good trace when everything goes that its answer does not need.
+"""Squeezing: shortens a good trace to the parts that its answer needs.
 
-A sampled trace is as long as the model rambles, and choosing among such traces teaches no brevity. A unit of a trace
-(line, sentence, clause) is left out if the answer that the program is then forced to give is still the same; that is
-the machinery of a sweep, a cut and a short call. What remains is the model's own text, and a demonstration that fits
-into a small budget.
+Sampled traces are as long as the model likes to write, so choosing among them does not teach brevity. A unit of a trace
+(line, sentence, clause) is removed if the forced answer without it stays the same; this uses the machinery of a sweep,
+a cut and a short call. The result is the model's own text, and a demonstration that fits into a small budget.
 """
 
 from __future__ import annotations
@@ -37,28 +36,28 @@ __all__ = ["Keeps", "OnSqueezed", "SqueezedTrace", "Squeezing", "rank", "squeeze
 logger = logging.getLogger(__name__)
 
 Keeps = Callable[[Call, Mapping[str, Any]], bool]
-"""Whether a call's outputs may take the place of the call's own: the same answer, or one that is as good."""
+"""Whether other outputs may replace a call's own: they have the same answer, or one at least as good."""
 
 OnSqueezed = Callable[["SqueezedTrace"], None]
 
 
 @dataclass(frozen=True)
 class SqueezedTrace:
-    """A trace with the units alone that its answers need.
+    """A trace reduced to the units that its answers need.
 
     Attributes:
-        example_index: The example's place in the training set.
-        sample: Which of the example's samples the original is.
-        style: The style that it was sampled under.
-        calls: Its calls, shortened.
-        states_answer: The share of its answers' words that stand in the reasoning, in [0, 1].
-        uses_input: The share of the words that distinguish its inputs which stand in the reasoning, in [0, 1]. A word
-            that the answer has too counts where it stands there once more.
-        earned: Whether the program, forced without any reasoning, does not give that answer.
-        brevity: 1 where it fits into the middle budget, the lower of two, less by as much as it is longer.
-        usage: What the forced answers cost.
-        substance: How many different words of those that tell inputs apart stand in it: the numbers of a calculation,
-            or the rare words of a text. Examples that take more steps have more of them.
+        example_index: The index of the example in the training set.
+        sample: The number of the original among the example's samples.
+        style: The instruction style of the original.
+        calls: The shortened calls.
+        states_answer: The share of the answers' words that occur in the reasoning, in [0, 1].
+        uses_input: The share of the inputs' distinguishing words that occur in the reasoning, in [0, 1]. A word of the
+            answer counts only if it occurs twice.
+        earned: Whether the reasoning is needed: a forced answer without any reasoning is another one.
+        brevity: 1 if the trace fits into the middle budget (the lower one of two), else that budget over its length.
+        usage: The cost of the forced answers.
+        substance: The number of different distinguishing words in the reasoning: the numbers of a calculation, or the
+            rare words of a text. Examples with more steps have more of them.
     """
 
     example_index: int
@@ -74,16 +73,16 @@ class SqueezedTrace:
 
     @property
     def reasoning_tokens(self) -> int:
-        """Of all its calls."""
+        """The reasoning tokens of all calls."""
         return sum(call.reasoning_tokens for call in self.calls)
 
     @property
     def merit(self) -> float:
-        """What it is ranked by, in [0, 1]: its figures multiplied, less a fifth where it is not earned.
+        """The ranking score in [0, 1]: states_answer * uses_input * brevity, times 0.8 if the reasoning is not needed.
 
-        A trace that does not state its answer, or does not work with its input, teaches to answer without thinking; one
-        that is longer than most budgets teaches to be long. Four short traces that were not earned were worth more than
-        four long ones that were.
+        A trace that does not state its answer, or does not use its input, teaches the model to answer without
+        reasoning; a trace longer than most budgets teaches it to write long traces. The factor is close to 1, because
+        in experiments four short traces that were not needed beat four long ones that were.
         """
         return self.states_answer * self.uses_input * self.brevity * (1.0 if self.earned else 0.8)
 
@@ -93,11 +92,11 @@ class Squeezing:
     """How traces are squeezed.
 
     Attributes:
-        program: Whose forced answers decide what a trace needs.
-        words: Tells which words distinguish an input.
+        program: The program whose forced answers decide which units are needed.
+        words: Finds the distinguishing words of an input.
         answer_key: Makes answers comparable.
-        keeps: Whether other outputs of a call are as good as its own; by default those with the same answer.
-        threads: Traces at the same time.
+        keeps: Whether other outputs of a call may replace its own; by default those with the same answer.
+        threads: The number of traces squeezed concurrently.
     """
 
     program: Anytime
@@ -107,18 +106,18 @@ class Squeezing:
     threads: int = 1
 
     def keeps_answer(self, call: Call, outputs: Mapping[str, Any]) -> bool:
-        """Whether outputs may take the place of a call's own."""
+        """Whether outputs may replace a call's own."""
         if self.keeps is not None:
             return self.keeps(call, outputs)
         return self._key(outputs) == self._key(call.outputs)
 
     def words_of_answer(self, outputs: Mapping[str, Any]) -> frozenset[str]:
-        """Returns the words that the answer is known by."""
+        """Returns the words that identify the answer."""
         return WordsOf.of_answer(self._key(outputs) or "")
 
     def _key(self, outputs: Mapping[str, Any]) -> str | None:
         prediction = dspy.Prediction(**outputs)
-        # A task's own key reads the program's answer; what an inner call gave is known by its text.
+        # A task's own key reads the final answer; an inner call's output is compared as text.
         return self.answer_key(prediction) or answer_text(prediction)
 
 
@@ -129,22 +128,22 @@ def squeeze_traces(
     path: Path | None = None,
     on_squeezed: OnSqueezed | None = None,
 ) -> list[SqueezedTrace]:
-    """Squeezes traces at their largest budget, each call by itself.
+    """Squeezes traces at their largest budget, each call separately.
 
     Args:
-        traces: Those whose answers are to be taught.
-        squeezing: How.
-        path: Where given, a JSON Lines file that holds each squeezed trace as it finishes; those in it are not squeezed
+        traces: Traces with good answers.
+        squeezing: How to squeeze.
+        path: A JSON Lines file that stores each squeezed trace when it is finished; traces in it are not squeezed
             again.
-        on_squeezed: Called with each, those of the file included.
+        on_squeezed: Called with each squeezed trace, those of the file included.
 
     Returns:
-        Squeezed traces in the order of `rank`: by `merit`, then the shorter first. Traces whose call was no text, or
-        was never answered, are left out.
+        Squeezed traces in the order of `rank`: by `merit`, then by length. Traces without text, or without an answer,
+        are left out.
 
     Raises:
         AnytimeError: Every forced answer failed.
-        RunError: The file is of something else, is damaged, or cannot be written.
+        RunError: The file holds something else, is damaged, or cannot be written.
     """
     read = partial(_read, types=field_types(squeezing.program))
     log = LineLog(path, {"holds": "squeezed traces"}, read, "squeezed trace") if path else None
@@ -171,14 +170,14 @@ def squeeze_traces(
 
 
 def rank(squeezed: SqueezedTrace) -> tuple[float, int, int, int]:
-    """Returns what squeezed traces are ordered by, the best first."""
+    """Returns the sort key of squeezed traces, the best first."""
     return -round(squeezed.merit, 6), squeezed.reasoning_tokens, squeezed.example_index, squeezed.sample
 
 
 def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exception:
     program = squeezing.program
     predictors = dict(program.named_predictors())
-    # An outer budget that no run can exhaust: it adds up what was really spent, answers from a log left out.
+    # An outer budget that no run can exhaust counts what was really spent, without stored answers.
     with budget(1, answer_tokens=program.answer_tokens) as spent:
         try:
             calls = [
@@ -188,7 +187,7 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
             ]
         except AnytimeError:
             raise
-        except Exception as error:  # an LM's failure must not lose the traces that are paid for
+        except Exception as error:  # an LM error must not lose the traces that are already paid for
             return error
     made = [one for one in calls if one is not None]
     reasoned = "\n".join(one.call.reasoning for one in made)
@@ -212,14 +211,14 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
 
 @dataclass(frozen=True)
 class _Shortened:
-    """One call, and whether its answer took any reasoning."""
+    """A squeezed call, and whether its answer needs the reasoning."""
 
     call: Call
     earned: bool
 
 
 def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Shortened | None:
-    """Squeezes one call; None where it has no reasoning that could be shown."""
+    """Squeezes one call; None if it has no reasoning to show."""
     texts = [call.reasoning, *map(str, call.outputs.values())]
     if not call.answered or not call.reasoning.strip() or any(has_marker(text) for text in texts):
         return None
@@ -229,14 +228,14 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Sh
     words, answer = squeezing.words.in_inputs(call.inputs), squeezing.words_of_answer(call.outputs)
     whole = call.reasoning
     if WordsOf.share(answer, whole) < 1:
-        # What small models work out in the answer itself is reasoning too: "46 * 4 = 184" is a good trace.
+        # Small models also reason in the answer itself: "46 * 4 = 184" is a good trace.
         answers = (call.outputs[name] for name in formats.answer_fields(predictor.signature))
         whole = "\n".join([whole, *(text for text in answers if isinstance(text, str))])
     said = WordsOf.share(words, whole), WordsOf.share(answer, whole)
 
     def keeps(text: str) -> bool:
         if text and (WordsOf.share(words, text), WordsOf.share(answer, text)) != said:
-            return False  # the answer may well survive, but such a trace teaches to leave the work to the answer
+            return False  # the answer may stay the same, but such a trace teaches to work in the answer instead
         made = forced_call(
             predictor,
             call.inputs,
@@ -249,7 +248,9 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Sh
 
     earned = not keeps("")
     text = shortest(whole, keeps, words)
-    if text not in answered and not keeps(text):  # nothing could be left out, and not even the whole is enough
+    if text not in answered and not keeps(
+        text
+    ):  # nothing could be removed, and even the whole text does not give the answer
         return None
     tokens = counter_for(predictor.lm or dspy.settings.lm).count(text)
     return _Shortened(replace(answered[text], reasoning_tokens=tokens), earned)

@@ -1,7 +1,7 @@
-"""Instruction styles: one student, asked to reason in a few different ways.
+"""Instruction styles: the same student, told to reason in different ways.
 
-Traces that differ in their seeds alone are all about as long, so no choice among them can teach brevity. One more
-sentence in the instructions changes how a model spends its tokens, and so gives pairs something to differ in.
+Traces that differ only in their seed are about equally long, so choosing among them cannot teach brevity. One more
+sentence in the instructions changes how the model spends its tokens, and gives pairs something to differ in.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ __all__ = ["PLAIN", "STYLES", "Style"]
 
 @dataclass(frozen=True)
 class Style:
-    """A way to reason.
+    """One way to reason.
 
     Attributes:
-        name: What traces and reports call it.
-        render: From a predictor's own instructions and the student's budgets (reasoning tokens, increasing) to the
-            instructions to sample under.
+        name: Its name in traces and reports.
+        render: Maps a predictor's own instructions and the student's budgets (reasoning tokens, increasing) to the
+            instructions for sampling.
 
     Example:
         >>> brief = next(style for style in STYLES if style.name == "brief")
@@ -50,7 +50,7 @@ def _terse(instructions: str, budgets: Sequence[int]) -> str:
 
 
 PLAIN = Style("plain", _plain)
-"""The student as it is."""
+"""The student's own instructions."""
 
 STYLES = (PLAIN, Style("brief", _brief), Style("terse", _terse))
-"""The styles that traces are sampled under."""
+"""The default styles."""

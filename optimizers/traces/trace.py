@@ -1,4 +1,4 @@
-"""What sampling gives: traces, each with an answer at every budget."""
+"""Sampled traces, each with an answer at every budget."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class SampledTrace:
     """One run of the student on one training example, cut and answered at every budget.
 
     Attributes:
-        example_index: The example's place in the training set.
-        style: The name of the style that it was sampled under.
-        sample: Which of the example's samples it is, from 0.
-        seed: What told this sample's calls apart: their rollout id, and their seed where the engine takes one.
-        checkpoints: One a budget, in ascending order.
-        usage: What it really cost: the run, and the answers forced at the budgets that it did not end within.
+        example_index: The index of the example in the training set.
+        style: The name of its instruction style.
+        sample: The number of the sample, from 0.
+        seed: The rollout id of its calls, and their seed if the engine takes one.
+        checkpoints: One per budget, in ascending order.
+        usage: The real cost: the run, and the forced answers at budgets that it exceeded.
     """
 
     example_index: int
@@ -38,14 +38,14 @@ class SampledTrace:
 
 @dataclass(frozen=True)
 class TraceGroup:
-    """The traces of one example: what a judge compares with each other.
+    """The traces of one example, which a judge compares.
 
     Attributes:
-        example_index: The example's place in the training set.
-        instructions: What the student is told to do.
+        example_index: The index of the example in the training set.
+        instructions: The student's instructions.
         inputs: The example's input fields.
-        traces: At least one, in the order of their samples.
-        prompts: What the student was asked first, by predictor; see `prompts_of`.
+        traces: At least one, ordered by sample.
+        prompts: The prompt of each predictor's first call; see `prompts_of`.
     """
 
     example_index: int
@@ -58,12 +58,12 @@ class TraceGroup:
 def group_traces(
     student: Anytime, trainset: Sequence[dspy.Example], traces: Sequence[SampledTrace]
 ) -> list[TraceGroup]:
-    """Puts the traces of each example together; an example without traces has no group.
+    """Groups traces by example; an example without traces has no group.
 
     Args:
-        student: The program that was sampled, for its instructions and prompts.
+        student: The sampled program, for its instructions and prompts.
         trainset: The examples.
-        traces: As `sample_traces` returned them.
+        traces: The result of `sample_traces`.
     """
     instructions = "\n\n".join(predictor.signature.instructions for predictor in student.predictors())
     found: dict[int, list[SampledTrace]] = {}

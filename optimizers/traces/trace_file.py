@@ -1,4 +1,4 @@
-"""The file that traces are kept in as they finish, so that a compile that was killed samples none of them twice."""
+"""The file of finished traces: a compile that was killed samples none of them again."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["TraceLog", "call_from", "field_types"]
 
 
 class TraceLog:
-    """A JSON Lines file of traces, for `sample_traces` to go on with.
+    """A JSON Lines file of traces, which `sample_traces` resumes from.
 
     Args:
-        path: The file; its first line says what is sampled.
+        path: The file; its first line identifies the sampling.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,12 +31,11 @@ class TraceLog:
         self._lines: LineLog[SampledTrace] | None = None
 
     def open(self, student: Anytime, fingerprint: Mapping[str, Any]) -> list[SampledTrace]:
-        """Returns the traces that are there, and makes ready for more.
+        """Opens the file and returns its traces.
 
         Args:
-            student: The program that is sampled. Its signatures say what the values of fields were before they were
-                JSON.
-            fingerprint: All that decides what a trace is.
+            student: The sampled program; its signatures have the types of the stored values.
+            fingerprint: Everything that a trace depends on.
 
         Raises:
             RunError: The file is of another sampling, is damaged, or cannot be written.
@@ -45,7 +44,7 @@ class TraceLog:
         return self._lines.lines
 
     def append(self, trace: SampledTrace) -> None:
-        """Adds a finished trace and waits until it is on disk.
+        """Appends a finished trace and waits until it is on disk.
 
         Raises:
             RunError: It cannot be written, or the log was not opened.
@@ -56,7 +55,7 @@ class TraceLog:
 
 
 def field_types(program: Anytime) -> dict[str, dict[str, Any]]:
-    """Returns the types of each predictor's fields, by its name: what values were before they were JSON."""
+    """Returns the types of the fields of each predictor, by its name."""
     return {
         name: {field: info.annotation for field, info in predictor.signature.fields.items()}
         for name, predictor in program.named_predictors()
@@ -64,7 +63,7 @@ def field_types(program: Anytime) -> dict[str, dict[str, Any]]:
 
 
 def call_from(call: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]]) -> Call:
-    """Reads a call back, its values as their fields have them."""
+    """Returns a call from its JSON, with values of their fields' types."""
     known = types.get(call["predictor"], {})
     values = {"inputs": typed(call["inputs"], known), "outputs": typed(call["outputs"], known)}
     return Call(**{**call, **values, "unread": tuple(call.get("unread", ()))})
@@ -81,7 +80,7 @@ def _trace_from(line: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]])
 
 
 def _checkpoint_from(point: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]]) -> Checkpoint:
-    # A program's prediction has the fields of its predictors, those of the last one first of all.
+    # A prediction has the fields of its program's predictors; those of the last one take precedence.
     fields = {name: annotation for known in types.values() for name, annotation in known.items()}
     read = {
         "prediction": dspy.Prediction(**typed(point["prediction"], fields)),

@@ -1,4 +1,4 @@
-"""Texts taken apart: into units that can be left out, and into the words that tell one input from another."""
+"""Splits texts into units that can be left out, and into the words that distinguish one input from another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["UNITS", "WordsOf", "shortest"]
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+(?:[.,]\d+)*")
 _RARE = 0.2
-"""A word that stands in at most this share of the inputs tells them apart."""
+"""A word that occurs in at most this share of the inputs is rare."""
 
 
 def _parts(boundary: str) -> Callable[[str], list[str]]:
@@ -26,14 +26,14 @@ UNITS: tuple[tuple[Callable[[str], list[str]], str], ...] = (
     (_parts(r"\n+"), "\n"),
     (_parts(r"(?<=[.!?])\s+(?=\S)"), " "),
     (_parts(r"(?<=[,;:])\s+"), " "),
-    # Runs of plain words: what is left between them are figures, formulas and what joins those.
+    # Runs of plain words; numbers and formulas remain between them.
     (_parts(r"(?<!\S)((?:[^\W\d_]+[ '’-]+){2,}[^\W\d_]+)(?!\S)"), " "),
 )
-"""Lines, sentences, clauses, runs of three words or more: how each is told from the next, and what joins them."""
+"""Lines, sentences, clauses, and runs of three or more words: how to split a text into each, and what joins them."""
 
 
 class WordsOf:
-    """The words of each input that distinguish it from the others: its numbers, else the words that few others have.
+    """The words that distinguish an input from the others: its numbers, or without numbers its rare words.
 
     Args:
         inputs: The inputs of all examples.
@@ -50,42 +50,42 @@ class WordsOf:
         self._known = Counter(word for text in texts for word in _words(text))
 
     def in_inputs(self, inputs: Mapping[str, Any]) -> frozenset[str]:
-        """Returns the words that distinguish these inputs."""
+        """Returns the distinguishing words of an input."""
         return self.in_text(_text(inputs))
 
     def in_text(self, text: str) -> frozenset[str]:
-        """Returns the words of a text that distinguish it: its numbers, else those that few inputs have."""
+        """Returns the distinguishing words of a text: its numbers, or without numbers its rare ones."""
         numbers = frozenset(_NUMBER.findall(text))
         return numbers or frozenset(word for word in _words(text) if self._known[word] <= self._most)
 
     @staticmethod
     def share(words: frozenset[str], text: str, beside: frozenset[str] = frozenset()) -> float:
-        """Returns the share of the words that stand in a text, 1 where there are none.
+        """Returns the share of the words that occur in a text; 1 for no words.
 
         Args:
-            words: What to look for.
-            text: Where.
-            beside: Words that stand there once for another reason, and count from their second time on.
+            words: The words to look for.
+            text: The text.
+            beside: Words that occur once for another reason, and count from their second occurrence on.
         """
         found = Counter(_WORD.findall(text.casefold()))
         return sum(found[word] > (word in beside) for word in words) / len(words) if words else 1.0
 
     @staticmethod
     def of_answer(answer: str) -> frozenset[str]:
-        """Returns the words that an answer is known by: its numbers, else all of its words."""
+        """Returns the words that identify an answer: its numbers, or without numbers all of its words."""
         return frozenset(_NUMBER.findall(answer)) or _words(answer)
 
 
 def shortest(text: str, keeps: Callable[[str], bool], words: frozenset[str]) -> str:
-    """Returns what is left of a text once every unit is gone that can go, lines first, then sentences, then clauses.
+    """Removes every unit that can be left out of a text: lines first, then sentences, then clauses.
 
-    Units that use least of the input go first: of two that state the answer, the one that works it out is to stay. At
-    least one unit stays.
+    Units with the fewest words of the input are tried first: of two that state the answer, the one that works it out
+    should remain. At least one unit remains.
 
     Args:
-        text: The text; it is taken to hold.
-        keeps: Whether a shorter text holds too.
-        words: That distinguish the input.
+        text: The text; it is assumed to be acceptable.
+        keeps: Whether a shorter text is acceptable.
+        words: The distinguishing words of the input.
 
     Example:
         >>> shortest("First we add. 3 + 4 = 7. So it is 7.", lambda text: "7" in text, frozenset("34"))

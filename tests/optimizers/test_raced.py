@@ -12,7 +12,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError, RunError
 from anytime_dspy.optimizers import PDP, Limits, pairs_dataset, read_pairs
-from anytime_dspy.optimizers.pdp.gathering import Gathering
+from anytime_dspy.optimizers.pdp.round_run import RoundRun
 from anytime_dspy.testing import asked_for, chat, prefill_of, scripted_lm
 from tests.fakes.programs import Pipeline
 from tests.fakes.simulated import SHORT, examples, simulated, skill_of
@@ -78,13 +78,13 @@ def test_a_round_samples_the_leader_of_the_one_before_and_not_what_it_shows(tmp_
 def test_a_race_that_scouted_is_run_to_its_end_where_the_next_round_gives_nothing(tmp_path, monkeypatch):
     lm = scripted_lm(simulated)
 
-    def fails_later(self, program, sampling, *others):
-        if sampling.round:
+    def fails_later(self):
+        if self.number:
             raise AnytimeError("nothing came")
-        return whole(self, program, sampling, *others)
+        whole(self)
 
-    whole = Gathering.gathered
-    monkeypatch.setattr(Gathering, "gathered", fails_later)
+    whole = RoundRun.gather
+    monkeypatch.setattr(RoundRun, "gather", fails_later)
     program = compiled(lm, log_dir=tmp_path, trainset=examples(1, 24), rounds=2)
     (only,) = program.compile_report.rounds
     assert len(only.race.student.scores) >= 24
