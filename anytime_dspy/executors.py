@@ -1,4 +1,4 @@
-"""Where a sweep runs its examples."""
+"""Executors: where a sweep runs its examples."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from anytime_dspy.storage.results import ExampleResult
 __all__ = ["Executor", "Run", "Running", "ThreadExecutor"]
 
 Run = Callable[[str, dspy.Example], ExampleResult]
-"""Runs one example, known by its id, and scores it."""
+"""Runs and scores one example, given its id."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """What an executor has ready.
+    """An executor that is ready to run examples.
 
     Attributes:
-        run: Runs one example and returns when it is done; called from `slots` threads.
-        slots: Examples that it runs at the same time.
+        run: Runs one example and waits for its result; called from `slots` threads.
+        slots: Examples that run at the same time.
     """
 
     run: Run
@@ -31,17 +31,17 @@ class Running:
 
 
 class Executor(Protocol):
-    """Where a sweep runs its examples; each result comes back to the sweep, which writes it."""
+    """Runs a sweep's examples; the sweep stores the results."""
 
     def running(self, run: Run, threads: int) -> AbstractContextManager[Running]:
-        """Makes ready to run examples inside the block.
+        """Starts what runs the examples, for the time of the `with` block.
 
         Args:
-            run: What runs an example, under the settings of the `dspy.context` around.
-            threads: Examples at the same time, in each process.
+            run: Runs an example under the settings of the surrounding `dspy.context`.
+            threads: Examples that run at the same time in each process.
 
         Raises:
-            ClusterError: It cannot; nothing has been paid for then.
+            ClusterError: It cannot be started. No LM call was made.
         """
         ...
 
@@ -51,5 +51,5 @@ class ThreadExecutor:
 
     @contextmanager
     def running(self, run: Run, threads: int) -> Iterator[Running]:
-        """Runs examples where the sweep runs."""
+        """Yields `run` itself."""
         yield Running(run, threads)

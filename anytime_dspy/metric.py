@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +26,7 @@ class AnytimeIndex:
     Attributes:
         quality: `quality(example, prediction) -> number in [0, q_max]`, called for each checkpoint's prediction. Any
             DSPy metric will do, also one that returns a `dspy.Prediction` with a `score`. A checkpoint without an
-            answer has quality 0 without a call. Exceptions of `quality` are not caught.
+            answer has quality 0 without a call. Calling the metric, and `curve`, raise what `quality` raises.
         best_so_far: Whether the index takes the best quality so far, as in the paper. That uses the true score, so it
             is an oracle unless quality can be checked at run time; False scores the answer that a user gets at each
             budget.
@@ -88,9 +90,30 @@ class AnytimeIndex:
         """Returns the quality of one answer, in [0, q_max].
 
         Raises:
-            AnytimeError: `quality` returned no number in [0, q_max].
+            AnytimeError: `quality` raised, or returned no number in [0, q_max].
         """
-        return self._score(example, prediction, "").quality
+        with self.naming(example):
+            return self._score(example, prediction, "").quality
+
+    @contextmanager
+    def naming(self, example: dspy.Example) -> Iterator[None]:
+        """Turns what `quality` raises in the block into an error that names it and the example.
+
+        Raises:
+            AnytimeError: `quality` raised.
+        """
+        try:
+            yield
+        except AnytimeError:
+            raise
+        except Exception as error:
+            name = getattr(self.quality, "__qualname__", type(self.quality).__qualname__)
+            own = example.get("id", None)
+            which = reprlib.repr(example.toDict()) if own is None else own
+            raise AnytimeError(
+                f"the quality function {name} raised {type(error).__name__}: {error} on the example {which}: mend it, "
+                "or leave that example out"
+            ) from error
 
     def _scores(self, example: dspy.Example, prediction: dspy.Prediction) -> list[_Score]:
         checkpoints: Sequence[Checkpoint] = getattr(prediction, "checkpoints", None) or ()

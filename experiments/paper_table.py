@@ -6,7 +6,6 @@ stopped; what failed is tried again. `--dry-run` says what it will cost at most,
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.storage.jsonl import write_json
+from experiments.command import run
 from experiments.paper.cells import Bench, Cell, Examples, examples_of, measured, open_model
 from experiments.paper.estimate import COUNTED_AS, Cost, Line, estimate
 from experiments.paper.grid import Grid, Method, read_grid
@@ -101,14 +101,5 @@ def _figures(cost: Cost) -> tuple[str, ...]:
     return tuple(f"{figure:,}" for figure in (cost.calls, cost.prompt, cost.completion))
 
 
-def main() -> None:
-    """Runs the command; a user's error is one line and exit code 2."""
-    try:
-        typer.run(paper_table)
-    except AnytimeError as error:
-        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run(paper_table)

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from anytime_dspy.errors import DataError
 if TYPE_CHECKING:
     from anytime_dspy.programs.task import Task
 
-__all__ = ["get_task", "task_names"]
+__all__ = ["chosen_task", "get_task", "task_names"]
 
 BUILT_IN = ("trip", "aime", "gpqa", "word_problems")
 ENTRY_POINTS = "anytime_dspy.tasks"
@@ -56,6 +57,28 @@ def get_task(name: str | Path) -> Task:
     close = difflib.get_close_matches(name, task_names(), n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise DataError(f"no task {name!r}: {hint}there are {', '.join(task_names())}, or pass the path of a my_task.py")
+
+
+def chosen_task(name: str | Path, *, show_texts: bool, copies_texts: bool = False) -> Task:
+    """Returns a task as `get_task` does, with the user's consent to write a private task's texts into files, or not.
+
+    Args:
+        name: As for `get_task`.
+        show_texts: Whether the user consents.
+        copies_texts: Whether texts of the task will be written in any case.
+
+    Raises:
+        DataError: There is no such task, or texts of a private one would be written without consent.
+    """
+    task = get_task(name)
+    if show_texts:
+        return replace(task, private=False)
+    if task.private and copies_texts:
+        raise DataError(
+            f"A program compiled on {task.name} holds questions and reasoning of it, which its authors ask not to "
+            "publish: add --show-gpqa to write them into the run's folder."
+        )
+    return task
 
 
 def _plug_ins() -> dict[str, metadata.EntryPoint]:

@@ -13,12 +13,12 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.calls.call_cache import CallCache
 from anytime_dspy.cli.compile_folder import read_compiled
-from anytime_dspy.cli.options import task_of
 from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import LEAP, PDP
 from anytime_dspy.optimizers.pairs.pair import read_pairs
 from anytime_dspy.programs.records import read_records
+from anytime_dspy.programs.saved import task_of
 from anytime_dspy.programs.word_problems import task as word_problems
 from anytime_dspy.storage.jsonl import read_json, write_json
 from anytime_dspy.storage.run_folder import RunStore

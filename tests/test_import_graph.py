@@ -77,6 +77,11 @@ def test_imports_run_one_way(module):
         assert there == top or LEVELS.get(there, 0) < LEVELS.get(top, 0.5), f"{module} imports {other}"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").rglob("*.py")), ids=lambda path: path.stem)
+def test_experiments_stand_on_the_library_and_not_on_its_command_line(path):
+    assert not [module for module in imports(path) if room(module) == "cli"]
+
+
 INNER = "anytime_dspy._dspy"
 PRIVATE = ("dspy.lm15", "dspy.adapters.", "dspy.clients.", "dspy.predict.", "dspy.primitives.")
 

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 import anytime_dspy as ad
 from anytime_dspy.cli import compile
-from anytime_dspy.cli.tasks import training_examples
 from anytime_dspy.errors import DataError
 from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import LEAP, PDP
+from anytime_dspy.programs.examples import training_examples
 from anytime_dspy.programs.task import Task
 from anytime_dspy.storage.jsonl import content_hash
 from anytime_dspy.testing import chat, prefill_of, question_of, scripted_lm, words

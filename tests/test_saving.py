@@ -8,8 +8,9 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.cli.measure import MeasuredProgram, show
+from anytime_dspy.cli.measure import show
 from anytime_dspy.measure import sweep
+from anytime_dspy.programs.measurement import MeasuredProgram
 from anytime_dspy.statistics.early_stopping import early_stopping, stopped_by
 from anytime_dspy.statistics.summary import summarise
 from anytime_dspy.storage.run_folder import RunStore

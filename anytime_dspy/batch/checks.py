@@ -1,4 +1,4 @@
-"""What a batch cannot do, found out before anything is paid."""
+"""Checks that a sweep can run as batch jobs, before anything is paid for."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LIVE = "sweep it live instead"
 
 
 def batch_lm(program: Anytime) -> dspy.LM:
-    """Returns the LM that a program's calls go to.
+    """Returns the LM of a program.
 
     Raises:
-        ModelError: There is none, it has no batch API in OpenAI's shape, or its traces cannot be seen.
+        ModelError: There is none, it has no batch API of OpenAI's kind, or it hides its reasoning.
     """
     lm = next((predictor.lm for _, predictor in named_predictors(program.program)), None) or dspy.settings.lm
     if lm is None:
@@ -45,10 +45,10 @@ def batch_lm(program: Anytime) -> dspy.LM:
 
 
 def check_model(name: str) -> None:
-    """Refuses an LM that has no batch API in OpenAI's shape.
+    """Checks that an LM has a batch API of OpenAI's kind.
 
     Raises:
-        ModelError: It says which LMs have one.
+        ModelError: It has none; the message says which LMs have one.
     """
     if not name.startswith("openai/"):
         raise ModelError(
@@ -58,10 +58,10 @@ def check_model(name: str) -> None:
 
 
 def check_program(program: Anytime) -> None:
-    """Refuses what takes more than two jobs, or what no job can do.
+    """Checks that two jobs are enough for a program: one of its traces, one of its forced answers.
 
     Raises:
-        ProgramError: It says what.
+        ProgramError: They are not; the message says why.
     """
     predictors = named_predictors(program.program)
     if len(predictors) != 1:
@@ -85,18 +85,18 @@ def check_calls(
     inputs: Mapping[str, Any],
     asked_in_rehearsal: Callable[[], Mapping[str, BatchRequest]],
 ) -> None:
-    """Refuses a program that calls its LM more than once, or otherwise each time; nothing is sent.
+    """Checks that a program calls its LM once, and alike each time. Nothing is sent.
 
     Args:
         program: The program.
-        inputs: What it is asked.
-        asked_in_rehearsal: Rehearses these inputs and returns what would be sent.
+        inputs: The inputs of one example.
+        asked_in_rehearsal: Returns the requests that would be sent for them.
 
     Raises:
-        ProgramError: It says what.
+        ProgramError: It does not; the message says why.
     """
     counting = _Counting()
-    # What a program makes of an empty answer is its own affair.
+    # A program may fail at an empty answer.
     with dspy.context(adapter=counting), suppress(Exception):
         program.program(**inputs)
     if counting.calls > 1:
@@ -115,7 +115,7 @@ def _uses_tools(program: dspy.Module, signature: type[dspy.Signature]) -> bool:
 
 
 class _Counting(dspy.Adapter):
-    """Answers nothing, and counts how often it is asked."""
+    """Returns empty answers, and counts the calls."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""A server on loopback in the provider's place: it answers what a batch has answered and collects everything else.
+"""A loopback server in place of the provider: it replies from finished batch jobs and collects all other requests.
 
-The LM is the user's own with another address, so what it sends, and how it reads a reply or an error, is to the letter
-what it is in a live sweep, whichever of DSPy's engines makes the call.
+The LM is the user's own with another address. It therefore sends the same requests, and reads replies and errors in the
+same way, as in a live sweep.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class BatchReply:
-    """What a provider replied to one request of a batch.
+    """A provider's reply to one request of a batch.
 
     Attributes:
         status: The HTTP status.
-        body: The body, of an error too.
+        body: The body, also that of an error.
     """
 
     status: int
@@ -38,7 +38,7 @@ class BatchReply:
 
     @property
     def is_final(self) -> bool:
-        """Whether the same request would be answered alike again: by a completion, or by an error of the request's."""
+        """Whether a retry is pointless: the reply is a completion, or an error in the request itself."""
         return self.status < 500 and self.status not in (408, 409, 424, 429)
 
 
@@ -47,11 +47,11 @@ UNANSWERED = BatchReply(424, {"error": {"message": "This call waits for its batc
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """A request as an LM sent it.
+    """An LM's request.
 
     Attributes:
-        path: Where it is sent, such as /v1/chat/completions.
-        body: What is sent.
+        path: The path of its URL, such as /v1/chat/completions.
+        body: Its JSON body.
     """
 
     path: str
@@ -59,18 +59,18 @@ class BatchRequest:
 
     @property
     def key(self) -> str:
-        """What makes two requests the same one, in another process too."""
+        """A hash of the request, the same in every process."""
         return content_hash([self.path, self.body])
 
 
 class Gateway:
-    """`with Gateway(answers) as gateway:` answers at `gateway.url`.
+    """Replies at `gateway.url` inside `with Gateway(answers) as gateway:`.
 
     Args:
         answers: Replies by the key of their request; it may grow while the gateway is open.
 
     Raises:
-        RunError: A proxy stands between this process and itself.
+        RunError: A proxy is set for loopback addresses.
     """
 
     def __init__(self, answers: Mapping[str, BatchReply]) -> None:
@@ -83,7 +83,7 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """The address for an LM."""
+        """The `api_base` of an LM."""
         return f"http://{HOST}:{self._http.server_port}/v1"
 
     def __enter__(self) -> Gateway:
@@ -95,18 +95,18 @@ class Gateway:
         self._http.server_close()
 
     def standing_in(self, lm: dspy.LM) -> dspy.LM:
-        """Returns an LM that calls here what `lm` calls at its provider."""
+        """Returns a copy of an LM that sends its requests here."""
         address = {name: self.url for name in ("base_url", "api_base") if name == "api_base" or lm.kwargs.get(name)}
         return lm.copy(num_retries=0, **address)
 
     def take(self) -> dict[str, BatchRequest]:
-        """Returns the requests that had no answer since this was last called, by their keys."""
+        """Returns the unanswered requests since the last call of this method, by key."""
         with self._lock:
             collected, self._collected = self._collected, {}
         return collected
 
     def reply(self, request: BatchRequest) -> BatchReply:
-        """Returns the answer to a request, or notes that there is none yet."""
+        """Returns the reply to a request; without one, collects the request and returns an error."""
         key = request.key
         answer = self._answers.get(key)
         if answer is not None:
@@ -127,7 +127,7 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1  # head and body in one packet
 
         def do_POST(self) -> None:
-            """Answers one call."""
+            """Replies to one request."""
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             reply = gateway.reply(BatchRequest(self.path, body))
             content = json.dumps(reply.body).encode()

@@ -1,4 +1,4 @@
-"""Batch jobs of one run: submitted, waited for, and found again by their ids after a kill."""
+"""The batch jobs of one run: submits them, waits for them, and resumes them by their ids after a kill."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["BatchJob", "Jobs"]
 logger = logging.getLogger(__name__)
 
 TRIES = 3
-"""Jobs that a request is put into before its failure stands."""
+"""Jobs that a failing request is put into, at most."""
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 190_000_000
-"""OpenAI's limits on one job: 50,000 requests, and a file of 200 MB."""
+"""OpenAI takes 50,000 requests and a file of 200 MB in one job."""
 
 LOST = "lost"
-"""The status of a job that was never created, since its process was killed before."""
+"""The status of a job that was not created before its process was killed."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class BatchJob:
     """One batch job.
 
     Attributes:
-        number: Its place among the run's jobs, from 1.
-        requests: How many requests it holds.
-        file: The id of its uploaded requests.
-        endpoint: Where the provider sends them.
-        id: The provider's id; None between the upload and the provider's word.
-        status: As the provider last said it.
-        done: Requests that have come to an end.
+        number: Its number in the run, from 1.
+        requests: The number of its requests.
+        file: The id of the uploaded file of requests.
+        endpoint: The path that the requests are for.
+        id: Its id at the provider; None until it is created there.
+        status: The last status that the provider reported.
+        done: Requests that were answered or failed.
     """
 
     number: int
@@ -55,27 +55,27 @@ class BatchJob:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether it has its final status."""
         return self.status in ENDED or self.status == LOST
 
 
 class Jobs:
-    """The jobs of one run, kept in a folder: `jobs.jsonl`, and each job's requests and replies as they were sent.
+    """The jobs of one run, stored in a folder: `jobs.jsonl`, and the files of each job's requests and replies.
 
-    The file of a job is in `jobs.jsonl` before the job is created, and the job's id before anything else is done, so
-    that no kill loses a paid job.
+    The id of the uploaded file is stored before a job is created, and the job's id right after that, so that a kill
+    loses no job that is paid for.
 
     Args:
         folder: The folder.
         provider: Where the jobs are submitted.
-        poll_seconds: The most seconds between two questions about the jobs that are under way.
-        on_job: Called with each job when it is submitted and whenever it gets on.
+        poll_seconds: The longest time between two requests for a job's status.
+        on_job: Called with a job when it is submitted and whenever its status changes.
 
     Attributes:
         answers: Replies by the key of their request.
 
     Raises:
-        RunError: The folder cannot be used, or holds something else.
+        RunError: The folder cannot be written, or holds other files of these names.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class Jobs:
             self._learn(job)
 
     def finish(self) -> None:
-        """Waits for the jobs that are under way, those of a killed process too, and reads what they bring.
+        """Waits for all submitted jobs, also those of a killed process, and reads their replies.
 
         Raises:
-            ModelError: The provider refuses a job as a whole, somebody has cancelled it, or it cannot be reached.
+            ModelError: The provider rejects a job or cannot be reached, or a job was cancelled.
         """
         for job in self._under_way():
             if job.id is None:  # killed while it was being created
@@ -111,13 +111,12 @@ class Jobs:
                 pause *= 2
 
     def run(self, requests: Mapping[str, BatchRequest]) -> None:
-        """Has requests answered: by one job for each endpoint, and by more where a provider's limits ask for it.
+        """Has requests answered by one job per endpoint, or by more within the provider's limits.
 
-        A request that failed by no fault of its own is not in `answers` afterwards, so that it can be put into another
-        job; after its third failure it is.
+        A request that failed and may be retried is missing from `answers` afterwards, until it has failed three times.
 
         Raises:
-            ModelError: The provider refuses a job as a whole, somebody has cancelled it, or it cannot be reached.
+            ModelError: The provider rejects a job or cannot be reached, or a job was cancelled.
         """
         for endpoint, lines in _files(requests):
             self._submit(endpoint, lines)
@@ -136,11 +135,11 @@ class Jobs:
         self._keep(replace(job, id=self._provider.create(job.file, endpoint), status="submitted"))
 
     def _look_at(self, job: BatchJob) -> None:
-        assert job.id is not None  # `finish` has looked for it
+        assert job.id is not None  # `finish` looked for it
         progress = self._provider.progress(job.id)
         now = replace(job, status=progress.status, done=progress.done)
         if now.has_ended:
-            # The replies are on disk before the job counts as ended.
+            # The replies are stored first, so that an ended job always has them.
             replies = [self._provider.content(file).rstrip("\n") for file in progress.files]
             write_text(self._path(job.number, "replies"), "".join(f"{lines}\n" for lines in replies if lines))
             self._keep(now)
@@ -148,7 +147,7 @@ class Jobs:
         elif now != job:
             self._jobs[job.number] = now
             self._on_job(now)
-        if progress.status in ("failed", "cancelled"):  # a job that was cancelled is not to be made again unasked
+        if progress.status in ("failed", "cancelled"):  # a user may have cancelled it: it is not submitted again
             why = progress.problem or "it does not say why"
             raise ModelError(
                 f"Batch job {job.id} is {progress.status} ({why}): see to that, and give the same command again, which "
@@ -156,7 +155,7 @@ class Jobs:
             )
 
     def _learn(self, job: BatchJob) -> None:
-        """Takes over the replies of a job that has ended; what failed by no fault of its own may be tried again."""
+        """Reads the replies of an ended job; failures that may be retried are kept apart."""
         path = self._path(job.number, "replies")
         if not job.has_ended or not path.exists():
             return
@@ -181,7 +180,7 @@ class Jobs:
 
 
 def _files(requests: Mapping[str, BatchRequest]) -> Iterator[tuple[str, list[str]]]:
-    """Yields the lines of each job's file, and where its requests go."""
+    """Yields the endpoint and the lines of each job's file."""
     by_endpoint: dict[str, list[str]] = defaultdict(list)
     for key, request in requests.items():
         line = json_line({"custom_id": key, "method": "POST", "url": request.path, "body": request.body})

@@ -1,4 +1,4 @@
-"""The files and batches calls of litellm, in OpenAI's shape: what a provider is asked, and how its faults are met."""
+"""A provider's files and batches API, called through litellm, with retries."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a provider is with a job.
+    """The progress of a job.
 
     Attributes:
-        status: As the provider says it.
-        done: Requests that have come to an end.
-        files: The files of what was answered and of what failed, as far as there are such.
-        problem: Why the provider refused the job as a whole.
+        status: The status that the provider reports.
+        done: Requests that were answered or failed.
+        files: The ids of the files of replies and of failures, if there are any yet.
+        problem: Why the provider rejected the job; "" if it did not.
     """
 
     status: str
@@ -45,12 +45,12 @@ class JobProgress:
 class BatchProvider:
     """A server that speaks OpenAI's files and batches API.
 
-    A call that meets a limit of rates, an error of the server's or a broken connection is made again, up to eight
-    times, after one second, two, four, and so on.
+    A call that fails because of a rate limit, a server error or a broken connection is retried up to seven times, after
+    one second, two, four, and so on.
 
     Attributes:
-        options: Its address and key where they are not those of the environment.
-        longest_wait: The most seconds between two tries.
+        options: Its address and key, unless they come from the environment.
+        longest_wait: The longest time between two tries, in seconds.
     """
 
     options: dict[str, Any] = field(repr=False)
@@ -58,7 +58,7 @@ class BatchProvider:
 
     @classmethod
     def of(cls, lm: dspy.LM, longest_wait: float) -> BatchProvider:
-        """Returns the provider that an LM calls."""
+        """Returns an LM's provider."""
         named = {
             "api_base": lm.kwargs.get("api_base") or lm.kwargs.get("base_url"),
             "api_key": lm.kwargs.get("api_key"),
@@ -67,10 +67,10 @@ class BatchProvider:
         return cls({name: value for name, value in named.items() if value}, longest_wait)
 
     def upload(self, path: Path) -> str:
-        """Uploads a job's requests and returns the file's id.
+        """Uploads a job's file of requests and returns the file's id.
 
         Raises:
-            ModelError: The provider refuses the file, or cannot be reached.
+            ModelError: The provider rejects the file, or cannot be reached.
         """
         import litellm
 
@@ -78,10 +78,10 @@ class BatchProvider:
         return str(self._made(lambda: litellm.create_file(file=(path.name, content), purpose="batch", **self._sent)).id)
 
     def create(self, file: str, endpoint: str) -> str:
-        """Starts a job on an uploaded file and returns its id; where a try got through unnoticed, that one's id.
+        """Creates a job for an uploaded file and returns its id. A retry first looks for the job of the failed try.
 
         Raises:
-            ModelError: The provider refuses the job, or cannot be reached.
+            ModelError: The provider rejects the job, or cannot be reached.
         """
         import litellm
 
@@ -99,7 +99,7 @@ class BatchProvider:
         return self._made(create)
 
     def find(self, file: str) -> str | None:
-        """Returns the id of the job that was started on a file, if there is one among the latest hundred.
+        """Returns the id of a file's job; None if it is not among the latest hundred jobs.
 
         Raises:
             ModelError: The provider cannot be reached.
@@ -110,7 +110,7 @@ class BatchProvider:
         return next((str(batch.id) for batch in listed.data if batch.input_file_id == file), None)
 
     def progress(self, job: str) -> JobProgress:
-        """Asks how far a job is.
+        """Returns the progress of a job.
 
         Raises:
             ModelError: The provider does not know it, or cannot be reached.
@@ -128,7 +128,7 @@ class BatchProvider:
         )
 
     def content(self, file: str) -> str:
-        """Returns what a file holds.
+        """Returns the content of a file.
 
         Raises:
             ModelError: The provider does not have it, or cannot be reached.
@@ -149,7 +149,7 @@ class BatchProvider:
                 return call()
             except ModelError:
                 raise
-            except Exception as error:  # litellm passes on whatever its client raises
+            except Exception as error:  # litellm raises whatever its client raises
                 status = getattr(error, "status_code", None) or 0
                 may_pass = isinstance(error, APIConnectionError) or status in (408, 409, 429) or status >= 500
                 if attempt + 1 == TRIES or not may_pass:

@@ -1,4 +1,4 @@
-"""A sweep in two jobs: all traces, then all forced answers; the sweep proper then finds every call answered."""
+"""Sweeps in two batch jobs, all traces and then all forced answers; a normal sweep then reads their replies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["sweep_batch"]
 FOLDER = "batch"
 
 MOST_ROUNDS = 12
-"""Two where all goes well, one more for each option that the model refuses and for each try of what failed."""
+"""Usually two; one more for each option that the model rejects and for each retry."""
 
 
 def sweep_batch(
@@ -44,23 +44,23 @@ def sweep_batch(
     on_job: Callable[[BatchJob], None] | None = None,
     poll_seconds: float = 30.0,
 ) -> list[ExampleResult]:
-    """Sweeps as `sweep` does, by jobs of the provider's batch API: half the price, an answer within a day.
+    """Sweeps by jobs of the provider's batch API, at half the price; each job may take a day.
 
-    The program has one predictor, and its LM is a `dspy.LM("openai/...")`, of OpenAI or of another server that speaks
-    its files and batches API. The first job holds all traces, the second all forced answers; what fails in a job by no
-    fault of its own is put into the next, three times at most. Jobs, requests and replies are kept in the run's folder
-    under `batch/`: a process that was killed goes on with the jobs that it had submitted. The results are those of a
-    live sweep; so are the dollars in them, which the provider halves. Only the seconds mean nothing.
+    The program has one predictor, whose LM is a `dspy.LM("openai/...")` of OpenAI or of another server with the same
+    files and batches API. The first job generates all traces, the second all forced answers. Requests that fail and may
+    be retried are put into another job, up to three jobs in all. Jobs, requests and replies are stored in `batch/` in
+    the run folder, so that a killed sweep resumes with the jobs that it submitted. The results are those of `sweep`,
+    except that their seconds are meaningless and their dollars are the full price.
 
     Args:
-        program: The program; the LM is its predictor's own or that of the surrounding `dspy.context`.
-        examples: What to run it on; each has an `id`, or is known by its place.
+        program: The program; its LM is that of its predictor, or of the surrounding `dspy.context`.
+        examples: The examples; one without an `id` is identified by its position.
         metric: Scores the checkpoints.
-        store: The run's folder; what is there already is not run again.
-        threads: Examples put together, and scored, at the same time.
-        on_result: Called in this thread with each result that comes in.
-        on_job: Called in this thread with each job when it is submitted and whenever it gets on.
-        poll_seconds: The most seconds between two questions about the jobs that are under way.
+        store: The run folder; examples that it has already are not run again.
+        threads: Examples that are prepared and scored at the same time.
+        on_result: Called in this thread with each new result.
+        on_job: Called in this thread with a job when it is submitted and whenever its status changes.
+        poll_seconds: The longest time between two requests for a job's status.
 
     Returns:
         One result per example, or per example of the shard, in the order of `examples`.
@@ -69,9 +69,9 @@ def sweep_batch(
         DataError: There are no examples, two have the same id, or the folder is a shard of other examples.
         ProgramError: The program has several predictors, uses tools, calls its predictor several times, streams, stops
             early, or runs under another budget.
-        ModelError: The LM has no batch API, the provider refuses a job, or it cannot be reached.
-        RunError: The folder cannot be used, or another process works on its jobs.
-        AnytimeError: Every example failed; the message is the first one's.
+        ModelError: The LM has no batch API, or its provider rejects a job or cannot be reached.
+        RunError: The folder cannot be used, or is used by another process.
+        AnytimeError: Every example failed; the message is that of the first one.
     """
     named = named_examples(examples, store)
     check_program(program)
@@ -99,8 +99,8 @@ def sweep_batch(
 def _asked(
     program: Anytime, gateway: Gateway, threads: int, waiting: Sequence[Mapping[str, Any]]
 ) -> dict[str, BatchRequest]:
-    """What examples still want to have answered, as far as can be known."""
-    # Nobody is told of calls that only find out what to ask.
+    """Returns the requests of these examples that have no reply and can be made already."""
+    # These calls only collect requests: they are no part of any trace, log or count.
     with dspy.context(trace=None, callbacks=[], usage_tracker=None):
         for _ in finished(partial(_rehearse, program), waiting, threads):
             pass
@@ -111,15 +111,15 @@ def _rehearse(program: Anytime, inputs: Mapping[str, Any]) -> None:
     run = MultiBudgetRun(program.program, (), inputs, program.state, named_predictors(program.program))
     try:
         run.rehearse()
-    except ModelError:  # what stops one example would stop them all
+    except ModelError:  # it would stop every example
         raise
-    except Exception:  # the sweep proper meets it again, and makes it the example's error
+    except Exception:  # the sweep meets it again, and stores it as the example's error
         return
 
 
 @contextmanager
 def _calling(lm: dspy.LM, program: Anytime) -> Iterator[Anytime]:
-    """Has a program's calls go to an LM; a predictor that has one of its own is copied."""
+    """Yields a program whose calls go to an LM: a copy if its predictor has an LM of its own."""
     subject = program
     if any(predictor.lm is not None for _, predictor in named_predictors(program.program)):
         subject = program.deepcopy()
@@ -144,4 +144,4 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _nothing(_: BatchJob) -> None:
-    """What is called where nobody listens."""
+    """Does nothing."""

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import dspy
 
     from anytime_dspy.anytime import Anytime
-    from anytime_dspy.cli.measure import Measurement
     from anytime_dspy.optimizers import CompileReport
+    from anytime_dspy.programs.measurement import Measurement
 
 EXAMPLE = (
     "Example: [cyan]anytime-dspy compile trip --data trip_planning.json --limit 8 --train 6 --out runs/trip-pdp[/cyan]"
@@ -111,9 +111,12 @@ def compile_task(
     as_json: Json = False,
 ) -> None:
     """Compiles a task's program with self-judged preference pairs, and measures it before and after on test data."""
-    from anytime_dspy.cli.measure import Measurement
-    from anytime_dspy.cli.options import open_lm, spread, threads_for
-    from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples, training_examples
+    from anytime_dspy.cli.measure import sweeping_bar
+    from anytime_dspy.cli.options import open_lm, threads_for
+    from anytime_dspy.cli.tasks import anytime_program, default_folder
+    from anytime_dspy.programs.examples import spread, test_examples, training_examples
+    from anytime_dspy.programs.measurement import Measurement
+    from anytime_dspy.programs.registry import chosen_task
 
     chosen = chosen_task(task, show_texts=show_gpqa, copies_texts=True)
     student = anytime_program(chosen, budgets, program)
@@ -122,7 +125,7 @@ def compile_task(
     folder = out or default_folder("compile", chosen.name)
     threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
-    measurement = Measurement(chosen, test, lm, threads, seed)
+    measurement = Measurement(chosen, test, lm, threads, seed, bar=sweeping_bar)
     recipe = Recipe(samples, train, contrastive, trials, examples, rounds, judge)
     compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
 
@@ -141,7 +144,8 @@ def compile_and_measure(
     Leaves in the folder: program.json, pairs.jsonl, traces.jsonl, curve.png, report.json, and a run folder for each of
     the two sweeps. Started again, it takes what is there and does the rest.
     """
-    from anytime_dspy.cli.measure import compare, fingerprint, show
+    from anytime_dspy.cli.measure import compare, show
+    from anytime_dspy.programs.measurement import fingerprint
     from anytime_dspy.storage.run_folder import RunStore
 
     settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
@@ -161,10 +165,10 @@ def compiled_program(
     import dspy
 
     from anytime_dspy.anytime import Anytime
-    from anytime_dspy.cli.options import save_program
     from anytime_dspy.cli.progress import compile_bars
     from anytime_dspy.metric import AnytimeIndex
     from anytime_dspy.optimizers import PDP, CompileReport
+    from anytime_dspy.programs.saved import save_program
 
     saved, made = folder / "program.json", folder / "report.json"
     if saved.exists() and made.exists():

@@ -30,12 +30,14 @@ def demo(
 ) -> None:
     """Measures a plain program on held-out word problems, compiles it in a short race, and measures it again."""
     from anytime_dspy.cli.compile import Recipe, compile_and_measure
-    from anytime_dspy.cli.measure import Measurement
-    from anytime_dspy.cli.options import open_lm, spread, threads_for
+    from anytime_dspy.cli.measure import sweeping_bar
+    from anytime_dspy.cli.options import open_lm, threads_for
     from anytime_dspy.cli.profile import show_profile
-    from anytime_dspy.cli.tasks import anytime_program, default_folder, test_examples, training_examples
+    from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.profiling import phase, profiled
     from anytime_dspy.programs import get_task
+    from anytime_dspy.programs.examples import spread, test_examples, training_examples
+    from anytime_dspy.programs.measurement import Measurement
 
     task = get_task(TASK)
     test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
@@ -48,7 +50,7 @@ def demo(
     )
     with profiled() as spent, phase("everything else"):
         lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
-        measurement = Measurement(task, test, lm, threads, seed)
+        measurement = Measurement(task, test, lm, threads, seed, bar=sweeping_bar)
         compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
     if profile:
         show_profile(spent)

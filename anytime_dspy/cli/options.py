@@ -1,4 +1,4 @@
-"""What the verbs share: the LM and task that were named, progress, and files written whole."""
+"""What the verbs share: their options, the LM that was named, and progress bars."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dspy
 import typer
@@ -21,10 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from anytime_dspy.errors import DataError, ModelError, RunError
-from anytime_dspy.profiling import phase
-from anytime_dspy.state import BUDGETS_KEY
-from anytime_dspy.storage.jsonl import read_json, write_json
+from anytime_dspy import lms
 
 if TYPE_CHECKING:
     from anytime_dspy.ray_executor import RayExecutor
@@ -110,60 +107,29 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 stderr = Console(stderr=True)
 
 
-PROVIDER_THREADS = 16
-
-
 def threads_for(model: str) -> int:
     """Returns how many examples are run at the same time on a model where nobody says it.
 
     Raises:
         ModelError: There is no such model, or it cannot be fetched.
     """
-    if not _is_embedded(model):
-        return PROVIDER_THREADS
-    from anytime_dspy.local.lm import engine_for
-
-    return engine_for(_embedded_file(model)).best_slots
+    _fetch(model)
+    return lms.threads_for(model)
 
 
-def open_lm(
-    model: str, *, threads: int, temperature: float | None = None, reasoning_effort: str | None = None
-) -> dspy.LM:
+def open_lm(model: str, **options: Any) -> dspy.LM:
     """Returns the LM that was named, after fetching it if it is an embedded one.
 
     Args:
         model: As typed.
-        threads: Calls that an embedded model takes at the same time.
-        temperature: None for greedy replies where the model takes a temperature, and for its own default where not.
-        reasoning_effort: None for the model's own.
+        **options: As for `anytime_dspy.lms.open_lm`.
 
     Raises:
         ModelError: There is no such model, it cannot be fetched, or it takes none of these options.
     """
-    from anytime_dspy.local import MODELS, local_lm
-
-    if _is_embedded(model):
-        if reasoning_effort is not None:
-            raise ModelError(f"{model} is an embedded model, which has no reasoning effort: leave it out.")
-        lm = local_lm(_embedded_file(model), slots=threads, temperature=temperature or 0.0)
-        with phase("loading the model"):
-            lm.engine.counter.count("a")
-        return lm
-    if "/" not in model:
-        raise ModelError(
-            f"There is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
-            "provider/model, such as openai/gpt-4o-mini, and a file as path/to/file.gguf."
-        )
-    options = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
-    try:
-        # Whether a model takes 0.0 shows at its first call: see `acceptance`.
-        return dspy.LM(model, temperature=temperature or 0.0, **options)
-    except dspy.LMConfigurationError as error:
-        if temperature is None:
-            return dspy.LM(model, **options)
-        raise ModelError(
-            f"{model} takes no temperature but 1, DSPy says: leave --temperature={temperature} out."
-        ) from error
+    if options.get("reasoning_effort") is None:
+        _fetch(model)
+    return lms.open_lm(model, **options)
 
 
 def ray_executor(address: str, model: str, open_one: Callable[[], dspy.LM]) -> RayExecutor:
@@ -180,21 +146,14 @@ def ray_executor(address: str, model: str, open_one: Callable[[], dspy.LM]) -> R
     from anytime_dspy.ray_executor import RayExecutor
 
     # An embedded engine takes all cores of a node for itself; the nodes are taken to be like this machine.
-    return RayExecutor(address, num_cpus=(os.cpu_count() or 1) if _is_embedded(model) else 1, make_lm=open_one)
+    return RayExecutor(address, num_cpus=(os.cpu_count() or 1) if lms.is_embedded(model) else 1, make_lm=open_one)
 
 
-def _is_embedded(model: str) -> bool:
+def _fetch(model: str) -> None:
     from anytime_dspy.local import MODELS
-
-    return model in MODELS or model.endswith(".gguf")
-
-
-def _embedded_file(model: str) -> Path:
-    from anytime_dspy.local import MODELS, model_path
 
     if model in MODELS:
         pull_with_progress(model)
-    return model_path(model)
 
 
 def pull_with_progress(name: str) -> Path:
@@ -223,34 +182,3 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=stderr, transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda *_: bar.advance(task)
-
-
-def spread(examples: list[dspy.Example], limit: int | None) -> list[dspy.Example]:
-    """Returns `limit` examples at even distances: data files are often sorted by size or kind."""
-    if limit is None or limit >= len(examples):
-        return examples
-    return [examples[place * len(examples) // limit] for place in range(limit)]
-
-
-def save_program(program: dspy.Module, path: Path, task: str) -> None:
-    """Saves a program with the name of its task, so that `run` knows what to build."""
-    partial = path.with_name(f"{path.stem}.part.json")
-    try:
-        program.save(partial)
-        state = read_json(partial)
-    except OSError as error:
-        raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    state[BUDGETS_KEY]["task"] = task
-    write_json(path, state)
-
-
-def task_of(path: Path) -> str | None:
-    """Returns the name of the task that a saved program was made for, where the file says it."""
-    try:
-        budgets = read_json(path).get(BUDGETS_KEY)
-    except RunError as error:
-        raise DataError(f"This is no saved program: {error}.") from error
-    task = budgets.get("task") if isinstance(budgets, dict) else None
-    return task if isinstance(task, str) else None

@@ -34,10 +34,11 @@ def run(
 
     from anytime_dspy.answers import is_answered
     from anytime_dspy.anytime import Anytime
-    from anytime_dspy.cli.options import open_lm, task_of
+    from anytime_dspy.cli.options import open_lm
     from anytime_dspy.cli.tasks import anytime_program
     from anytime_dspy.errors import DataError
     from anytime_dspy.programs import get_task
+    from anytime_dspy.programs.saved import task_of
     from anytime_dspy.runtime.context import budget as capped
 
     name = task or task_of(program)

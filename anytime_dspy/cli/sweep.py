@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,7 @@ from anytime_dspy.errors import DataError
 
 if TYPE_CHECKING:
     from anytime_dspy.programs.task import Task
+    from anytime_dspy.storage.results import ExampleResult
 
 EXAMPLE = "Example: [cyan]anytime-dspy sweep trip --data trip_planning.json --limit 8 --out runs/trip[/cyan]"
 
@@ -59,9 +61,13 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Runs a task's program on its test data and scores the answer at every budget."""
-    from anytime_dspy.cli.measure import Measurement, show
-    from anytime_dspy.cli.options import open_lm, ray_executor, spread, threads_for
-    from anytime_dspy.cli.tasks import anytime_program, chosen_task, default_folder, test_examples
+    from anytime_dspy.cli.measure import show, sweeping_bar
+    from anytime_dspy.cli.options import open_lm, ray_executor, threads_for
+    from anytime_dspy.cli.tasks import anytime_program, default_folder
+    from anytime_dspy.measure import sweep as sweep_live
+    from anytime_dspy.programs.examples import spread, test_examples
+    from anytime_dspy.programs.measurement import Measurement
+    from anytime_dspy.programs.registry import chosen_task
     from anytime_dspy.storage.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)
@@ -74,7 +80,8 @@ def sweep(
     threads = threads or threads_for(model)
     open_one = partial(open_lm, model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     executor = None if ray is None else ray_executor(ray, model, open_one)
-    measurement = Measurement(chosen, examples, open_one(), threads, seed, executor, batch)
+    run = _batch_sweep() if batch else partial(sweep_live, executor=executor)
+    measurement = Measurement(chosen, examples, open_one(), threads, seed, run, sweeping_bar)
     label = "compiled" if program else "plain"
     swept = measurement.swept(label, subject, folder, part)
     if not swept.results:
@@ -96,3 +103,10 @@ def _check_batch(task: Task, model: str, ray: str | None) -> None:
             f"A batch keeps its requests in the run's folder, with questions of {task.name}, which its authors ask not "
             "to publish: add --show-gpqa, or sweep live."
         )
+
+
+def _batch_sweep() -> Callable[..., list[ExampleResult]]:
+    from anytime_dspy.batch import sweep_batch
+    from anytime_dspy.cli.progress import show_job
+
+    return partial(sweep_batch, on_job=show_job)

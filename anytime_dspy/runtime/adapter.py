@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Hashable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, cast
@@ -30,7 +30,7 @@ from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.answer_size import check_answer_size
 from anytime_dspy.runtime.generation import GeneratedMessage, LMCalls, LMRequest, MessageWriter
-from anytime_dspy.runtime.sending import asend, send, tokens_beyond_cap
+from anytime_dspy.runtime.sending import blocking, send, tokens_beyond_cap
 from anytime_dspy.runtime.streaming import StreamFilter
 from anytime_dspy.runtime.tape import Recorded, Replay, call_key
 from anytime_dspy.runtime.tracker import BudgetTracker
@@ -129,21 +129,7 @@ class BudgetAdapter(dspy.Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Answers a predictor's call under the budget; called by DSPy."""
-        call = PredictorCall(lm, lm_kwargs, signature, demos, inputs)
-        taped = self._look_up(call)
-        plan = self._plan(call, taped)
-        completion: Completion | None = None
-        stream = StreamFilter(self.inner, call, self.tracker.answer_tokens)
-        with self._slot(taped):
-            while True:
-                try:
-                    request = plan.send(completion)  # a generator's first value must be None
-                except StopIteration as end:
-                    stream.send_now(stream.accepted())
-                    return [end.value]
-                with stream.filtering(request):
-                    completion = send(self.inner, request)
-                stream.send_now(stream.ended())
+        return blocking(self._answer(PredictorCall(lm, lm_kwargs, signature, demos, inputs), waits=False))
 
     async def acall(
         self,
@@ -154,21 +140,7 @@ class BudgetAdapter(dspy.Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Answers a predictor's call under the budget, asynchronously; called by DSPy."""
-        call = PredictorCall(lm, lm_kwargs, signature, demos, inputs)
-        taped = self._look_up(call)
-        plan = self._plan(call, taped)
-        completion: Completion | None = None
-        stream = StreamFilter(self.inner, call, self.tracker.answer_tokens)
-        async with self._slot_async(taped):
-            while True:
-                try:
-                    request = plan.send(completion)
-                except StopIteration as end:
-                    await stream.asend(stream.accepted())
-                    return [end.value]
-                with stream.filtering(request):
-                    completion = await asend(self.inner, request)
-                await stream.asend(stream.ended())
+        return await self._answer(PredictorCall(lm, lm_kwargs, signature, demos, inputs), waits=True)
 
     def format(self, signature: type[dspy.Signature], demos: list[Any], inputs: dict[str, Any]) -> Any:
         """Formats as the inner adapter does."""
@@ -190,16 +162,28 @@ class BudgetAdapter(dspy.Adapter):
         key = call_key(call)
         return _TapedCall(key, self.replay.calls.next(key))
 
-    def _slot(self, taped: _TapedCall) -> AbstractContextManager[None]:
-        slot = self.tracker.order.slot()
-        return slot if self.replay is None else _replaying(self.replay, taped, slot)
+    async def _answer(self, call: PredictorCall, *, waits: bool) -> list[dict[str, Any]]:
+        taped = self._look_up(call)
+        plan = self._plan(call, taped)
+        completion: Completion | None = None
+        stream = StreamFilter(self.inner, call, self.tracker.answer_tokens)
+        async with self._slot(taped, waits=waits):
+            while True:
+                try:
+                    request = plan.send(completion)  # a generator's first value must be None
+                except StopIteration as end:
+                    await stream.pass_on(stream.accepted(), waits=waits)
+                    return [end.value]
+                with stream.filtering(request):
+                    completion = await send(self.inner, request, waits=waits)
+                await stream.pass_on(stream.ended(), waits=waits)
 
-    def _slot_async(self, taped: _TapedCall) -> AbstractAsyncContextManager[None]:
-        slot = self.tracker.order.slot()
-        return slot if self.replay is None else _replaying_async(self.replay, taped, slot)
+    def _slot(self, taped: _TapedCall, *, waits: bool) -> AbstractAsyncContextManager[None]:
+        slot = self.tracker.order.slot(waits=waits)
+        return slot if self.replay is None else _replaying(self.replay, taped, slot, waits=waits)
 
     def _plan(self, call: PredictorCall, taped: _TapedCall) -> LMCalls[dict[str, Any]]:
-        """Answers a call; the driver makes each LM call that is yielded, with or without `await`."""
+        """Answers a call; `_answer` makes each LM call that is yielded."""
         _check(call)
         counter = counter_for(call.lm)
         if taped.recorded is None:
@@ -316,17 +300,11 @@ class BudgetAdapter(dspy.Adapter):
         return request
 
 
-@contextmanager
-def _replaying(replay: Replay, taped: _TapedCall, slot: AbstractContextManager[None]) -> Iterator[None]:
-    with replay.order.slot(taped.place), slot, replay.refusing():
-        yield
-
-
 @asynccontextmanager
-async def _replaying_async(
-    replay: Replay, taped: _TapedCall, slot: AbstractAsyncContextManager[None]
+async def _replaying(
+    replay: Replay, taped: _TapedCall, slot: AbstractAsyncContextManager[None], *, waits: bool
 ) -> AsyncIterator[None]:
-    async with replay.order.slot(taped.place), slot:
+    async with replay.order.slot(taped.place, waits=waits), slot:
         with replay.refusing():
             yield
 

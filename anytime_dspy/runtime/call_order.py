@@ -15,10 +15,11 @@ another path than it took when it was recorded."""
 
 
 class _Slot:
-    """The right to run, held by `with` or, without blocking the event loop, by `async with`."""
+    """The right to run, held by a `with` or an `async with` block."""
 
-    def __init__(self, order: CallOrder, place: int | None) -> None:
+    def __init__(self, order: CallOrder, place: int | None, waits: bool) -> None:
         self.place = place
+        self._waits = waits
         self.granted: Future[None] | None = None
         """Done once the slot may run; None if it did not have to wait."""
         self._order = order
@@ -38,6 +39,9 @@ class _Slot:
             raise
 
     async def __aenter__(self) -> None:
+        if not self._waits:
+            self.__enter__()
+            return
         entered = self._order.enter(self)
         if entered is None:
             return
@@ -76,13 +80,14 @@ class CallOrder:
         self._next = 0
         self._is_recorded = True
 
-    def slot(self, place: int | None = None) -> _Slot:
+    def slot(self, place: int | None = None, *, waits: bool = True) -> _Slot:
         """Returns a slot, which is waited for and held by a `with` or an `async with` block.
 
         Args:
             place: Its place in the recorded order, counted from 0; None if it was not recorded.
+            waits: Whether `async with` leaves the event loop free while it waits; otherwise it blocks as `with` does.
         """
-        return _Slot(self, place)
+        return _Slot(self, place, waits)
 
     def abandon_recording(self) -> None:
         """Gives up the recorded order: from now on slots run in the order in which they enter."""

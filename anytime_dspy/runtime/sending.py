@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import dspy
 
@@ -22,27 +23,33 @@ from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.runtime.generation import LMRequest
 from anytime_dspy.runtime.truncation import parsed_fields
 
-__all__ = ["asend", "send", "tokens_beyond_cap"]
+__all__ = ["blocking", "send", "tokens_beyond_cap"]
+
+Result = TypeVar("Result")
 
 
-def send(adapter: dspy.Adapter, request: LMRequest) -> Completion | None:
+async def send(adapter: dspy.Adapter, request: LMRequest, *, waits: bool) -> Completion | None:
     """Makes an LM call without the options that the LM rejects.
 
     Args:
         adapter: The inner adapter, which makes the call if the request is not prefilled.
         request: The call.
+        waits: Whether to await the LM, for an asynchronous program; otherwise the call blocks.
 
     Returns:
         Its completion; None if the LM rejects the call as a whole.
     """
     while (accepted := _accepted(request)) is not None:
         recorder, begun, values = HistoryRecorder(), time.perf_counter(), None
+        call, prefilled = accepted.call, accepted.prefilled
         try:
             with recording(recorder):
-                if accepted.prefilled is not None:
-                    accepted.call.lm(accepted.prefilled, **_execution_options(accepted.call))
+                if prefilled is not None:
+                    options = _execution_options(call)
+                    await call.lm.acall(prefilled, **options) if waits else call.lm(prefilled, **options)
                 else:
-                    values = adapter(**_arguments(accepted.call))[0]
+                    arguments = _arguments(call)
+                    values = (await adapter.acall(**arguments) if waits else adapter(**arguments))[0]
         except dspy.AdapterParseError:
             pass  # truncated or malformed: the recorder has the text
         except dspy.LMError as error:
@@ -53,24 +60,16 @@ def send(adapter: dspy.Adapter, request: LMRequest) -> Completion | None:
     return None
 
 
-async def asend(adapter: dspy.Adapter, request: LMRequest) -> Completion | None:
-    """Makes an LM call as `send` does, asynchronously."""
-    while (accepted := _accepted(request)) is not None:
-        recorder, begun, values = HistoryRecorder(), time.perf_counter(), None
-        try:
-            with recording(recorder):
-                if accepted.prefilled is not None:
-                    await accepted.call.lm.acall(accepted.prefilled, **_execution_options(accepted.call))
-                else:
-                    values = (await adapter.acall(**_arguments(accepted.call)))[0]
-        except dspy.AdapterParseError:
-            pass
-        except dspy.LMError as error:
-            if not _learns(accepted, error):
-                raise
-            continue
-        return _completion(adapter, request, accepted, recorder.completion(request.call.lm, values, _since(begun)))
-    return None
+def blocking(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Returns the result of a coroutine that awaits nothing, without an event loop.
+
+    Code for synchronous and asynchronous programs is thus written once: it awaits only where it is told to.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return cast(Result, end.value)
+    raise AssertionError("unreachable: it waits for nothing")
 
 
 def tokens_beyond_cap(call: PredictorCall, completion: Completion, cap: int, counter: TokenCounter) -> int:

@@ -83,15 +83,10 @@ class StreamFilter:
         """Returns the chunks to send once the message is known to count: those that were held back."""
         return self._held
 
-    def send_now(self, chunks: Iterable[Any]) -> None:
-        """Sends chunks from the thread of a synchronous program."""
+    async def pass_on(self, chunks: Iterable[Any], *, waits: bool) -> None:
+        """Sends chunks; unless `waits`, from the thread of a synchronous program."""
         for chunk in chunks:
-            anyio.from_thread.run(self._stream.send, chunk)
-
-    async def asend(self, chunks: Iterable[Any]) -> None:
-        """Sends chunks."""
-        for chunk in chunks:
-            await self._stream.send(chunk)
+            await self._stream.send(chunk) if waits else anyio.from_thread.run(self._stream.send, chunk)
 
     def _counts(self, chunk: Any, text: str, allowed: Allowance) -> bool:
         """Whether a chunk of the message may be passed on now."""

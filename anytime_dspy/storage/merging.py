@@ -1,4 +1,4 @@
-"""Merging: the folders of all shards become the run that one sweep would have written."""
+"""Merges the run folders of all shards into the run that one sweep would have written."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from anytime_dspy.storage.shards import DataHash, DataShard
 __all__ = ["check_shards", "merge"]
 
 CHUNK = 1 << 17
-"""Bytes of each file that are in memory at a time."""
+"""Bytes of a file that are read at a time."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """The folder of a shard."""
+    """A shard's run folder."""
 
     folder: Path
     description: Description
@@ -46,7 +46,7 @@ class _Source:
 
 
 class _Line(NamedTuple):
-    """A line of a shard; compared by its place in the data."""
+    """A line of a shard's results; sorted by its place in the data."""
 
     place: int
     example_id: str
@@ -54,28 +54,28 @@ class _Line(NamedTuple):
 
 
 def check_shards(folders: Sequence[Path]) -> DataShard:
-    """Returns one of the shards, once they have been seen to make up a whole run; their results are not read.
+    """Checks that the shards make up a whole run, without reading their results, and returns the first one.
 
     Raises:
-        RunError: A shard is missing, there twice, or of another run.
+        RunError: A shard is missing, named twice, or of another run.
     """
     return _checked(folders)[0].shard
 
 
 def merge(out: Path, folders: Sequence[Path], on_line: Callable[[], None] = lambda: None) -> None:
-    """Writes the run that one sweep without shards would have written.
+    """Writes the run that one sweep without shards would have written, byte for byte.
 
-    Lines are copied in the order of the data, one at a time: memory does not grow with them. Each line's seal is
-    checked, and that each example of the data is there once.
+    Lines are copied one at a time, in the order of the data, so that memory does not grow with their number. The seal
+    of each line is checked, and that every example of the data is there exactly once.
 
     Args:
         out: A new or empty folder.
-        folders: Those of all shards, in any order.
+        folders: The run folders of all shards, in any order.
         on_line: Called after each line.
 
     Raises:
-        RunError: A shard is missing, there twice, not finished, damaged or of another run, or a folder cannot be read
-            or written. Nothing is left in `out` then.
+        RunError: A shard is missing, named twice, not finished, damaged or of another run, or a folder cannot be read
+            or written. `out` is not changed.
     """
     sources = _checked(folders)
     first = min((source.description for source in sources), key=lambda said: str(said.created.get("at")))
@@ -90,7 +90,7 @@ def merge(out: Path, folders: Sequence[Path], on_line: Callable[[], None] = lamb
 
 
 def _checked(folders: Sequence[Path]) -> list[_Source]:
-    """The shards by their index, of one run and all of them."""
+    """Returns the sources in the order of their shards, after a check that they are all shards of one run."""
     sources = [_Source.at(folder) for folder in folders]
     if not sources:
         raise RunError("there is nothing to merge: name the folders of all shards")
@@ -127,7 +127,7 @@ def _refuse_foreign(first: _Source, other: _Source) -> None:
 
 
 def _lines(sources: Sequence[_Source]) -> Iterator[bytes]:
-    """The lines of all shards in the order of the data."""
+    """Yields the lines of all shards in the order of the data."""
     whole = sources[0].shard
     seen = DataHash()
     count = 0
@@ -167,9 +167,9 @@ def _lines_of(source: _Source) -> Iterator[_Line]:
 
 
 def _chunked(path: Path) -> Iterator[bytes]:
-    """The lines of a file that is not held open: there may be more shards than files that a process may open."""
+    """Yields the lines of a file, which is not kept open: a process may open fewer files than there are shards."""
     start = 0
-    while path.exists():  # a shard of no example has no results
+    while path.exists():  # a shard without examples has no results
         with reading(path), path.open("rb") as file:
             file.seek(start)
             lines = file.readlines(CHUNK)
@@ -181,14 +181,14 @@ def _chunked(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """Yields a folder that becomes `out` at the end of the block, as a whole or not at all."""
+    """Yields a temporary folder, which is renamed to `out` at the end of the block if nothing was raised in it."""
     with writing(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"{out} is not empty: merge into a new folder")
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
         try:
-            whole = partial / out.name  # with the rights of any new folder, which one of mkdtemp has not
+            whole = partial / out.name  # mkdtemp would let nobody else read it
             whole.mkdir()
             yield whole
             if out.exists():

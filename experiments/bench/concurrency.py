@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import resource
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dspy
+from loopback import examples, is_right, lm_at, server
 
 import anytime_dspy as ad
 from anytime_dspy.measure import sweep
@@ -80,16 +77,14 @@ def measure(sweeps: int = 1000) -> Concurrency:
     """Measures all three."""
     program = dspy.ChainOfThought("question -> answer")
     anytime = ad.Anytime(program, BUDGETS)
-    metric = ad.AnytimeIndex(lambda example, prediction: float(prediction.answer == "42"))
-    questions = [f"What is six times seven, question {number}?" for number in range(sweeps)]
-    examples = [dspy.Example(id=str(i), question=q).with_inputs("question") for i, q in enumerate(questions)]
-    with _server() as port:
-        lm = dspy.LM(
-            "openai/gpt-4o-mini", api_base=f"http://127.0.0.1:{port}/v1", api_key="none", cache=False, max_tokens=400
-        )
+    metric = ad.AnytimeIndex(is_right)
+    asked_once = examples(sweeps)
+    questions = [example.question for example in asked_once]
+    with server(LATENCY) as port:
+        lm = lm_at(port)
         with dspy.context(lm=lm):
             asked = dspy.ChatAdapter().format(program.predict.signature, [], {"question": questions[0]})
-            sweep(anytime, examples[:IN_FLIGHT], metric, threads=IN_FLIGHT)  # loads what is loaded late
+            sweep(anytime, asked_once[:IN_FLIGHT], metric, threads=IN_FLIGHT)  # loads what is loaded late
             bare = _rate(lambda _: lm(messages=asked), questions)
             predict = _rate(lambda question: program(question=question), questions)
             half: list[float] = []
@@ -103,7 +98,7 @@ def measure(sweeps: int = 1000) -> Concurrency:
                     half.append(_megabytes())
 
             cpu, begun = time.process_time(), time.perf_counter()
-            sweep(anytime, examples, metric, threads=IN_FLIGHT, on_result=on_result)
+            sweep(anytime, asked_once, metric, threads=IN_FLIGHT, on_result=on_result)
             swept = _Rate(made, time.perf_counter() - begun, time.process_time() - cpu)
     return Concurrency(
         sweeps=sweeps,
@@ -133,14 +128,3 @@ def _rate(call: Callable[[str], Any], questions: list[str]) -> _Rate:
 
 def _megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-@contextmanager
-def _server() -> Iterator[int]:
-    command = [sys.executable, str(Path(__file__).parent / "loopback.py"), str(LATENCY)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()

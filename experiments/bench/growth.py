@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,12 @@ from dspy.lm15 import Message, Request, Response, Usage
 from overhead import WordCounter
 
 import anytime_dspy as ad
-from anytime_dspy.cli.main import main
 from anytime_dspy.measure import sweep
 from anytime_dspy.optimizers import PDP
+from anytime_dspy.report.overview import overview
+from anytime_dspy.report.page import write_page
 from anytime_dspy.storage.run_folder import RunStore
+from anytime_dspy.storage.runs import read_runs
 
 SIZES = (100, 1000, 10_000)
 BUDGETS = (8, 16, 32)
@@ -110,9 +111,9 @@ def _step(step: str, size: int, folder: Path) -> None:
                 begun = time.perf_counter()  # the second one is what counts; the comparison needs two
                 sweep(anytime, _examples(size), metric, store=RunStore.open(folder / run, described))
     elif step == "report":
-        _cli("report", str(folder / "one"), "--out", str(folder / "report.html"))
+        write_page(folder / "report.html", overview(read_runs([folder / "one"])))
     elif step == "compare":
-        _cli("compare", str(folder / "one"), str(folder / "two"), "--out", str(folder / "compare.html"))
+        write_page(folder / "compare.html", overview(read_runs([folder / "one", folder / "two"])))
     else:
         with dspy.context(lm=lm):
             PDP(metric, samples=2, judge="agreement", trials=0, log_dir=folder / "compile").compile(
@@ -120,12 +121,6 @@ def _step(step: str, size: int, folder: Path) -> None:
             )
     took = time.perf_counter() - begun
     print(json.dumps({"seconds": took, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
-
-
-def _cli(*arguments: str) -> None:
-    sys.argv[1:] = arguments
-    with redirect_stdout(sys.stderr), suppress(SystemExit):
-        main()
 
 
 if __name__ == "__main__":

@@ -8,11 +8,49 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dspy
 
 REASONING = " ".join(f"step{number}" for number in range(200))
 REPLY = f"[[ ## reasoning ## ]]\n{REASONING}\n\n[[ ## answer ## ]]\n42\n\n[[ ## completed ## ]]"
 ANSWER = "[[ ## answer ## ]]\n42\n\n[[ ## completed ## ]]"
+
+
+@contextmanager
+def server(latency: float) -> Iterator[int]:
+    """Yields the port of such a server, which is killed at the end of the block."""
+    with subprocess.Popen([sys.executable, __file__, str(latency)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def lm_at(port: int) -> dspy.LM:
+    """Returns an LM that calls the server; no cache answers in its place."""
+    import dspy
+
+    url = f"http://127.0.0.1:{port}/v1"
+    return dspy.LM("openai/gpt-4o-mini", api_base=url, api_key="none", cache=False, max_tokens=400)
+
+
+def examples(count: int) -> list[dspy.Example]:
+    """Returns questions, each asked once."""
+    import dspy
+
+    return [dspy.Example(id=str(n), question=f"Six times seven, {n}?").with_inputs("question") for n in range(count)]
+
+
+def is_right(example: dspy.Example, prediction: dspy.Prediction) -> float:
+    """Scores an answer."""
+    return float(prediction.answer == "42")
 
 
 def completion(body: dict[str, object]) -> dict[str, object]:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dspy
+from loopback import examples, is_right, lm_at, server
 
 import anytime_dspy as ad
 from anytime_dspy.measure import sweep
@@ -54,7 +55,7 @@ def measure() -> Scaling:
     import ray
 
     ray.init(address="local", num_cpus=max(COUNTS), include_dashboard=False, object_store_memory=100_000_000)
-    with _server() as port:
+    with server(LATENCY) as port:
         rates = {
             (kind, threads): tuple(round(way(port, count, threads), 1) for count in COUNTS)
             for threads in EACH
@@ -101,26 +102,15 @@ def _rate(ended: list[float]) -> float:
     return (len(ended) - half) / (ended[-1] - ended[half - 1])
 
 
-def _ends(port: int, examples: int, store: RunStore, threads: int, executor: Any = None) -> list[float]:
+def _ends(port: int, count: int, store: RunStore, threads: int, executor: Any = None) -> list[float]:
     """When each example ended."""
     ended: list[float] = []
-    url = f"http://127.0.0.1:{port}/v1"
-    lm = dspy.LM("openai/gpt-4o-mini", api_base=url, api_key="none", cache=False, max_tokens=400)
-    data = _examples(examples)
-    metric = ad.AnytimeIndex(_right)
+    metric = ad.AnytimeIndex(is_right)
     program = ad.Anytime(dspy.ChainOfThought("question -> answer"), BUDGETS)
     noted: Callable[[Any], None] = lambda _: ended.append(time.time())  # noqa: E731
-    with dspy.context(lm=lm):
-        sweep(program, data, metric, store=store, threads=threads, executor=executor, on_result=noted)
+    with dspy.context(lm=lm_at(port)):
+        sweep(program, examples(count), metric, store=store, threads=threads, executor=executor, on_result=noted)
     return ended
-
-
-def _right(example: dspy.Example, prediction: dspy.Prediction) -> float:
-    return float(prediction.answer == "42")
-
-
-def _examples(count: int) -> list[dspy.Example]:
-    return [dspy.Example(id=str(n), question=f"Six times seven, {n}?").with_inputs("question") for n in range(count)]
 
 
 def _shard(folder: Path, text: str, port: int, threads: int) -> None:
@@ -132,17 +122,6 @@ def _shard(folder: Path, text: str, port: int, threads: int) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     print(*_ends(port, count, store, threads))
-
-
-@contextmanager
-def _server() -> Iterator[int]:
-    command = [sys.executable, str(Path(__file__).parent / "loopback.py"), str(LATENCY)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
 
 
 if __name__ == "__main__":

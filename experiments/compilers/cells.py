@@ -16,11 +16,12 @@ from pathlib import Path
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.measure import Measurement
-from anytime_dspy.cli.options import save_program
 from anytime_dspy.measure import program_hash
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.programs.measurement import Measurement
+from anytime_dspy.programs.saved import save_program
 from anytime_dspy.statistics.summary import item_indices
+from experiments.command import sweeping_bar
 from experiments.compilers.compiling import Compiled, compiled_within
 from experiments.compilers.examples import Examples, examples_of
 from experiments.compilers.methods import BASE, COMPILERS, Job
@@ -97,7 +98,8 @@ class Desk:
     def _measured(self, compiled: Compiled, limit: int) -> Point:
         program, key = compiled.program, program_hash(compiled.program)
         folder = self.folder / "programs" / key  # the plain program's sweep is every cell's that falls back on it
-        measurement = Measurement(self.examples.task, self.examples.test, self.lm, self.plan.threads, self.seed)
+        examples, threads = self.examples, self.plan.threads
+        measurement = Measurement(examples.task, examples.test, self.lm, threads, self.seed, bar=sweeping_bar)
         measured = measurement.of(f"{self.bench.name}, seed {self.seed}, {key}", program, folder / "sweep")
         save_program(program, folder / "program.json", self.examples.task.name)
         spent = measured.summary.tokens

@@ -8,10 +8,10 @@ from random import Random
 
 import dspy
 
-from anytime_dspy.cli.tasks import TEST_SEED_OFFSET, chosen_task
 from anytime_dspy.errors import DataError
+from anytime_dspy.programs.examples import TEST_SEED_OFFSET, question_hash
+from anytime_dspy.programs.registry import chosen_task
 from anytime_dspy.programs.task import Task
-from anytime_dspy.storage.jsonl import content_hash
 from experiments.compilers.plan import Bench
 
 __all__ = ["Examples", "examples_of"]
@@ -48,8 +48,8 @@ def examples_of(bench: Bench, seed: int) -> Examples:
     else:
         test = _shuffled(task.load(bench.data, bench.split), f"test-{seed}")[: bench.test]
         pool = _shuffled(task.load(bench.data, bench.train_split), f"train-{seed}")
-    held_out = {_asked(example) for example in test}
-    fresh = [example for example in pool if _asked(example) not in held_out][:wanted]
+    held_out = {question_hash(example) for example in test}
+    fresh = [example for example in pool if question_hash(example) not in held_out][:wanted]
     if len(test) < bench.test or len(fresh) < wanted:
         raise DataError(f"{bench.name}: there are only {len(test)} test and {len(fresh)} other examples: ask for fewer")
     return Examples(task, fresh[: bench.train], fresh[bench.train :], test)
@@ -57,7 +57,3 @@ def examples_of(bench: Bench, seed: int) -> Examples:
 
 def _shuffled(examples: Sequence[dspy.Example], seed: str) -> list[dspy.Example]:
     return Random(seed).sample(list(examples), len(examples))
-
-
-def _asked(example: dspy.Example) -> str:
-    return content_hash(example.inputs().toDict())

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from anytime_dspy.budgets import check_budgets
 from anytime_dspy.errors import DataError
 from anytime_dspy.storage.jsonl import content_hash
 from experiments.compilers.methods import BASE, COMPILERS
-from experiments.compilers.settings import Settings, Strict
+from experiments.compilers.settings import Settings
 from experiments.paper.grid import Model
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from experiments.toml_file import Strict, read_toml
 
 __all__ = ["Bench", "Cell", "Plan", "read_plan"]
 
@@ -128,16 +123,7 @@ def read_plan(path: Path) -> Plan:
         DataError: The file cannot be read, a key is missing, misspelt or of the wrong kind, or a compiler is unknown.
         BudgetError: Budgets do not increase.
     """
-    try:
-        plan = Plan.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}): pass the path of a plan, such as plan.toml") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not whole TOML ({error}): repair it") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}: repair it, as in plan.toml") from error
+    plan = read_toml(path, Plan, "plan", "plan.toml")
     names = [bench.name for bench in plan.benches]
     if len(set(names)) < len(names):
         raise DataError(f"{path}: two benches have the same name: make them differ")

@@ -6,7 +6,6 @@ stopped: finished cells are not run again, and one that was begun pays for no fi
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +13,8 @@ import dspy
 import typer
 from rich.console import Console
 
-from anytime_dspy.errors import AnytimeError
 from anytime_dspy.storage.jsonl import write_text
+from experiments.command import run
 from experiments.compilers.cells import Desk
 from experiments.compilers.picture import draw
 from experiments.compilers.plan import Cell, Plan, read_plan
@@ -75,14 +74,5 @@ def report(plan: Plan, found: dict[Cell, Result], results: Path) -> None:
     write_text(results / "table.md", as_markdown(plan, found))
 
 
-def main() -> None:
-    """Runs the command; a user's error is one line and exit code 2."""
-    try:
-        typer.run(compare_compilers)
-    except AnytimeError as error:
-        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run(compare_compilers)

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from experiments.toml_file import Strict
 
-__all__ = ["Settings", "Strict"]
-
-
-class Strict(BaseModel):
-    """A table of a plan, in which a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+__all__ = ["Settings"]
 
 
 class Settings(Strict):

@@ -12,18 +12,20 @@ from typing import Any
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.measure import Measurement, fingerprint
-from anytime_dspy.cli.options import open_lm, save_program, spread
-from anytime_dspy.cli.tasks import chosen_task, test_examples
 from anytime_dspy.errors import DataError
+from anytime_dspy.lms import open_lm
 from anytime_dspy.measure import example_id
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers import LEAP, PDP, CompileReport, LeapReport
+from anytime_dspy.programs.examples import question_hash, spread, test_examples
+from anytime_dspy.programs.measurement import Measurement, fingerprint
+from anytime_dspy.programs.registry import chosen_task
+from anytime_dspy.programs.saved import save_program
 from anytime_dspy.programs.task import Task
 from anytime_dspy.statistics.summary import Summary
-from anytime_dspy.storage.jsonl import content_hash
 from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.run_folder import RunStore
+from experiments.command import sweeping_bar
 from experiments.paper.grid import DataSet, Grid, Method, Model
 
 __all__ = ["Bench", "Cell", "Examples", "examples_of", "measured", "open_model"]
@@ -128,7 +130,7 @@ def examples_of(data: DataSet, seed: int, *, learning: bool, show_texts: bool) -
         test = task.load(data.data, data.split)
         train = task.load(data.train_data or data.data, data.train_split) if learning else []
     test, train = spread(test, data.limit), spread(train, data.train)
-    shared = {_asked(example) for example in train} & {_asked(example) for example in test}
+    shared = {question_hash(example) for example in train} & {question_hash(example) for example in test}
     if shared:
         raise DataError(
             f"{data.name}: {len(shared)} examples would be both learned from and measured on: name other splits, or "
@@ -146,7 +148,8 @@ def measured(bench: Bench, method: Method) -> Cell:
         AnytimeError: The cell's folder holds another run, or the method cannot be compiled.
         LMError: The LM failed.
     """
-    measurement = Measurement(bench.examples.task, bench.examples.test, bench.lm, bench.grid.threads, bench.grid.seed)
+    examples, grid = bench.examples, bench.grid
+    measurement = Measurement(examples.task, examples.test, bench.lm, grid.threads, grid.seed, bar=sweeping_bar)
     folder = bench.cell(method)
     label = f"{bench.model.name}, {bench.data.name}, {method}"
     program = bench.student if method == "Base" else _compiled(bench, method, folder / "compile")
@@ -199,10 +202,6 @@ def compile_tokens(method: Method, report: Path) -> int:
         return 0
     kind = LeapReport if method == "LEAP" else CompileReport
     return kind.read(report).usage.tokens
-
-
-def _asked(example: dspy.Example) -> str:
-    return content_hash(example.inputs().toDict())
 
 
 def _plain(name: str) -> str:

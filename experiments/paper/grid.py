@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from anytime_dspy.budgets import check_budgets
 from anytime_dspy.errors import DataError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from experiments.toml_file import Strict, read_toml
 
 __all__ = ["METHODS", "DataSet", "Grid", "Method", "Model", "read_grid"]
 
@@ -24,13 +19,7 @@ METHODS: tuple[Method, ...] = ("Base", "LEAP", "PDP(+)", "PDP")
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Strict(BaseModel):
-    """A table in which a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Model(_Strict):
+class Model(Strict):
     """One model.
 
     Attributes:
@@ -49,7 +38,7 @@ class Model(_Strict):
     simulated: str | None = None
 
 
-class DataSet(_Strict):
+class DataSet(Strict):
     """One data set.
 
     Attributes:
@@ -81,7 +70,7 @@ class DataSet(_Strict):
     judge: str = "agreement"
 
 
-class Grid(_Strict):
+class Grid(Strict):
     """All that is run.
 
     Attributes:
@@ -117,18 +106,7 @@ def read_grid(path: Path) -> Grid:
         DataError: The file cannot be read, or a key is missing, misspelt or of the wrong kind.
         BudgetError: Budgets do not increase.
     """
-    try:
-        grid = Grid.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path} ({error.strerror}): pass the path of a grid, such as paper.toml"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not whole TOML ({error}): repair it") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}: repair it, as in paper.toml") from error
+    grid = read_toml(path, Grid, "grid", "paper.toml")
     for kind, names in (("model", [m.name for m in grid.models]), ("data set", [d.name for d in grid.data])):
         if len(set(names)) < len(names):
             raise DataError(f"{path}: two of the {kind}s have the same name: make them differ")

@@ -217,7 +217,8 @@ class LEAP(Teleprompter):
         ]
 
     def _is_right(self, trace: SampledTrace, example: dspy.Example) -> bool:
-        return self.metric.curve(example, trace).qualities[-1] >= self.metric.q_max
+        with self.metric.naming(example):
+            return self.metric.curve(example, trace).qualities[-1] >= self.metric.q_max
 
 
 def _labels(student: Anytime, example: dspy.Example, place: int) -> dict[str, Any]:

@@ -131,4 +131,5 @@ class Evaluation(dspy.Evaluate):
                 raise
             except Exception as error:  # an LM's failure is no score
                 return error
-            return self.metric(example, prediction), prediction, spent.usage
+            with self.metric.naming(example):
+                return self.metric(example, prediction), prediction, spent.usage

@@ -16,11 +16,12 @@ import pytest
 from dspy.lm15 import ServerError
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.measure import Measurement, show
+from anytime_dspy.cli.measure import show
 from anytime_dspy.cli.show import present
-from anytime_dspy.cli.tasks import chosen_task
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import gpqa
+from anytime_dspy.programs.measurement import Measurement
+from anytime_dspy.programs.registry import chosen_task
 from anytime_dspy.testing import chat, question_of, scripted_lm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
