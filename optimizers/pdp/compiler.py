@@ -26,7 +26,7 @@ from anytime_dspy.optimizers.pdp.rounds import Round, pool_of
 from anytime_dspy.optimizers.prompts.render import prompted
 from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
-from anytime_dspy.optimizers.search.locks import held
+from anytime_dspy.optimizers.search.locks import AnyFolder, held
 from anytime_dspy.optimizers.search.pool import Pool
 from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
@@ -102,8 +102,9 @@ class Compiling:
         programs: Further candidates, with what to call them.
         limits: Where the race stops before that.
         begun: When the compile began, by `time.monotonic`.
-        folder: Where everything is kept, None to keep nothing.
+        folder: Where pairs and the report are written, None to write nothing.
         watch: Who is told of the progress.
+        shared: Where everything else is kept, that folder or a database; None to keep nothing.
     """
 
     student: Anytime
@@ -120,6 +121,7 @@ class Compiling:
     begun: float
     folder: Path | None = None
     watch: Watch = field(default_factory=Watch)
+    shared: AnyFolder | None = None
 
     def run(self) -> Anytime:
         """Returns the compiled program, with its report.
@@ -130,7 +132,7 @@ class Compiling:
         return self._searched() if self.trials else self._by_recipe()
 
     def _by_recipe(self) -> Anytime:
-        with held(self.folder, "preparing"), self._keeping_calls():
+        with held(self.shared, "preparing"), self._keeping_calls():
             gathered = self._gathered(self.student, self.sampling)
         selected = select_pairs(gathered.pairs)
         compiled = prompted(self.student, selected, contrastive=self.contrastive)
@@ -169,7 +171,7 @@ class Compiling:
         number = len(steps)
         try:
             # Whoever shares the folder waits here, and finds everything done.
-            with held(self.folder, "preparing"), self._keeping_calls():
+            with held(self.shared, "preparing"), self._keeping_calls():
                 sampling, proposing = self._sampling(number, best)
                 earlier = [group for step in steps for group in step.gathered.groups]
                 program = best.applied(self.student)
@@ -193,7 +195,7 @@ class Compiling:
             candidates,
             pool.squeezed,
             self.validation,
-            TrialStore(self.folder, f"round-{number}"),
+            TrialStore(self.shared, f"round-{number}"),
             Meter(self.limits, before, self.begun, self._paid(best, sampling)),
             round=number,
             on_trial=self.watch.on_trial,
@@ -205,7 +207,7 @@ class Compiling:
 
     def _paid(self, best: Candidate, sampling: Sampling) -> dict[str, int]:
         """Of how many heats the log has the student's runs, and those of the best one of the round before."""
-        if not self.folder:
+        if not self.shared:
             return {}
         asked, sampled = (
             {content_hash(example.inputs().toDict()) for example in examples}
@@ -245,7 +247,7 @@ class Compiling:
             self.answer_key,
             sampling.threads,
             sampling.seed,
-            AnswerCache(self.folder / "judged.jsonl" if self.folder else None),
+            AnswerCache(self.shared / "judged.jsonl" if self.shared else None),
             own_lm(self.student),
         )
         gathering = Gathering(
@@ -254,7 +256,7 @@ class Compiling:
             panel,
             self.judge,
             squeeze=self.trials > 0,
-            folder=self.folder,
+            folder=self.shared,
             on_trace=self.watch.on_trace,
             on_squeezed=self.watch.on_squeezed,
         )
@@ -319,7 +321,7 @@ class Compiling:
 
     def _keeping_calls(self) -> AbstractContextManager[None]:
         """Calls that are kept, those of other processes included that had ended when it was entered."""
-        return keeping_calls(self.folder / "calls.jsonl") if self.folder else nullcontext()
+        return keeping_calls(self.shared / "calls.jsonl") if self.shared else nullcontext()
 
 
 def _report_of(gathered: Gathered, race: RaceReport | None = None, writing: Usage | None = None) -> Round:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -21,6 +20,7 @@ from anytime_dspy.optimizers.judges.registry import Panel
 from anytime_dspy.optimizers.judges.report import JudgeReport, judge_report
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, build_pairs
 from anytime_dspy.optimizers.pairs.squeezed import squeezed_pairs, targets
+from anytime_dspy.optimizers.search.locks import AnyFolder
 from anytime_dspy.optimizers.traces.sampling import (
     OnTrace,
     SampledTrace,
@@ -33,7 +33,7 @@ from anytime_dspy.optimizers.traces.squeeze import Keeps, OnSqueezed, SqueezedTr
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.optimizers.traces.units import WordsOf
 from anytime_dspy.profiling import phase
-from anytime_dspy.storage.jsonl import content_hash
+from anytime_dspy.storage.jsonl import AnyFile, content_hash
 
 __all__ = ["ENOUGH", "Gathered", "Gathering", "one_an_example"]
 
@@ -102,7 +102,7 @@ class Gathering:
     panel: Panel
     judge: str | Judge | dspy.Module
     squeeze: bool = False
-    folder: Path | None = None
+    folder: AnyFolder | None = None
     on_trace: OnTrace | None = None
     on_squeezed: OnSqueezed | None = None
 
@@ -199,7 +199,7 @@ class Gathering:
 
         return keeps
 
-    def _file(self, kind: str, round: int) -> Path:
+    def _file(self, kind: str, round: int) -> AnyFile:
         assert self.folder is not None
         return self.folder / (f"{kind}-{round}.jsonl" if round else f"{kind}.jsonl")
 

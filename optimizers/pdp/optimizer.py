@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
 from anytime_dspy.optimizers.judges.registry import check_judge
 from anytime_dspy.optimizers.pdp.compiler import Compiling, Watch
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
+from anytime_dspy.optimizers.search.locks import AnyFolder
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
+from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
@@ -83,6 +86,9 @@ class PDP(Teleprompter):
         log_dir: Where given, a folder for traces.jsonl (a line a trace, as it finishes), calls.jsonl (LM calls),
             judged.jsonl (what judges were asked), squeezed.jsonl, study.jsonl (Optuna's journal), pairs.jsonl (all
             pairs, the selected ones marked) and report.json.
+        storage: Where given, the url of a database as Optuna takes it, such as postgresql://user@host/database, for
+            hosts that share no folder: one compile is in it, and whoever gives the same one takes part. All that
+            `log_dir` would hold is there then but pairs.jsonl and report.json.
 
     Raises:
         AnytimeError: An option cannot be used.
@@ -110,6 +116,7 @@ class PDP(Teleprompter):
     programs: Sequence[tuple[str, Anytime]] = ()
     limits: Limits = field(default_factory=Limits)
     log_dir: str | Path | None = None
+    storage: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.metric, AnytimeIndex):
@@ -171,7 +178,7 @@ class PDP(Teleprompter):
             ModelError: There is no LM to run the student on.
             AnytimeError: Every run failed, no judge is reliable, the judge saw no difference between any traces, or no
                 trial could be measured.
-            RunError: `log_dir` is another compile's, or cannot be written.
+            RunError: `log_dir` or the database of `storage` is another compile's, or cannot be written.
         """
         check_compile("PDP", student, trainset, teacher)
         check_inputs(valset or (), "validation")
@@ -181,11 +188,8 @@ class PDP(Teleprompter):
         for name, program in self.programs:
             _check_candidate(name, program, student)
         folder = None if self.log_dir is None else Path(self.log_dir)
-        if folder:
-            held_out = [*validation.examples, *validation.overtime]
-            LineLog(folder / "compile.jsonl", self._fingerprint(student, sampled, held_out))
         checked = self.judge in ("metric", "checked") or isinstance(self.judge, Checked | Gold)
-        return Compiling(
+        compiling = Compiling(
             student=student,
             trainset=sampled,
             validation=validation,
@@ -200,7 +204,23 @@ class PDP(Teleprompter):
             begun=time.monotonic(),
             folder=folder,
             watch=Watch(on_trace, on_squeezed, on_trial),
-        ).run()
+        )
+        with self._shared(folder) as shared:
+            held_out = [*validation.examples, *validation.overtime]
+            for place in dict.fromkeys((folder, shared)):
+                if place:
+                    LineLog(place / "compile.jsonl", self._fingerprint(student, sampled, held_out))
+            if self.storage and self.trials:
+                TrialStore(shared, "round-0")  # Optuna's tables too are tried before anything is paid for
+            return replace(compiling, shared=shared).run()
+
+    def _shared(self, folder: Path | None) -> AbstractContextManager[AnyFolder | None]:
+        """What processes share that give the same one."""
+        if self.storage is None:
+            return nullcontext(folder)
+        from anytime_dspy.storage.database import DatabaseFolder
+
+        return DatabaseFolder(self.storage)
 
     def _validation(
         self,
