@@ -106,7 +106,7 @@ class DatabaseFolder:
         """Keeps others off something inside the block; the lease is renewed until then, and runs out with the process.
 
         A process that lives but cannot renew it, for want of a network, may lose it: work that others do meanwhile is
-        done twice, and what is written first stands.
+        done twice, and what was written first stays.
 
         Args:
             name: What the lease is on.
@@ -314,7 +314,9 @@ def _engine(url: str) -> tuple[sql.URL, sql.Engine]:
         known = sql.make_url(url)
         if known.drivername in ("postgresql", "postgres"):  # by default SQLAlchemy 2.0 looks for an older driver
             known = known.set(drivername="postgresql+psycopg" if find_spec("psycopg") else "postgresql")
-        return known, sql.create_engine(known, pool_pre_ping=True)
+        # SQLite has one writer at a time, whom the others wait for.
+        waiting = {"timeout": LEASE} if known.get_backend_name() == "sqlite" else {}
+        engine = sql.create_engine(known, pool_pre_ping=True, connect_args=waiting)
     except (ArgumentError, NoSuchModuleError) as error:
         raise RunError(
             "the storage is no url of a database: give one as Optuna takes it, such as postgresql://user@host/database"
@@ -323,3 +325,12 @@ def _engine(url: str) -> tuple[sql.URL, sql.Engine]:
         raise RunError(
             f"{known.drivername} needs a driver ({error}): for PostgreSQL, pip install 'anytime-dspy[postgres]'"
         ) from error
+    if engine.dialect.name == "postgresql":
+        sql.event.listen(engine, "connect", _locks_end_with_the_lease)
+    return known, engine
+
+
+def _locks_end_with_the_lease(connection: Any, _record: object) -> None:
+    """Has PostgreSQL end the transaction of a host that was cut off within one: its locks would stop all others."""
+    connection.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * LEASE)}")
+    connection.commit()
