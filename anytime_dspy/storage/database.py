@@ -332,5 +332,6 @@ def _engine(url: str) -> tuple[sql.URL, sql.Engine]:
 
 def _locks_end_with_the_lease(connection: Any, _record: object) -> None:
     """Has PostgreSQL end the transaction of a host that was cut off within one: its locks would stop all others."""
-    connection.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * LEASE)}")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * LEASE)}")
     connection.commit()
