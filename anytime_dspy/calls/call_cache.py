@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import dspy
 
 from anytime_dspy._dspy import lm15
 from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.predictor_call import NOT_SENT, PredictorCall
-from anytime_dspy.storage.jsonl import content_hash
+from anytime_dspy.storage.jsonl import AnyFile, content_hash
 from anytime_dspy.storage.key_value import KeyValueFile
 from anytime_dspy.storage.results import typed
 
@@ -29,7 +28,7 @@ class CallCache(KeyValueFile):
         RunError: The file holds something else, is damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyFile) -> None:
         super().__init__(path, {"holds": "LM calls"}, "completion", "LM call")
 
     def completion(self, key: str, signature: type[dspy.Signature]) -> Completion | None:
@@ -42,7 +41,7 @@ class CallCache(KeyValueFile):
 
 
 @contextmanager
-def keeping_calls(path: Path) -> Iterator[None]:
+def keeping_calls(path: AnyFile) -> Iterator[None]:
     """Stores every LM call made under a budget inside the `with` block, and answers stored ones from the file.
 
     Inside another such block, the outer file is used.

@@ -102,6 +102,13 @@ def compile_task(
         typer.Option("--rounds", min=1, help="Of sampling and racing; by default 2 with metric or checked, else 1."),
     ] = None,
     program: Annotated[Path | None, typer.Option("--program", help="A saved program to start from.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            help="A database's url: hosts that give the same one share the compile, each with its own --out.",
+        ),
+    ] = None,
     limit: Limit = None,
     budgets: Budgets = None,
     out: Out = None,
@@ -127,7 +134,7 @@ def compile_task(
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(chosen, test, lm, threads, seed, bar=sweeping_bar)
     recipe = Recipe(samples, train, contrastive, trials, examples, rounds, judge)
-    compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
+    compile_and_measure(measurement, student, trainset, recipe, folder, storage=storage, as_json=as_json)
 
 
 def compile_and_measure(
@@ -137,6 +144,7 @@ def compile_and_measure(
     recipe: Recipe,
     folder: Path,
     *,
+    storage: str | None = None,
     as_json: bool,
 ) -> None:
     """Measures a program, compiles it, measures the result on the same examples, and shows both.
@@ -150,8 +158,10 @@ def compile_and_measure(
 
     settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
     RunStore.open(folder, fingerprint(measurement.task, student, measurement.lm, **settings))
+    # A database that cannot be used is to be known before anything is paid for.
+    made = compiled_program(measurement, student, trainset, recipe, folder, storage) if storage else None
     before = measurement.of("plain", student, folder / "plain")
-    compiled, report = compiled_program(measurement, student, trainset, recipe, folder)
+    compiled, report = made or compiled_program(measurement, student, trainset, recipe, folder)
     after = measurement.of(recipe.name, compiled, folder / "compiled")
     title = f"{measurement.task.name} on {measurement.lm.model}"
     differences = compare(before, after, measurement.seed)
@@ -159,7 +169,12 @@ def compile_and_measure(
 
 
 def compiled_program(
-    measurement: Measurement, student: Anytime, trainset: list[dspy.Example], recipe: Recipe, folder: Path
+    measurement: Measurement,
+    student: Anytime,
+    trainset: list[dspy.Example],
+    recipe: Recipe,
+    folder: Path,
+    storage: str | None = None,
 ) -> tuple[Anytime, CompileReport]:
     """Returns the compiled program and what compiling it was: loaded from the folder, or made now and saved there."""
     import dspy
@@ -188,6 +203,7 @@ def compiled_program(
         examples=recipe.examples,
         rounds=recipe.rounds,
         log_dir=folder,
+        storage=storage,
     )
     with compile_bars(min(len(trainset), recipe.sampled) * recipe.samples) as bars, dspy.context(lm=measurement.lm):
         compiled = pdp.compile(

@@ -210,8 +210,9 @@ def _cached(adapter: dspy.Adapter, request: LMRequest) -> LMCalls[Completion | N
     completion = cache.completion(key, request.call.signature)
     if completion is None:
         completion = yield request
-        if completion is not None:
-            cache.add(key, completion)
+        if completion is not None and not cache.add(key, completion):
+            # Another process was quicker, and all go on with the same one.
+            completion = cache.completion(key, request.call.signature)
     else:
         count_replayed_call()
     return completion

@@ -11,15 +11,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from filelock import FileLock
 from pydantic_core import to_jsonable_python
 
 from anytime_dspy.errors import RunError
 
+if TYPE_CHECKING:
+    from anytime_dspy.storage.database import DatabaseFile
+
 __all__ = [
     "DAMAGE",
+    "AnyFile",
     "LineLog",
     "SharedLines",
     "as_json",
@@ -39,6 +43,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Line = TypeVar("Line")
+
+AnyFile: TypeAlias = "Path | DatabaseFile"
+"""A file on disk, or one that hosts share in a database."""
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """The errors of reading a damaged file: it is not JSON, or JSON of something else."""
@@ -174,7 +181,7 @@ class LineLog(Generic[Line]):
 
     def __init__(
         self,
-        path: Path,
+        path: AnyFile,
         fingerprint: Mapping[str, Any],
         read: Callable[[Any], Line] = lambda value: value,
         kind: str = "line of this run",
@@ -182,7 +189,8 @@ class LineLog(Generic[Line]):
         self._path = path
         self._read = read
         self._kind = kind
-        self._lines: SharedLines[list[Line]] = SharedLines(path, self._line)
+        self._lines = SharedLines(path, self._line) if isinstance(path, Path) else path.lines(self._line)
+        self._elsewhere = "another folder" if isinstance(path, Path) else "another database"
         self._fingerprint = json.loads(json_line(fingerprint))
         with self._exclusive():
             self.lines = self._new_lines()
@@ -226,21 +234,21 @@ class LineLog(Generic[Line]):
         except DAMAGE as error:
             raise RunError(
                 f"line {number} of {self._path} holds something that is no {self._kind} ({reason_of(error)}): "
-                "choose another folder, or restore or delete that line"
+                f"choose {self._elsewhere}, or restore or delete that line"
             ) from error
 
     def _refuse_another(self, first: Any) -> None:
         found = first.get("fingerprint") if isinstance(first, dict) else None
         if not isinstance(found, dict):
             raise RunError(
-                f"line 1 of {self._path} does not say which run it is of: move it away or choose another folder"
+                f"line 1 of {self._path} does not say which run it is of: move it away or choose {self._elsewhere}"
             )
         here = self._fingerprint
         for key in dict.fromkeys([*here, *found]):
             if found.get(key) != here.get(key):
                 there, now = (json.dumps(run.get(key)) for run in (found, here))
                 raise RunError(
-                    f"{self._path} is of another run: its {key} is {there}, not {now}; choose another folder"
+                    f"{self._path} is of another run: its {key} is {there}, not {now}; choose {self._elsewhere}"
                 )
 
 
@@ -352,7 +360,7 @@ def drop_torn_line(path: Path) -> None:
     logger.warning("The last line of %s was cut off while it was written: its work is done again", path)
 
 
-def parsed_line(path: Path, number: int, content: bytes) -> Any:
+def parsed_line(path: AnyFile, number: int, content: bytes) -> Any:
     """Parses a line of JSON.
 
     Args:
@@ -399,7 +407,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: AnyFile) -> Iterator[None]:
     """Turns the operating system's errors of writing a file into a `RunError`."""
     try:
         yield

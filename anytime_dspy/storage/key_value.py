@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from anytime_dspy.errors import RunError
-from anytime_dspy.storage.jsonl import LineLog, content_hash, json_line, reason_of
+from anytime_dspy.storage.jsonl import AnyFile, LineLog, content_hash, json_line, reason_of
 
 __all__ = ["KeyValueFile"]
 
@@ -35,7 +34,7 @@ class KeyValueFile:
         ('A', 'A')
     """
 
-    def __init__(self, path: Path | None, fingerprint: Mapping[str, Any], name: str, kind: str) -> None:
+    def __init__(self, path: AnyFile | None, fingerprint: Mapping[str, Any], name: str, kind: str) -> None:
         self._path = path
         self._name = name
         self._kind = kind
@@ -52,9 +51,8 @@ class KeyValueFile:
         Raises:
             RunError: The stored value is of another type.
         """
-        if key not in self._values and self._log:
-            for found, other in self._log.new_lines():
-                self._values.setdefault(found, other)
+        if key not in self._values:
+            self._learn()
         if key not in self._values:
             return None
         try:
@@ -63,15 +61,17 @@ class KeyValueFile:
             why = reason_of(error)
             raise RunError(f'the {self._kind} "{key}" in {self._path} is damaged ({why}): delete that line') from error
 
-    def add(self, key: str, value: Any) -> None:
-        """Stores a value and waits until it is on disk.
+    def add(self, key: str, value: Any) -> bool:
+        """Stores a value and waits until it is on disk; returns whether it is the one that stays.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: It cannot be written, or a line of another process is damaged.
         """
-        self._values.setdefault(key, json.loads(json_line(value)))
         if self._log:
             self._log.append({"key": key, self._name: value})
+            self._learn()
+        kept = json.loads(json_line(value))
+        return bool(self._values.setdefault(key, kept) == kept)
 
     def recall(self, asked: Any, kind: type[T], make: Callable[[], T]) -> T:
         """Returns the stored value for `asked`, or makes and stores it.
@@ -88,5 +88,11 @@ class KeyValueFile:
         value = self.get(key, kind)
         if value is None:
             value = make()
-            self.add(key, value)
+            if not self.add(key, value):  # another process was quicker, and all go on with the same one
+                value = self.get(key, kind) or value
         return value
+
+    def _learn(self) -> None:
+        """Reads what was added since, by other processes too."""
+        for found, other in self._log.new_lines() if self._log else ():
+            self._values.setdefault(found, other)

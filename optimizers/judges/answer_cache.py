@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from anytime_dspy.storage.jsonl import AnyFile
 from anytime_dspy.storage.key_value import KeyValueFile
 
 __all__ = ["AnswerCache"]
@@ -19,5 +18,5 @@ class AnswerCache(KeyValueFile):
         RunError: The file holds something else, is damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: AnyFile | None = None) -> None:
         super().__init__(path, {"kept": "answers"}, "answer", "answer")

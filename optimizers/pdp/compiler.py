@@ -39,7 +39,7 @@ def compiled_by_recipe(job: CompileJob) -> Anytime:
         AnytimeError: As `PDP.compile` says.
     """
     only = RoundRun(job, job.sampling)
-    with held(job.folder, "preparing"), job.keeping_calls():
+    with held(job.shared, "preparing"), job.keeping_calls():
         only.gather()
     selected = select_pairs(only.pairs)
     compiled = prompted(job.student, selected, contrastive=job.options.contrastive)
@@ -82,7 +82,7 @@ def _prepared(job: CompileJob, before: Sequence[RoundRun], best: Candidate) -> R
     number = len(before)
     try:
         # Another process with the same folder waits here, and then finds all of this done.
-        with held(job.folder, "preparing"), job.keeping_calls():
+        with held(job.shared, "preparing"), job.keeping_calls():
             sampling, proposing = _sampling(job, number, best)
             current = RoundRun(job, sampling, best, before, writing=proposing)
             current.gather()

@@ -17,6 +17,7 @@ from anytime_dspy.calls.call_cache import keeping_calls
 from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
 from anytime_dspy.optimizers.judges.registry import own_lm
 from anytime_dspy.optimizers.search.limits import OnTrial
+from anytime_dspy.optimizers.search.locks import AnyFolder
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
@@ -40,6 +41,7 @@ class CompileJob:
         on_squeezed: Called with each squeezed trace.
         on_trial: Called with the progress of a race.
         begun: When the compile began, by `time.monotonic`.
+        shared: The folder or the database that the processes of this compile share; None stores nothing.
     """
 
     options: PDP
@@ -50,10 +52,11 @@ class CompileJob:
     on_squeezed: OnSqueezed | None = None
     on_trial: OnTrial | None = None
     begun: float = field(default_factory=time.monotonic)
+    shared: AnyFolder | None = None
 
     @property
     def folder(self) -> Path | None:
-        """The folder that everything is stored in; None stores nothing."""
+        """The folder that pairs and the report are written to; None writes neither."""
         return None if self.options.log_dir is None else Path(self.options.log_dir)
 
     @property
@@ -82,8 +85,8 @@ class CompileJob:
         return nullcontext() if lm is None else dspy.context(lm=lm)
 
     def keeping_calls(self) -> AbstractContextManager[None]:
-        """A context in which LM calls are stored in the folder, and read from it.
+        """A context in which LM calls are stored in what is shared, and read from it.
 
         It sees calls of other processes that ended before it was entered.
         """
-        return keeping_calls(self.folder / "calls.jsonl") if self.folder else nullcontext()
+        return keeping_calls(self.shared / "calls.jsonl") if self.shared else nullcontext()

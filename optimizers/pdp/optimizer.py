@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from anytime_dspy.optimizers.judges.registry import check_judge
 from anytime_dspy.optimizers.pdp.compiler import compiled_by_race, compiled_by_recipe
 from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
+from anytime_dspy.optimizers.search.locks import AnyFolder
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
+from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
@@ -82,6 +85,9 @@ class PDP(Teleprompter):
         log_dir: A folder for traces.jsonl (one line per finished trace), calls.jsonl (LM calls), judged.jsonl (the
             judge's answers), squeezed.jsonl, study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected ones
             marked) and report.json.
+        storage: The URL of a database as Optuna takes it, such as postgresql://user@host/database, for hosts that share
+            no folder: it holds one compile, and every process with the same URL takes part. It then stores what
+            `log_dir` would, except pairs.jsonl and report.json.
 
     Raises:
         AnytimeError: An option is invalid.
@@ -108,6 +114,7 @@ class PDP(Teleprompter):
     programs: Sequence[tuple[str, Anytime]] = ()
     limits: Limits = field(default_factory=Limits)
     log_dir: str | Path | None = None
+    storage: str | None = None
 
     def __post_init__(self) -> None:
         check_options(self, samples=1, sampled=1, rounds=1, threads=1)
@@ -159,7 +166,7 @@ class PDP(Teleprompter):
             ModelError: There is no LM to run the student on.
             AnytimeError: Every run failed, no judge is reliable, the judge saw no difference between any traces, or no
                 trial could be measured.
-            RunError: `log_dir` belongs to another compile, or cannot be written.
+            RunError: `log_dir` or the database belongs to another compile, or cannot be written.
         """
         check_compile("PDP", student, trainset, teacher)
         check_inputs(valset or (), "validation")
@@ -169,10 +176,23 @@ class PDP(Teleprompter):
         for name, program in self.programs:
             _check_candidate(name, program, student)
         job = CompileJob(self, student, sampled, validation, on_trace, on_squeezed, on_trial)
-        if job.folder:
+        with self._shared(job.folder) as shared:
             held_out = [*validation.examples, *validation.overtime]
-            LineLog(job.folder / "compile.jsonl", self._fingerprint(student, sampled, held_out))
-        return compiled_by_race(job) if self.trials else compiled_by_recipe(job)
+            for place in dict.fromkeys((job.folder, shared)):
+                if place:
+                    LineLog(place / "compile.jsonl", self._fingerprint(student, sampled, held_out))
+            if self.storage and self.trials:
+                TrialStore(shared, "round-0")  # try Optuna's tables too before anything is paid for
+            job = replace(job, shared=shared)
+            return compiled_by_race(job) if self.trials else compiled_by_recipe(job)
+
+    def _shared(self, folder: Path | None) -> AbstractContextManager[AnyFolder | None]:
+        """What the processes of this compile share."""
+        if self.storage is None:
+            return nullcontext(folder)
+        from anytime_dspy.storage.database import DatabaseFolder
+
+        return DatabaseFolder(self.storage)
 
     def _validation(
         self,

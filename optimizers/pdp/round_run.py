@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -36,7 +35,7 @@ from anytime_dspy.optimizers.traces.squeeze import Keeps, SqueezedTrace, Squeezi
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.optimizers.traces.units import WordsOf
 from anytime_dspy.profiling import phase
-from anytime_dspy.storage.jsonl import content_hash
+from anytime_dspy.storage.jsonl import AnyFile, content_hash
 
 __all__ = ["SCOUTING", "RoundRun"]
 
@@ -186,7 +185,7 @@ class RoundRun:
             pool.candidates(options.trials, options.seed),
             pool.squeezed,
             job.validation,
-            TrialStore(job.folder, f"round-{self.number}"),
+            TrialStore(job.shared, f"round-{self.number}"),
             Meter(options.limits, usage, job.begun, self._paid_heats()),
             round=self.number,
             on_trial=job.on_trial,
@@ -202,9 +201,9 @@ class RoundRun:
             self.raced = self._race.run(heats)
         return self.raced
 
-    def _file(self, kind: str) -> Path | None:
+    def _file(self, kind: str) -> AnyFile | None:
         name = f"{kind}-{self.number}.jsonl" if self.number else f"{kind}.jsonl"
-        return self._job.folder / name if self._job.folder else None
+        return self._job.shared / name if self._job.shared else None
 
     def _on_trace(self, trace: SampledTrace) -> None:
         """Checks the quality function on each trace, so that a wrong scale shows on the first one."""
@@ -228,7 +227,7 @@ class RoundRun:
             job.answer_key,
             options.threads,
             options.seed,
-            AnswerCache(job.folder / "judged.jsonl" if job.folder else None),
+            AnswerCache(job.shared / "judged.jsonl" if job.shared else None),
             own_lm(job.student),
         )
         with phase("choosing a judge"):
@@ -315,7 +314,7 @@ class RoundRun:
         Sampling has run the student, and the best candidate of the round before, on the training examples as they are.
         """
         job = self._job
-        if not job.folder:
+        if not job.shared:
             return {}
         raced, sampled = ({_inputs_hash(one) for one in part} for part in (job.validation.examples, job.trainset))
         sampled_heats = len(heat_ends(len(raced))) if raced <= sampled else 0

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import optuna
 from optuna.distributions import IntDistribution
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import RunError
-from anytime_dspy.optimizers.search.locks import Busy, held
+from anytime_dspy.optimizers.search.locks import AnyFolder, Busy, held
 from anytime_dspy.optimizers.search.quiet import quiet_optuna
 from anytime_dspy.storage.jsonl import DAMAGE, SharedLines, parsed_line, reason_of, writing
+
+if TYPE_CHECKING:
+    from anytime_dspy.storage.database import DatabaseFolder
 
 __all__ = ["Entry", "Trial", "TrialStore"]
 
@@ -61,21 +65,27 @@ class TrialStore:
     """An Optuna study with a trial for each candidate in each heat, and who is at work on which.
 
     A trial is written down once it has ended. Whoever runs one holds a file lock, which the operating system takes back
-    when its process dies: another process then runs it again.
+    when its process dies, or a lease in a database, which runs out: another process then runs it again.
 
     Args:
-        folder: Where the journal and the locks are; None keeps the study in memory, for one process.
-        name: The study's, in the journal.
+        folder: Where the journal and the locks are, or a database with Optuna's tables; None keeps the study in memory,
+            for one process.
+        name: The study's; in a database "anytime-dspy" stands before it.
 
     Raises:
-        RunError: The journal is damaged, or cannot be written.
+        RunError: The journal or the database is damaged, of another version, or cannot be written.
     """
 
-    def __init__(self, folder: Path | None, name: str) -> None:
+    def __init__(self, folder: AnyFolder | None, name: str) -> None:
         self._name = name
         self._folder = folder
         with self._lock("opening"), quiet_optuna():
-            self._study = self._opened() if folder else _study(name, optuna.storages.InMemoryStorage())
+            if folder is None:
+                self._study = _study(name, optuna.storages.InMemoryStorage())
+            elif isinstance(folder, Path):
+                self._study = self._in_journal(folder / "study.jsonl")
+            else:
+                self._study = self._in_database(folder)
 
     @contextmanager
     def claim(self, entries: Sequence[Entry], most: int) -> Iterator[list[Entry]]:
@@ -105,7 +115,9 @@ class TrialStore:
         scores = {str(place): score for place, score in trial.scores.items()}
         state = TrialState.FAIL if trial.error else TrialState.COMPLETE if scores else TrialState.PRUNED
         known = {**asdict(trial), "scores": scores}
-        with self._lock("adding"), quiet_optuna():
+        # A database adds a trial as a whole.
+        alone = self._lock("adding") if isinstance(self._folder, Path) else nullcontext()
+        with alone, quiet_optuna(), self._reached():
             self._study.add_trial(
                 create_trial(
                     state=state,
@@ -118,19 +130,56 @@ class TrialStore:
             )
 
     def trials(self) -> dict[Entry, Trial]:
-        """Returns the trials that have ended; a later success replaces a failure."""
-        ended = [_read(one) for one in self._study.get_trials(deepcopy=False)]
-        in_order = sorted(ended, key=lambda one: one.error is None)
-        return {Entry(one.key, one.heat): one for one in in_order}
+        """Returns the trials that have ended; a success replaces a failure, and the first success stays."""
+        in_order = sorted(self._ended(), key=lambda one: one.error is not None)
+        return {Entry(one.key, one.heat): one for one in reversed(in_order)}
 
     def spent(self) -> Usage:
         """Returns what all trials cost, those that failed included."""
-        return sum((_read(one).usage for one in self._study.get_trials(deepcopy=False)), Usage())
+        return sum((one.usage for one in self._ended()), Usage())
 
-    def _opened(self) -> optuna.Study:
+    def _ended(self) -> list[Trial]:
+        with self._reached():
+            return [_read(one) for one in self._study.get_trials(deepcopy=False)]
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turns what Optuna tells of its database into a `RunError`."""
+        try:
+            yield
+        except optuna.exceptions.StorageInternalError as error:
+            if self._folder is None or isinstance(self._folder, Path):
+                raise
+            raise self._folder.refusal(error.__cause__ or error) from error
+
+    def _in_database(self, folder: DatabaseFolder) -> optuna.Study:
+        """The study in a database, once it has been written to and every trial of it has been read."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        url = folder.url.render_as_string(hide_password=False)
+        try:
+            with self._reached():
+                study = _study(
+                    f"anytime-dspy {self._name}", RDBStorage(url, engine_kwargs={"pool": folder.engine.pool})
+                )
+                study.set_user_attr("version", version("anytime-dspy"))
+                for one in study.get_trials(deepcopy=False):
+                    _read(one)
+        except RuntimeError as error:  # Optuna's own, of its tables
+            raise RunError(
+                f"Optuna's tables in {folder} are of another version ({reason_of(error)}): upgrade them, or choose "
+                "another database"
+            ) from error
+        except (*DAMAGE, AssertionError, optuna.exceptions.OptunaError) as error:
+            raise RunError(
+                f"the trials in {folder} are none of this search ({reason_of(error)}): choose another database"
+            ) from error
+        except SQLAlchemyError as error:
+            raise folder.refusal(error) from error
+        return study
+
+    def _in_journal(self, path: Path) -> optuna.Study:
         """The study on disk, once every trial of it has been read."""
-        assert self._folder is not None
-        path = self._folder / "study.jsonl"
         try:
             study = _study(self._name, JournalStorage(_Journal(path)))
             for one in study.get_trials(deepcopy=False):

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -29,7 +28,7 @@ from anytime_dspy.optimizers.traces.units import WordsOf, shortest
 from anytime_dspy.parallel import finished
 from anytime_dspy.runtime.context import budget
 from anytime_dspy.runtime.forced_call import forced_call
-from anytime_dspy.storage.jsonl import LineLog
+from anytime_dspy.storage.jsonl import AnyFile, LineLog
 
 __all__ = ["Keeps", "OnSqueezed", "SqueezedTrace", "Squeezing", "rank", "squeeze_traces"]
 
@@ -125,7 +124,7 @@ def squeeze_traces(
     traces: Sequence[SampledTrace],
     squeezing: Squeezing,
     *,
-    path: Path | None = None,
+    path: AnyFile | None = None,
     on_squeezed: OnSqueezed | None = None,
 ) -> list[SqueezedTrace]:
     """Squeezes traces at their largest budget, each call separately.

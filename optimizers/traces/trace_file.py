@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -13,7 +12,7 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.errors import RunError
 from anytime_dspy.optimizers.traces.trace import SampledTrace
-from anytime_dspy.storage.jsonl import LineLog
+from anytime_dspy.storage.jsonl import AnyFile, LineLog
 from anytime_dspy.storage.results import typed
 
 __all__ = ["TraceLog", "call_from", "field_types"]
@@ -26,7 +25,7 @@ class TraceLog:
         path: The file; its first line identifies the sampling.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyFile) -> None:
         self.path = path
         self._lines: LineLog[SampledTrace] | None = None
 

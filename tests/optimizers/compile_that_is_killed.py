@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import dspy
 
@@ -31,13 +32,18 @@ def main(folder: Path, log: str, seconds: float) -> None:
             os.write(told, f"{content_hash(repr(request))} {os.getpid()}\n".encode())
             return response
 
-    pdp = PDP(ad.AnytimeIndex(quality), samples=3, judge="metric", trials=8, rounds=2, log_dir=folder / log)
+    program = compiled(dspy.LM("telling/engine", engine=TellingEngine(simulated), cache=False), log_dir=folder / log)
+    (folder / f"result-{os.getpid()}").write_text(state_of(program))
+
+
+def compiled(lm: dspy.LM, **options: Any) -> ad.Anytime:
+    pdp = PDP(ad.AnytimeIndex(quality), **{"samples": 3, "judge": "metric", "trials": 8, "rounds": 2, **options})
     student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32), answer_tokens=8)
-    with dspy.context(lm=dspy.LM("telling/engine", engine=TellingEngine(simulated), cache=False)):
-        compiled = pdp.compile(student, trainset=examples(1, 6), valset=examples(100, 10))
-    state = json.dumps(
-        [compiled.dump_state(), [one.race.standings[0].scores for one in compiled.compile_report.rounds]],
-        sort_keys=True,
-    )
+    with dspy.context(lm=lm):
+        return pdp.compile(student, trainset=examples(1, 6), valset=examples(100, 10))
+
+
+def state_of(program: ad.Anytime) -> str:
     unscripted.refuse()
-    (folder / f"result-{os.getpid()}").write_text(state)
+    scores = [one.race.standings[0].scores for one in program.compile_report.rounds]
+    return json.dumps([program.dump_state(), scores], sort_keys=True)
