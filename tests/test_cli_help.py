@@ -1,0 +1,75 @@
+"""What the command line says of itself: help texts, and completion in a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_cli import cli
+
+VERBS = (
+    ("demo",),
+    ("sweep",),
+    ("merge",),
+    ("compile",),
+    ("compare",),
+    ("report",),
+    ("run",),
+    ("models",),
+    ("models", "pull"),
+    ("pairs",),
+    ("pairs", "export"),
+    ("doctor",),
+)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+@pytest.mark.slow
+def test_every_verb_has_an_example_and_fits_80_columns(verb, tmp_path):
+    told = cli(*verb, "--help", cwd=tmp_path, COLUMNS="80", TERM="dumb")
+    assert told.returncode == 0, told.stderr
+    assert "Example: anytime-dspy " in told.stdout
+    assert all(len(line) <= 80 for line in told.stdout.splitlines())
+    assert "…" not in told.stdout, "nothing is cut off"
+
+
+def completed(words: str) -> list[str]:
+    """What bash is told to offer after these words."""
+    # As the installed script does: completion goes by the name of the command.
+    code = "import sys; sys.argv = ['anytime-dspy']; from anytime_dspy.cli.main import main; main()"
+    asked = {"_ANYTIME_DSPY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("anytime-dspy do", ["doctor"]),
+        ("anytime-dspy models p", ["pull"]),
+        ("anytime-dspy sweep wo", ["word_problems"]),
+        ("anytime-dspy sweep trip --model smol", ["smollm2-135m-instruct"]),
+        ("anytime-dspy models pull qwen2.5-coder-0", ["qwen2.5-coder-0.5b-instruct"]),
+        ("anytime-dspy compile trip --tri", ["--trials"]),
+    ],
+)
+@pytest.mark.slow
+def test_a_shell_completes_verbs_options_tasks_and_models(words, offered):
+    assert completed(words) == offered
+
+
+@pytest.mark.slow
+def test_the_completion_script_can_be_seen_before_it_is_installed(tmp_path):
+    shown = cli("--show-completion", "bash", cwd=tmp_path, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert shown.returncode == 0, shown.stderr
+    assert "complete -o default" in shown.stdout
