@@ -8,6 +8,10 @@ import sys
 
 import pytest
 
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.cli.measure import Measurement, show
+from anytime_dspy.programs import get_task
+from anytime_dspy.testing import chat, scripted_lm
 from tests.test_cli import cli
 
 VERBS = (
@@ -73,3 +77,18 @@ def test_the_completion_script_can_be_seen_before_it_is_installed(tmp_path):
     shown = cli("--show-completion", "bash", cwd=tmp_path, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert shown.returncode == 0, shown.stderr
     assert "complete -o default" in shown.stdout
+
+
+def test_without_matplotlib_a_sweep_names_the_extra_in_full(tmp_path, monkeypatch, capsys):
+    """Square brackets are markup to rich: of pip install 'anytime-dspy[plot]' it once showed no extra."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    task = get_task("word_problems")
+    lm = scripted_lm(lambda _: chat(reasoning="so it is", answer="7"))
+    folder = tmp_path / "run [1]"
+    program = Anytime(task.program(), (4, 8), answer_tokens=16)
+    measured = Measurement(task, task.generate(2, 0), lm, threads=1, seed=0).of("plain", program, folder)
+    show([measured], [], folder, title="words [a test]", as_json=False)
+    shown = capsys.readouterr().out
+    assert "pip install 'anytime-dspy[plot]'" in shown
+    assert f"report {folder}" in shown
+    assert "words [a test]" in shown

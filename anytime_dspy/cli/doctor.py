@@ -206,7 +206,7 @@ def _show(found: Examination) -> None:
     )
     section("Folders", ((one.name, f"{one.path}, {_free(one)}") for one in found.folders))
     if wrong := [f"'{one.name}{one.wanted}'" for one in found.packages if not one.suits]:
-        console.print(f"\nSome packages are not as needed: pip install {' '.join(wrong)}", soft_wrap=True)
+        console.print(f"\nSome packages are not as needed: pip install {' '.join(wrong)}", markup=False, soft_wrap=True)
 
 
 def _state(package: Package) -> str:

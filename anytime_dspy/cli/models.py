@@ -39,7 +39,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"\nKept in {models_folder()}", highlight=False, soft_wrap=True)
+    console.print(f"\nKept in {models_folder()}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: [cyan]anytime-dspy models pull smollm2-135m-instruct[/cyan]")
@@ -49,4 +49,4 @@ def pull(name: EmbeddedName) -> None:
 
     from anytime_dspy.cli.options import pull_with_progress
 
-    Console().print(str(pull_with_progress(name)), highlight=False, soft_wrap=True)
+    Console().print(str(pull_with_progress(name)), highlight=False, markup=False, soft_wrap=True)
