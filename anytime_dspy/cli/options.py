@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -283,8 +284,14 @@ def _is_embedded(model: str) -> bool:
 
 
 def _embedded_file(model: str) -> Path:
-    from anytime_dspy.local import MODELS, model_path
+    from anytime_dspy.local import MODELS, model_path, openvino_server
 
+    # Half a gigabyte is not fetched for a model that nothing here can run.
+    if not (find_spec("xllamacpp") or openvino_server.is_available()):
+        raise ModelError(
+            f"{model} runs in this process, which needs an engine: pip install 'anytime-dspy[local]', or name a "
+            "provider's model with --model, such as openai/gpt-4o-mini."
+        )
     if model in MODELS:
         pull_with_progress(model)
     return model_path(model)
@@ -344,6 +351,6 @@ def task_of(path: Path) -> str | None:
     try:
         budgets = read_json(path).get(BUDGETS_KEY)
     except RunError as error:
-        raise DataError(f"This is no saved program: {error}.") from error
+        raise DataError(str(error)) from error
     task = budgets.get("task") if isinstance(budgets, dict) else None
     return task if isinstance(task, str) else None

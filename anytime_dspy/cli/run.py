@@ -84,5 +84,5 @@ def _values(fields: list[str], text: str | None, pairs: list[str]) -> dict[str, 
         values[fields[0]] = text
     if len(values) < len(pairs) or set(values) != set(fields):
         wanted = " ".join(f"--input {field}=..." for field in fields)
-        raise DataError(f"The program takes the inputs {', '.join(fields)}: give {wanted}.")
+        raise DataError(f"The program takes the inputs {', '.join(fields)}: give {wanted}")
     return values

@@ -97,7 +97,8 @@ def training_examples(
     fresh = [example for example in pool if _asked(example) not in known]
     if not fresh:
         raise DataError(
-            f"Every example of {train_data or data or task.name} is a test example: name other --train-data."
+            f"Every example of {train_data or data or task.name} is a test example: give others with --train-data, or "
+            "test fewer with --limit."
         )
     return fresh[:count]
 
