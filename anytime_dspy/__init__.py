@@ -48,7 +48,7 @@ _MODULES = {
     "storage.run_folder": ("RunStore",),
 }
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Anytime",
     "AnytimeCurve",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import dspy
@@ -9,7 +10,7 @@ import dspy
 from anytime_dspy.errors import ModelError
 from anytime_dspy.profiling import phase
 
-__all__ = ["is_embedded", "open_lm", "threads_for"]
+__all__ = ["check_engine", "is_embedded", "open_lm", "threads_for"]
 
 PROVIDER_THREADS = 16
 
@@ -74,9 +75,25 @@ def is_embedded(model: str) -> bool:
     return model in MODELS or model.endswith(".gguf")
 
 
+def check_engine(model: str) -> None:
+    """Checks that something here can run an embedded model, before half a gigabyte is pulled for it.
+
+    Raises:
+        ModelError: No engine is installed.
+    """
+    from anytime_dspy.local import openvino_server
+
+    if not (find_spec("xllamacpp") or openvino_server.is_available()):
+        raise ModelError(
+            f"{model} runs in this process, which needs an engine: pip install 'anytime-dspy[local]', or name a "
+            "provider's model, such as openai/gpt-4o-mini."
+        )
+
+
 def _embedded_file(model: str) -> Path:
     from anytime_dspy.local import MODELS, installed, model_path, pull
 
+    check_engine(model)
     if model in MODELS and not installed(model):
         return pull(model)
     return model_path(model)

@@ -54,7 +54,8 @@ def training_examples(
     fresh = [example for example in pool if question_hash(example) not in known]
     if not fresh:
         raise DataError(
-            f"Every example of {train_data or data or task.name} is a test example: name other --train-data."
+            f"Every example of {train_data or data or task.name} is a test example: give others with --train-data, or "
+            "test fewer with --limit."
         )
     return fresh[:count]
 

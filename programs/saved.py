@@ -40,6 +40,6 @@ def task_of(path: Path) -> str | None:
     try:
         budgets = read_json(path).get(BUDGETS_KEY)
     except RunError as error:
-        raise DataError(f"This is no saved program: {error}.") from error
+        raise DataError(str(error)) from error
     task = budgets.get("task") if isinstance(budgets, dict) else None
     return task if isinstance(task, str) else None

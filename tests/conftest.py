@@ -26,7 +26,9 @@ settings.load_profile("anytime-dspy")
 MODEL_SECONDS = 900
 """What a test on an embedded model may take, on a slow machine that does other things too."""
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SAMPLES = Path(__file__).parent / "data"
+"""Small, licensed samples of the real data sets; `PROVENANCE.md` there says where they are from."""
+WHOLE_SETS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,12 +53,18 @@ def nothing_unscripted() -> Iterator[None]:
         unscripted.clear()
 
 
+@pytest.fixture(scope="session", params=[SAMPLES, WHOLE_SETS], ids=["samples", "whole sets"])
+def shared_data(request: pytest.FixtureRequest) -> Path:
+    """The folder of the real data sets: their samples, and the whole sets where they stand beside the repository."""
+    if not request.param.is_dir():
+        pytest.skip("the whole data sets (../shared/data) are not here; their samples in tests/data are tested")
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The real data sets that stand beside the repository; tests that need them are left out elsewhere."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip("the real data sets (../shared/data) are not here")
-    return SHARED_DATA
+def whole(shared_data: Path) -> bool:
+    """Whether `shared_data` holds the whole sets."""
+    return shared_data == WHOLE_SETS
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anytime_dspy.cli.options import (
+    DATA,
     DEFAULT_MODEL,
+    PROGRAM,
     Budgets,
     Data,
     Effort,
@@ -20,6 +22,7 @@ from anytime_dspy.cli.options import (
     Seed,
     ShowGpqa,
     Split,
+    TaskName,
     Temperature,
     Threads,
 )
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from anytime_dspy.optimizers import CompileReport
     from anytime_dspy.programs.measurement import Measurement
 
+LEARNING = "Learning"
+"""The help text's panel of what is this verb's own."""
 EXAMPLE = (
     "Example: [cyan]anytime-dspy compile trip --data trip_planning.json --limit 8 --train 6 --out runs/trip-pdp[/cyan]"
 )
@@ -66,9 +71,7 @@ class Recipe:
 
 
 def compile_task(
-    task: Annotated[
-        str, typer.Argument(help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.")
-    ],
+    task: TaskName,
     model: ModelName = DEFAULT_MODEL,
     temperature: Temperature = None,
     reasoning_effort: Effort = None,
@@ -78,34 +81,89 @@ def compile_task(
         int,
         typer.Option(
             "--train",
+            metavar="N",
+            rich_help_panel=DATA,
             min=1,
             help="Training examples that traces are sampled on. As many more settle a race that ends undecided.",
         ),
     ] = 64,
-    train_data: Annotated[str | None, typer.Option("--train-data", help="A file of training examples instead.")] = None,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Traces sampled for each of them.")] = 6,
-    contrastive: Annotated[bool, typer.Option(help="Show rejected traces beside the chosen ones.")] = True,
+    train_data: Annotated[
+        str | None,
+        typer.Option(
+            "--train-data",
+            metavar="FILE_OR_URL",
+            rich_help_panel=DATA,
+            help="Training examples; by default the task's own, never one of the test.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples",
+            metavar="N",
+            rich_help_panel=LEARNING,
+            min=1,
+            help="Traces sampled for each training example.",
+        ),
+    ] = 6,
+    contrastive: Annotated[
+        bool, typer.Option(rich_help_panel=LEARNING, help="Show rejected traces beside the chosen ones.")
+    ] = True,
     judge: Annotated[
         str | None,
         typer.Option(
             "--judge",
+            metavar="NAME",
+            rich_help_panel=LEARNING,
             help="Who says which traces are good: metric (looks at labels: best where there are any), checked, "
             "agreement, pairwise, confidence, auto. By default checked where the task needs no labels, else auto.",
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option("--trials", min=0, help="Candidates that race; 0: the paper's recipe, unmeasured.")
+        int,
+        typer.Option(
+            "--trials",
+            metavar="N",
+            rich_help_panel=LEARNING,
+            min=0,
+            help="Candidates that race; 0: the paper's recipe, unmeasured.",
+        ),
     ] = 16,
-    examples: Annotated[int, typer.Option("--examples", min=8, help="Training examples that the race runs.")] = 64,
+    examples: Annotated[
+        int,
+        typer.Option(
+            "--examples",
+            metavar="N",
+            rich_help_panel=LEARNING,
+            min=8,
+            help="Training examples that the race runs.",
+        ),
+    ] = 64,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", min=1, help="Of sampling and racing; by default 2 with metric or checked, else 1."),
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            rich_help_panel=LEARNING,
+            min=1,
+            help="Of sampling and racing; by default 2 with metric or checked, else 1.",
+        ),
     ] = None,
-    program: Annotated[Path | None, typer.Option("--program", help="A saved program to start from.")] = None,
+    program: Annotated[
+        Path | None,
+        typer.Option(
+            "--program",
+            metavar="FILE",
+            rich_help_panel=PROGRAM,
+            help="A saved program to start from, if not a plain one.",
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
             "--storage",
+            metavar="URL",
+            rich_help_panel=RUN,
             help="A database's url: hosts that give the same one share the compile, each with its own --out.",
         ),
     ] = None,

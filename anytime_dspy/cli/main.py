@@ -14,7 +14,6 @@ app = typer.Typer(
     name="anytime-dspy",
     help="Any DSPy program, the best answer it can give at any token budget: measured, and compiled for it.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -24,7 +23,7 @@ INTERRUPTED = 130
 
 
 def _register() -> None:
-    from anytime_dspy.cli import compare, compile, demo, merge, models, pairs, report, run, sweep
+    from anytime_dspy.cli import compare, compile, demo, doctor, merge, models, pairs, report, run, sweep
 
     app.command(epilog=demo.EXAMPLE)(demo.demo)
     app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
@@ -35,6 +34,7 @@ def _register() -> None:
     app.command(epilog=run.EXAMPLE)(run.run)
     app.add_typer(models.app, name="models")
     app.add_typer(pairs.app, name="pairs")
+    app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 
 
 def main() -> None:

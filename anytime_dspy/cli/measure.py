@@ -72,20 +72,21 @@ def show(
         picture = f"Curve: {plot_curves([Series.of(*row) for row in rows], folder / 'curve.png', title=title)}"
     except AnytimeError as error:  # a missing picture is no reason to end a paid run in an error
         picture = f"No curve was drawn: {error}"
-    console = Console()
     if as_json:
         print(json_line(report), end="")  # noqa: T201 - the machine-readable result, alone on stdout
         return
-    console.print(f"\n[bold]{title}[/bold]\n")
+    # No markup: what stands in brackets, as in anytime-dspy[plot] or in a folder's name, is to be seen.
+    console = Console(markup=False, highlight=False)
+    console.print(f"\n{title}\n", style="bold")
     console.print(summary_table(rows))
     console.print(curve_table(rows))
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line)
     for line in _compile_lines((more or {}).get("compile")):
-        console.print(line, highlight=False)
-    console.print(f"\n{picture}", highlight=False, soft_wrap=True)
-    console.print(f"All results: {folder}", highlight=False, soft_wrap=True)
-    console.print(f"Example by example: anytime-dspy report {folder}", highlight=False, soft_wrap=True)
+        console.print(line)
+    console.print(f"\n{picture}", soft_wrap=True)
+    console.print(f"All results: {folder}", soft_wrap=True)
+    console.print(f"Example by example: anytime-dspy report {folder}", soft_wrap=True)
 
 
 def _compile_lines(report: CompileReport | None) -> Iterator[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
-from anytime_dspy.cli.options import Json
+from anytime_dspy.cli.options import EmbeddedName, Json
 
 app = typer.Typer(
-    help="The embedded models: list them, fetch them.", invoke_without_command=True, no_args_is_help=False
+    help="The embedded models: list them, fetch them.",
+    invoke_without_command=True,
+    no_args_is_help=False,
 )
 
 
@@ -38,14 +39,14 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"\nKept in {models_folder()}", highlight=False, soft_wrap=True)
+    console.print(f"\nKept in {models_folder()}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: [cyan]anytime-dspy models pull smollm2-135m-instruct[/cyan]")
-def pull(name: Annotated[str, typer.Argument(help="The model's name.")]) -> None:
+def pull(name: EmbeddedName) -> None:
     """Fetches a model once into the user's cache folder; a pull that was cut off goes on."""
     from rich.console import Console
 
     from anytime_dspy.cli.options import pull_with_progress
 
-    Console().print(str(pull_with_progress(name)), highlight=False, soft_wrap=True)
+    Console().print(str(pull_with_progress(name)), highlight=False, markup=False, soft_wrap=True)

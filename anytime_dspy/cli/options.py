@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Budgets",
     "Data",
+    "EmbeddedName",
     "Json",
     "Effort",
     "Limit",
@@ -39,6 +40,7 @@ __all__ = [
     "ShardOption",
     "ShowGpqa",
     "Split",
+    "TaskName",
     "Temperature",
     "Threads",
     "open_lm",
@@ -49,10 +51,42 @@ __all__ = [
 
 DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct"
 
+# Panels keep the columns of a help text narrow, so that it reads well at 80 columns too.
+MODEL, PROGRAM, DATA, RUN = "Model", "Program", "Data", "Run"
+
+
+def _model_names(incomplete: str) -> list[str]:
+    """Completes an embedded model's name."""
+    from anytime_dspy.local import MODELS
+
+    return [name for name in MODELS if name.startswith(incomplete)]
+
+
+def _task_names(incomplete: str) -> list[str]:
+    """Completes a task's name; a path is completed by the shell."""
+    from anytime_dspy.programs.registry import task_names
+
+    return [name for name in task_names() if name.startswith(incomplete)]
+
+
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        autocompletion=_task_names,
+        help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.",
+    ),
+]
+EmbeddedName = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=_model_names, help="The model's name: see anytime-dspy models.")
+]
 ModelName = Annotated[
     str,
     typer.Option(
         "--model",
+        metavar="NAME",
+        rich_help_panel=MODEL,
+        autocompletion=_model_names,
         help="An embedded model's name, a .gguf file, or any model that dspy.LM takes, such as openai/gpt-4o-mini.",
     ),
 ]
@@ -60,6 +94,8 @@ Temperature = Annotated[
     float | None,
     typer.Option(
         "--temperature",
+        metavar="NUMBER",
+        rich_help_panel=MODEL,
         min=0.0,
         max=2.0,
         help="Of the model; by default 0.0, or what the model is set to where it refuses that.",
@@ -69,37 +105,94 @@ Effort = Annotated[
     str | None,
     typer.Option(
         "--reasoning-effort",
+        metavar="LEVEL",
+        rich_help_panel=MODEL,
         help="How much a reasoning model thinks before it answers: none, minimal, low, medium, high, as it takes them.",
     ),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; the same folder goes on with the same run.")]
-Data = Annotated[str | None, typer.Option("--data", help="A data file or url in the task's official format.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        rich_help_panel=RUN,
+        help="The run's folder, by default one in runs/; the same command with the same folder resumes a run.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="FILE_OR_URL",
+        rich_help_panel=DATA,
+        help="Test data in the task's official format; by default the task's own.",
+    ),
+]
 Split = Annotated[
     str | None,
-    typer.Option("--split", help="Of the data: 2024 or 2025 for aime, diamond, main or extended for gpqa, ..."),
+    typer.Option(
+        "--split",
+        metavar="NAME",
+        rich_help_panel=DATA,
+        help="Of the data: 2024 or 2025 for aime, diamond, main or extended for gpqa, ...",
+    ),
 ]
 ShowGpqa = Annotated[
-    bool, typer.Option("--show-gpqa", help="Keep GPQA's texts in the run's files: its authors ask not to publish them.")
+    bool,
+    typer.Option(
+        "--show-gpqa",
+        rich_help_panel=DATA,
+        help="Keep GPQA's texts in the run's files: its authors ask not to publish them.",
+    ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take this many examples, spread over the data.")]
-Budgets = Annotated[str | None, typer.Option("--budgets", help="Reasoning tokens, with commas between: 64,128,256.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of data, samples and intervals.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        rich_help_panel=DATA,
+        min=1,
+        help="Take this many test examples, spread over the data.",
+    ),
+]
+Budgets = Annotated[
+    str | None,
+    typer.Option(
+        "--budgets",
+        metavar="LIST",
+        rich_help_panel=PROGRAM,
+        help="Reasoning tokens, with commas between: 64,128,256. By default the program's own.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", rich_help_panel=RUN, help="Of data, samples and intervals.")]
 Threads = Annotated[
     int | None,
     typer.Option(
         "--threads",
+        metavar="N",
+        rich_help_panel=RUN,
         min=1,
         max=64,
-        help="Examples run at the same time (by each actor of Ray); else what suits the model.",
+        help="Examples run at the same time (by each actor of Ray); by default what suits the model.",
     ),
 ]
 ShardOption = Annotated[
     str | None,
-    typer.Option("--shard", help="i/n: run the i-th of n parts of the data into a folder of its own, for merge."),
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        rich_help_panel=RUN,
+        help="Run the I-th of N parts of the data, into a folder of its own, for merge.",
+    ),
 ]
 Ray = Annotated[
     str | None,
-    typer.Option("--ray", help="Run on the Ray cluster at this address: auto, host:port, ray://host:port, or local."),
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        rich_help_panel=RUN,
+        help="Run on the Ray cluster at this address: auto, host:port, ray://host:port, or local.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -153,6 +246,7 @@ def _fetch(model: str) -> None:
     from anytime_dspy.local import MODELS
 
     if model in MODELS:
+        lms.check_engine(model)
         pull_with_progress(model)
 
 

@@ -43,4 +43,4 @@ def export(
         typer.echo("".join(map(json_line, rows)), nl=False)
     else:
         write_lines(out, rows)
-        stderr.print(f"{len(rows)} pairs for {form.value} are in {out}")
+        stderr.print(f"{len(rows)} pairs for {form.value} are in {out}", highlight=False, markup=False, soft_wrap=True)

@@ -18,10 +18,18 @@ EXAMPLE = (
 def run(
     program: Annotated[Path, typer.Argument(help="A program.json that compile or demo saved.")],
     text: Annotated[str | None, typer.Argument(help="The value of the program's only input field.")] = None,
-    budget: Annotated[int | None, typer.Option("--budget", help="Reasoning tokens; else the largest saved.")] = None,
-    inputs: Annotated[list[str] | None, typer.Option("--input", help="field=value, for several input fields.")] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget", metavar="TOKENS", help="Of reasoning; by default the largest that was saved with the program."
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="FIELD=VALUE", help="For a program of several input fields. May be repeated."),
+    ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", help="The program's task, where the file does not say it.")
+        str | None, typer.Option("--task", metavar="TASK", help="The program's task, where the file does not say it.")
     ] = None,
     model: ModelName = DEFAULT_MODEL,
     temperature: Temperature = None,
@@ -77,5 +85,5 @@ def _values(fields: list[str], text: str | None, pairs: list[str]) -> dict[str, 
         values[fields[0]] = text
     if len(values) < len(pairs) or set(values) != set(fields):
         wanted = " ".join(f"--input {field}=..." for field in fields)
-        raise DataError(f"The program takes the inputs {', '.join(fields)}: give {wanted}.")
+        raise DataError(f"The program takes the inputs {', '.join(fields)}: give {wanted}")
     return values

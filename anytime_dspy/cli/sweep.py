@@ -11,6 +11,8 @@ import typer
 
 from anytime_dspy.cli.options import (
     DEFAULT_MODEL,
+    PROGRAM,
+    RUN,
     Budgets,
     Data,
     Effort,
@@ -23,6 +25,7 @@ from anytime_dspy.cli.options import (
     ShardOption,
     ShowGpqa,
     Split,
+    TaskName,
     Temperature,
     Threads,
 )
@@ -36,16 +39,20 @@ EXAMPLE = "Example: [cyan]anytime-dspy sweep trip --data trip_planning.json --li
 
 
 def sweep(
-    task: Annotated[
-        str, typer.Argument(help="trip, aime, gpqa, word_problems, a plug-in's name or the path of a my_task.py.")
-    ],
+    task: TaskName,
     model: ModelName = DEFAULT_MODEL,
     temperature: Temperature = None,
     reasoning_effort: Effort = None,
     data: Data = None,
     split: Split = None,
     program: Annotated[
-        Path | None, typer.Option("--program", help="A saved program; else the task's plain one.")
+        Path | None,
+        typer.Option(
+            "--program",
+            metavar="FILE",
+            rich_help_panel=PROGRAM,
+            help="A saved program; by default the task's plain one.",
+        ),
     ] = None,
     limit: Limit = None,
     budgets: Budgets = None,
@@ -55,7 +62,10 @@ def sweep(
     shard: ShardOption = None,
     ray: Ray = None,
     batch: Annotated[
-        bool, typer.Option("--batch", help="By the provider's batch API: half the price, and done within a day.")
+        bool,
+        typer.Option(
+            "--batch", rich_help_panel=RUN, help="Use the provider's batch API: half the price, and done within a day."
+        ),
     ] = False,
     show_gpqa: ShowGpqa = False,
     as_json: Json = False,

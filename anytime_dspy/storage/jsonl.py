@@ -401,7 +401,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot read {path} ({error.strerror or error}): restore it or make it again") from error
+        raise RunError(f"cannot read {path} ({error.strerror or error}): check the path, or make it again") from error
     except DAMAGE as error:
         raise RunError(f"{path} is damaged ({reason_of(error)}): restore it or make it again") from error
 

@@ -75,7 +75,7 @@ def check_comparable(runs: Sequence[Run]) -> None:
 
 def _stores(folder: Path) -> list[RunStore]:
     if not (folder / RUN).is_file():
-        raise RunError(f"{folder} holds no run: it has no {RUN}")
+        raise RunError(f"{folder} holds no run, it has no {RUN}: name the folder of a sweep, a compile or a demo")
     inner = [] if (folder / RESULTS).exists() else [path.parent for path in folder.glob(f"*/{RESULTS}")]
     stores = [RunStore.read(path) for path in inner or [folder]]
     for store in stores:

@@ -32,16 +32,18 @@ def gemini(official_file: Path) -> dict[str, dspy.Prediction]:
     return {key: dspy.Prediction(plan=record["pred_5shot_pro"]) for key, record in records.items()}
 
 
-def test_every_real_request_is_read_with_nothing_left_over(examples: list[dspy.Example]) -> None:
-    assert len(examples) == 480
+def test_every_real_request_is_read_with_nothing_left_over(examples: list[dspy.Example], whole: bool) -> None:
+    assert len(examples) == (480 if whole else 56)
     # Written again from its constraints, each request is the same to the letter: so nothing was skipped.
     assert all(parse_request(example.request).request() == example.request for example in examples)
 
 
-@pytest.mark.parametrize(("file", "count"), [("trip_planning.json", 480), ("trip_fewshot_pool.jsonl", 40)])
-def test_every_gold_plan_is_perfect(shared_data: Path, file: str, count: int) -> None:
+@pytest.mark.parametrize(
+    ("file", "sampled", "count"), [("trip_planning.json", 56, 480), ("trip_fewshot_pool.jsonl", 40, 40)]
+)
+def test_every_gold_plan_is_perfect(shared_data: Path, whole: bool, file: str, sampled: int, count: int) -> None:
     examples = trip.task.load(shared_data / "natural_plan" / file)
-    assert len(examples) == count == len({example.id for example in examples})
+    assert len(examples) == (count if whole else sampled) == len({example.id for example in examples})
     for example in examples:
         prediction = dspy.Prediction(plan=example.plan)
         assert trip.quality(example, prediction) == 1.0
@@ -56,11 +58,13 @@ def test_examples_show_the_program_the_request_alone(examples: list[dspy.Example
     assert (examples[0].cities, examples[0].durations) == (("Helsinki", "Barcelona", "Florence"), (5, 5, 6))
 
 
-def test_stored_answers_score_as_published(examples: list[dspy.Example], gemini: dict[str, dspy.Prediction]) -> None:
+def test_stored_answers_score_as_published(
+    examples: list[dspy.Example], gemini: dict[str, dspy.Prediction], whole: bool
+) -> None:
     rates = [trip.quality(example, gemini[example.id]) for example in examples]
     exact = [trip.exact_match(example, gemini[example.id]) for example in examples]
-    assert sum(rates) / 480 == pytest.approx(0.786, abs=0.001)
-    assert sum(exact) / 480 == pytest.approx(0.371, abs=0.001)
+    assert sum(rates) / len(rates) == pytest.approx(0.786 if whole else 0.730, abs=0.001)
+    assert sum(exact) / len(exact) == pytest.approx(0.371 if whole else 0.304, abs=0.001)
     assert all(rate == 1.0 for rate, match in zip(rates, exact, strict=True) if match)
     assert all(0.0 <= rate <= 1.0 for rate in rates)
 
@@ -80,22 +84,22 @@ def test_exact_match_agrees_with_comparing_gold_text(
 
 
 def test_looser_reading_leaves_official_plans_alone(
-    examples: list[dspy.Example], gemini: dict[str, dspy.Prediction]
+    examples: list[dspy.Example], gemini: dict[str, dspy.Prediction], whole: bool
 ) -> None:
     answers = [gemini[example.id].plan for example in examples]
     plans = [answer for answer in answers if answer.startswith("Here is the trip plan")]
-    assert len(plans) > 400
+    assert len(plans) > (400 if whole else 40)
     assert all(read_plan(answer) == read_official(answer) for answer in plans)
 
 
 def test_answers_that_give_reasons_and_no_flights_hold_no_plan(
-    examples: list[dspy.Example], gemini: dict[str, dspy.Prediction]
+    examples: list[dspy.Example], gemini: dict[str, dspy.Prediction], whole: bool
 ) -> None:
     refusals = [
         example for example in examples if not re.search(r"(?i)\b(?:fly|flight|travel) from", gemini[example.id].plan)
     ]
     refusals = [example for example in refusals if "Visit" not in gemini[example.id].plan]
-    assert len(refusals) > 40
+    assert len(refusals) > (40 if whole else 7)
     assert [example.id for example in refusals if trip.quality(example, gemini[example.id])] == []
 
 
@@ -154,7 +158,7 @@ def test_labels_that_do_not_fit_together_are_refused(official_file: Path, tmp_pa
 
 
 def test_requests_outside_the_grammar_are_refused(examples: list[dspy.Example]) -> None:
-    request = examples[100].request
+    request = examples[len(examples) // 5].request
     for broken in (
         "",
         request.replace("You only take direct flights", "You only take trains"),

@@ -85,9 +85,9 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, object]) -> None
         word_problems.task.generate(1, 0, **options)
 
 
-def test_gsm8k_is_read(shared_data: Path) -> None:
+def test_gsm8k_is_read(shared_data: Path, whole: bool) -> None:
     examples = word_problems.task.load(shared_data / "gsm8k" / "test.jsonl")
-    assert len(examples) == 1_319 == len({example.id for example in examples})
+    assert len(examples) == (1_319 if whole else 40) == len({example.id for example in examples})
     assert (examples[0].id, examples[0].answer) == ("gsm8k-test-0", "18")
     assert all(re.fullmatch(r"-?\d+(\.\d+)?", example.answer) for example in examples)
     assert all(word_problems.quality(example, dspy.Prediction(answer=example.answer)) == 1.0 for example in examples)
