@@ -6,13 +6,14 @@ READY := $(VENV)/.ready
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
 
-.PHONY: help setup test test-fast lint types check demo bench clean
+.PHONY: help setup test test-fast lint types docs check demo bench clean
 help:
 	@echo "make setup      an environment in $(VENV)"
 	@echo "make test       the tests (fetches the smallest model once)"
 	@echo "make test-fast  those that need no model and little time"
 	@echo "make lint       ruff (lint and format) and typos"
 	@echo "make types      mypy strict on the built wheel"
+	@echo "make docs       the documentation, link-checked, in build/site"
 	@echo "make demo       a DSPy program made anytime on a real model, start to end"
 	@echo "make bench      the cost benchmarks of experiments/bench"
 
@@ -44,6 +45,16 @@ types: setup
 	$(BIN)/python -m build --quiet --wheel --outdir build/wheel .
 	$(BIN)/python -m zipfile -e build/wheel/*.whl build/unpacked
 	cd build/unpacked && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p anytime_dspy
+
+# Needs an index for its packages alone, once; the site itself takes nothing from the network, and neither do its readers.
+DOCS_READY := $(VENV)/.ready-docs
+$(DOCS_READY): $(READY)
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-compile --editable ".[docs]"
+	@touch $(DOCS_READY)
+
+docs: $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html; with its search: $(BIN)/python -m http.server --directory build/site"
 
 check: lint types test
 

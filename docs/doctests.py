@@ -1,0 +1,22 @@
+"""Tells the reference's parser which lines of a docstring are examples: all that a doctest would run."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+import griffe
+
+_HEADING = re.compile(r"^Example:$", re.MULTILINE)
+_BARE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
+
+
+class Doctests(griffe.Extension):
+    """Puts doctests into a section "Examples", under whatever heading or none they stand."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Called with each object that was read."""
+        if obj.docstring:
+            text = _HEADING.sub("Examples:", obj.docstring.value)
+            obj.docstring.value = _BARE.sub(lambda found: f"Examples:\n{textwrap.indent(found[0], '    ')}", text)
