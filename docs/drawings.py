@@ -77,24 +77,30 @@ def walk_svg(hops: list[Hop]) -> str:
 
 def house_svg(graph: Mapping[str, set[str]]) -> str:
     """Returns the rooms in rows, each above all that it imports; arrows that follow from others are left out."""
-    rows = _rows(graph)
-    box, high, gap, step = 176, 26, 10, 72
-    width = max(len(row) for row in rows) * (box + gap) + gap
+    box, high, gap, beam, most = 176, 26, 10, 46, 4
+    width = most * (box + gap) + gap
     at = {}
-    for depth, row in enumerate(rows):
-        left = (width - len(row) * (box + gap) + gap) // 2
-        at.update({room: (left + place * (box + gap), depth * step + 8) for place, room in enumerate(row)})
+    y = 8
+    for row in _rows(graph):
+        for begin in range(0, len(row), most):  # a row that is too wide for a page takes several lines
+            line = row[begin : begin + most]
+            left = (width - len(line) * (box + gap) + gap) // 2
+            at.update({room: (left + place * (box + gap), y) for place, room in enumerate(line)})
+            y += high + gap
+        y += beam - gap
     parts = []
-    for room, (x, y) in at.items():
+    for room, (x, top) in at.items():
         for other in sorted(_direct(graph, room)):
             begin, end = x + box // 2, at[other][0] + box // 2
-            top, bottom = y + high, at[other][1]
-            parts.append(f'<path d="M{begin} {top} C{begin} {top + 30} {end} {bottom - 30} {end} {bottom}"/>')
-    for room, (x, y) in at.items():
+            bottom = at[other][1]
+            parts.append(
+                f'<path d="M{begin} {top + high} C{begin} {top + high + 30} {end} {bottom - 30} {end} {bottom}"/>'
+            )
+    for room, (x, top) in at.items():
         kind = ' class="folder"' if _is_folder(room) else ""
-        parts.append(f'<rect{kind} x="{x}" y="{y}" width="{box}" height="{high}" rx="5"/>')
-        parts.append(text(x + box // 2, y + 17, room, anchor="middle"))
-    return svg(width, len(rows) * step - step + high + 16, STYLE, [TIP, *parts])
+        parts.append(f'<rect{kind} x="{x}" y="{top}" width="{box}" height="{high}" rx="5"/>')
+        parts.append(text(x + box // 2, top + 17, room, anchor="middle"))
+    return svg(width, y - beam + 8, STYLE, [TIP, *parts])
 
 
 def _is_folder(room: str) -> bool:
