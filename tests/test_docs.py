@@ -29,6 +29,8 @@ from tests.pages import ROOT, Block, blocks, commands, pages, text_of
 pytestmark = [
     pytest.mark.usefixtures("litellm_loop"),
     pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),  # pydantic says this of a type of litellm's
+    # A command's LM is closed by the end of its process.
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
 ]
 
 HOWTO = [page for page in pages() if page.startswith("docs/howto/")]
@@ -69,9 +71,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with ChatServer(served) as server:
         monkeypatch.setenv("OPENAI_API_BASE", server.url)
         yield tmp_path
-    for made in gc.get_objects():  # a reader's LM is closed by the end of the process
+    for made in gc.get_objects():  # so is a page's
         if type(made) is dspy.LM:
             made.close()
+    gc.collect()
 
 
 def command_line() -> typer.Typer:
