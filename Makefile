@@ -9,7 +9,7 @@ TEST_TOOLS := hypothesis opentelemetry-sdk pytest pytest-timeout statsmodels 'to
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
 
-.PHONY: help setup test test-fast test-lowest lint types check demo bench dist clean
+.PHONY: help setup test test-fast test-lowest lint types docs check demo bench dist clean
 help:
 	@echo "make setup      an environment in $(VENV)"
 	@echo "make test       the tests (fetches the smallest model once)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-lowest  the same, with the lowest versions that pyproject.toml allows (PYTHON=python3.10)"
 	@echo "make lint       ruff (lint and format) and typos"
 	@echo "make types      mypy strict on the built wheel"
+	@echo "make docs       the documentation, link-checked, in build/site"
 	@echo "make demo       a DSPy program made anytime on a real model, start to end"
 	@echo "make bench      the cost benchmarks of experiments/bench"
 	@echo "make dist       wheel and sdist in dist/, checked as for an upload"
@@ -70,6 +71,16 @@ types: setup
 	$(BIN)/python -m build --quiet --wheel --outdir build/wheel .
 	$(BIN)/python -m zipfile -e build/wheel/*.whl build/unpacked
 	cd build/unpacked && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p anytime_dspy
+
+# Needs an index for its packages alone, once; the site itself takes nothing from the network, and neither do its readers.
+DOCS_READY := $(VENV)/.ready-docs
+$(DOCS_READY): $(READY)
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-compile --editable ".[docs]"
+	@touch $(DOCS_READY)
+
+docs: $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html; with its search: $(BIN)/python -m http.server --directory build/site"
 
 check: lint types test
 

@@ -1,6 +1,7 @@
-"""Draws the pictures of architecture.md: `python -m docs.drawings` in the root of a clone writes them anew.
+"""Draws the pictures of these pages: `python -m docs.drawings` in the root of a clone writes them anew.
 
-The house is drawn from the imports of the code, the two walks from the texts in docs/walks.
+The house is drawn from the imports of the code, the two walks from the texts in docs/walks, the curve and the race from
+the demo's results.
 """
 
 from __future__ import annotations
@@ -8,26 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 
+from docs.charts import curve_svg, race_svg, svg, text
 from tests.test_import_graph import ROOT, arrows
 
 DOCS = ROOT / "docs"
 WALKS = ("sweep", "compile")
 
 STYLE = """
-text { font: 12px sans-serif; fill: #1b1f24 }
+svg { --text: #1b1f24; --quiet: #57606a; --line: #8c959f; --file: #f6f8fa; --folder: #ddf4ff; --edge: #0969da }
+@media (prefers-color-scheme: dark) {
+svg { --text: #e6e9ec; --quiet: #9aa4ae; --line: #6e7781; --file: #1e2226; --folder: #12293d; --edge: #4fb3ea }
+}
+text { font: 12px sans-serif; fill: var(--text) }
 .file { font: bold 12px monospace }
-.name { font: 12px monospace; fill: #57606a }
-rect { fill: #f6f8fa; stroke: #57606a }
-rect.folder { fill: #ddf4ff; stroke: #0969da }
-path { fill: none; stroke: #8c959f; marker-end: url(#tip) }
+.name { font: 12px monospace; fill: var(--quiet) }
+rect { fill: var(--file); stroke: var(--quiet) }
+rect.folder { fill: var(--folder); stroke: var(--edge) }
+path { fill: none; stroke: var(--line); marker-end: url(#tip) }
+marker path { fill: var(--line); stroke: none; marker-end: none }
 """.strip()
 TIP = (
-    '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-    '<path d="M0 0 8 4 0 8z" style="fill:#8c959f;stroke:none;marker-end:none"/></marker>'
+    '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<path d="M0 0 8 4 0 8z"/></marker></defs>'
 )
 
 
@@ -60,35 +66,41 @@ def walk_svg(hops: list[Hop]) -> str:
         y = place * (height + gap) + 8
         parts += [
             f'<rect x="8" y="{y}" width="{width}" height="{height}" rx="5"/>',
-            _text(20, y + 18, f"{place + 1}. {hop.file}", "file"),
-            _text(width - 2, y + 18, hop.function, "name", "end"),
-            _text(20, y + 36, hop.says),
+            text(20, y + 18, f"{place + 1}. {hop.file}", "file"),
+            text(width - 2, y + 18, hop.function, "name", anchor="end"),
+            text(20, y + 36, hop.says),
         ]
         if place:
             parts.append(f'<path d="M{width // 2} {y - gap} V{y}"/>')
-    return _svg(width + 16, len(hops) * (height + gap), parts)
+    return svg(width + 16, len(hops) * (height + gap), STYLE, [TIP, *parts])
 
 
 def house_svg(graph: Mapping[str, set[str]]) -> str:
     """Returns the rooms in rows, each above all that it imports; arrows that follow from others are left out."""
-    rows = _rows(graph)
-    box, high, gap, step = 176, 26, 10, 72
-    width = max(len(row) for row in rows) * (box + gap) + gap
+    box, high, gap, beam, most = 176, 26, 10, 46, 4
+    width = most * (box + gap) + gap
     at = {}
-    for depth, row in enumerate(rows):
-        left = (width - len(row) * (box + gap) + gap) // 2
-        at.update({room: (left + place * (box + gap), depth * step + 8) for place, room in enumerate(row)})
+    y = 8
+    for row in _rows(graph):
+        for begin in range(0, len(row), most):  # a row that is too wide for a page takes several lines
+            line = row[begin : begin + most]
+            left = (width - len(line) * (box + gap) + gap) // 2
+            at.update({room: (left + place * (box + gap), y) for place, room in enumerate(line)})
+            y += high + gap
+        y += beam - gap
     parts = []
-    for room, (x, y) in at.items():
+    for room, (x, top) in at.items():
         for other in sorted(_direct(graph, room)):
             begin, end = x + box // 2, at[other][0] + box // 2
-            top, bottom = y + high, at[other][1]
-            parts.append(f'<path d="M{begin} {top} C{begin} {top + 30} {end} {bottom - 30} {end} {bottom}"/>')
-    for room, (x, y) in at.items():
+            bottom = at[other][1]
+            parts.append(
+                f'<path d="M{begin} {top + high} C{begin} {top + high + 30} {end} {bottom - 30} {end} {bottom}"/>'
+            )
+    for room, (x, top) in at.items():
         kind = ' class="folder"' if _is_folder(room) else ""
-        parts.append(f'<rect{kind} x="{x}" y="{y}" width="{box}" height="{high}" rx="5"/>')
-        parts.append(_text(x + box // 2, y + 17, room, None, "middle"))
-    return _svg(width, len(rows) * step - step + high + 16, parts)
+        parts.append(f'<rect{kind} x="{x}" y="{top}" width="{box}" height="{high}" rx="5"/>')
+        parts.append(text(x + box // 2, top + 17, room, anchor="middle"))
+    return svg(width, y - beam + 8, STYLE, [TIP, *parts])
 
 
 def _is_folder(room: str) -> bool:
@@ -125,23 +137,14 @@ def _direct(graph: Mapping[str, set[str]], room: str) -> set[str]:
     return graph[room] - {other for first in graph[room] for other in below(first)} if room in graph else set()
 
 
-def _text(x: int, y: int, words: str, kind: str | None = None, anchor: str = "start") -> str:
-    styled = f' class="{kind}"' if kind else ""
-    return f'<text{styled} x="{x}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
-
-
-def _svg(width: int, height: int, parts: list[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-    return "\n".join([head, f"<style>{STYLE}</style>", f"<defs>{TIP}</defs>", *parts, "</svg>", ""])
-
-
 def drawings() -> dict[Path, str]:
     """Returns each picture and where it stands."""
     walks = {DOCS / "walks" / f"{name}.svg": walk_svg(read_walk(name)) for name in WALKS}
     graph = {room: others for room, others in arrows().items() if room != "__main__"}
-    return {DOCS / "house.svg": house_svg(graph), **walks}
+    charts = {DOCS / "curve.svg": curve_svg(), DOCS / "race.svg": race_svg()}
+    return {DOCS / "house.svg": house_svg(graph), **charts, **walks}
 
 
 if __name__ == "__main__":
-    for path, svg in drawings().items():
-        path.write_text(svg)
+    for path, picture in drawings().items():
+        path.write_text(picture)

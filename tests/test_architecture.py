@@ -27,7 +27,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
-    *(f"docs/{page.name}" for page in DOCS.glob("*.md")),
+    *(page.relative_to(ROOT).as_posix() for page in DOCS.rglob("*.md")),
 )
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.answer) == example.answer))
 

@@ -12,6 +12,7 @@ from anytime_dspy.cli.options import (
     DATA,
     DEFAULT_MODEL,
     PROGRAM,
+    RUN,
     Budgets,
     Data,
     Effort,

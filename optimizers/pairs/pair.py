@@ -237,12 +237,13 @@ def write_pairs(path: Path, pairs: Iterable[PreferencePair], selected: Sequence[
     write_lines(path, (replace(pair, selected=pair.selected or id(pair) in chosen) for pair in pairs))
 
 
-def read_pairs(path: Path) -> list[PreferencePair]:
+def read_pairs(path: str | Path) -> list[PreferencePair]:
     """Reads the file of `write_pairs`; values that JSON cannot hold are strings.
 
     Raises:
         RunError: The file cannot be read, or holds something else.
     """
+    path = Path(path)
     with reading(path):
         lines = path.read_bytes().split(b"\n")
     adapter = TypeAdapter(PreferencePair)

@@ -83,6 +83,8 @@ def gains(measured: Sequence[Measured], asked: Sequence[Mapping[str, float]] = (
     """
     known = [one for one in measured if one.gains]
     features = [*(one.features for one in measured), *asked]
+    if not features:  # a later round may have found nothing to race against its student
+        return []
     kernel = np.array([[_covariance(one, other) for other in features] for one in features])
     kernel += np.diag([OWN**2] * len(features))
     if not known:

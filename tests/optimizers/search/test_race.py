@@ -188,6 +188,20 @@ def test_a_student_that_cannot_be_measured_is_told_with_the_reason():
         race.run()
 
 
+def test_a_student_without_rivals_is_returned():
+    """A later round may find nothing to squeeze, and no pair to show."""
+    race = Race(
+        ScoredProgram({}),
+        POOL.candidates(4, 0)[:1],
+        (),
+        Validation(questions(16), METRIC),
+        TrialStore(None, "race"),
+        Meter(Limits(), Usage(), time.monotonic()),
+    )
+    report = race.run().report
+    assert (report.winner, report.leader, len(report.standings)) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("base", [-1.0, 2.0])
 def test_where_all_score_the_same_the_race_ends_after_one_heat(base):
     done = raced({}, base=base)
