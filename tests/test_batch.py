@@ -27,10 +27,10 @@ from anytime_dspy.storage.shards import Shard
 from anytime_dspy.testing import chat, words
 from tests.batch_that_is_killed import FINGERPRINT, examples, lm_at, program, quality, solver, swept
 from tests.fakes.batch_server import BatchServer
+from tests.fakes.command_line import assert_refused, cli
 from tests.fakes.http_server import Fault, Received, Reply
 from tests.fakes.numbered import timeless
 from tests.fakes.programs import Pipeline
-from tests.test_cli import assert_refused, cli
 
 pytestmark = [
     pytest.mark.usefixtures("litellm_loop"),

@@ -28,9 +28,9 @@ from anytime_dspy.storage.seal import Seal
 from anytime_dspy.storage.shards import Shard
 from anytime_dspy.testing import chat, prefill_of, prompt_of, words
 from tests.fakes.clock import Clock
+from tests.fakes.command_line import assert_refused, cli
 from tests.fakes.http_server import ChatServer
 from tests.fakes.numbered import TASK, numbered, timeless, traced
-from tests.test_cli import assert_refused, cli
 
 FINGERPRINT = {"task": "sharded", "budgets": [8, 16]}
 
