@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
+# As many processes as there are CPUs, since tests wait and start processes; each file's tests stay together.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help setup test test-fast lint types check demo bench clean
 help:
@@ -28,10 +30,10 @@ setup: $(READY)
 
 test: setup
 	$(BIN)/anytime-dspy models pull smollm2-135m-instruct
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not local_lm and not slow"
+	$(PYTEST) -m "not local_lm and not slow"
 
 lint: setup
 	$(BIN)/ruff check .

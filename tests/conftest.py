@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.fakes.unscripted import unscripted
 os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="anytime-dspy-cache-")
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# No certificate is ever looked at here, and to read them all took each of a hundred HTTP clients 25 ms.
+os.environ["SSL_CERT_DIR"] = os.environ["DSPY_CACHEDIR"]
 
 # Two shared cores are noisy: a slow example is no failure.
 settings.register_profile("anytime-dspy", deadline=None)
@@ -29,10 +32,24 @@ MODEL_SECONDS = 900
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("local_lm"):
             item.add_marker(pytest.mark.timeout(MODEL_SECONDS))
+    if getattr(config.option, "loadgroup", False):
+        share_out(items)
+
+
+def share_out(items: list[pytest.Item]) -> None:
+    """Groups tests for pytest-xdist: those of an embedded model on one process, and else each file's on one.
+
+    Two engines at once would be slower than one after the other. They come first, since no group takes longer.
+    """
+    for item in items:
+        engine = item.get_closest_marker("local_lm") is not None
+        item.add_marker(pytest.mark.xdist_group("engine" if engine else item.nodeid.split("::")[0]))
+    items.sort(key=lambda item: item.get_closest_marker("local_lm") is None)
 
 
 def pytest_collection_finish() -> None:
@@ -75,3 +92,16 @@ def litellm_loop() -> Iterator[None]:
     yield
     asyncio.set_event_loop(None)
     loop.close()
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Takes the seconds out of whatever waits between tries are chosen, and says how long they were to be."""
+    wait, chosen = time.sleep, []
+
+    def sleep(seconds: float) -> None:
+        chosen.append(seconds)
+        wait(min(seconds, 0.01))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    return chosen

@@ -9,7 +9,13 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.optimizers.compile_that_is_killed", "tests.optimizers.sampling_that_is_killed"])
+_forks.set_forkserver_preload(
+    [
+        "tests.batch.sweeps",
+        "tests.optimizers.compile_that_is_killed",
+        "tests.optimizers.sampling_that_is_killed",
+    ]
+)
 
 
 def begun(function: Callable[..., None], *args: Any) -> BaseProcess:
