@@ -105,7 +105,7 @@ def test_an_lm_of_the_predictors_own_is_the_one_that_is_swept(server, tmp_path):
     assert predictor.lm is lm
 
 
-SUMS = Path(__file__).parent / "fakes" / "sums_task.py"
+SUMS = Path(__file__).parents[1] / "fakes" / "sums_task.py"
 
 
 def sums(received: Received) -> Reply:
@@ -118,12 +118,7 @@ def sums(received: Received) -> Reply:
 @pytest.mark.slow
 def test_the_command_line_gives_the_same_run_by_batch_as_live(impatience, tmp_path):
     with BatchServer(sums) as server:
-        own = {
-            "PYTHONPATH": str(SUMS.parents[2]),
-            "OPENAI_API_BASE": server.url,
-            "OPENAI_BASE_URL": server.url,
-            "OPENAI_API_KEY": "none",
-        }
+        own = {"OPENAI_API_BASE": server.url, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none"}
         command = ("sweep", SUMS, "--model", "openai/gpt-4.1", "--budgets", "8,32", "--limit", "6", "--json", "--out")
         runs = []
         for name, more in (("live", []), ("batch", ["--batch"])):
