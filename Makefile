@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
-# As many processes as there are CPUs, since tests wait and start processes; each file's tests stay together.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# As many processes as there are CPUs, since tests wait and start processes; tests/conftest.py keeps each file's together.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup test test-fast lint types check demo bench clean
 help:

@@ -8,7 +8,9 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -32,24 +34,33 @@ MODEL_SECONDS = 900
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("local_lm"):
             item.add_marker(pytest.mark.timeout(MODEL_SECONDS))
-    if getattr(config.option, "loadgroup", False):
-        share_out(items)
+    if hasattr(config, "workerinput"):  # one of pytest-xdist's processes: what takes longest begins first
+        items.sort(key=lambda item: item.get_closest_marker("local_lm") is None)
 
 
-def share_out(items: list[pytest.Item]) -> None:
-    """Groups tests for pytest-xdist: those of an embedded model on one process, and else each file's on one.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keeps each file's tests on one process, and the files that run an embedded model on the same one.
 
-    Two engines at once would be slower than one after the other. They come first, since no group takes longer.
+    Two engines at once would take the cores from each other. (The groups of `--dist loadgroup` are lost in pytest 9.2.)
     """
-    for item in items:
-        engine = item.get_closest_marker("local_lm") is not None
-        item.add_marker(pytest.mark.xdist_group("engine" if engine else item.nodeid.split("::")[0]))
-    items.sort(key=lambda item: item.get_closest_marker("local_lm") is None)
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "engine" if runs_engine(config.rootpath / file) else file
+
+    return Scheduling(config, log)
+
+
+@cache
+def runs_engine(file: Path) -> bool:
+    return "mark.local_lm" in file.read_text(encoding="utf-8")
 
 
 def pytest_collection_finish() -> None:
