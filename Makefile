@@ -8,6 +8,8 @@ TOOLS := build/tools
 TEST_TOOLS := hypothesis opentelemetry-sdk pytest pytest-timeout statsmodels 'tomli; python_version < "3.11"'
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
+# As many processes as there are CPUs, since tests wait and start processes; tests/conftest.py keeps each file's together.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup test test-fast test-lowest lint types docs check demo bench dist clean
 help:
@@ -43,10 +45,10 @@ setup: $(READY)
 
 test: setup
 	$(BIN)/anytime-dspy models pull smollm2-135m-instruct
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not local_lm and not slow"
+	$(PYTEST) -m "not local_lm and not slow"
 
 # In an environment of its own. No builds: a version without a wheel for this Python is none that anyone gets. Old
 # packages warn of each other, which is no error of ours.

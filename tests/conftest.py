@@ -6,8 +6,11 @@ import asyncio
 import gc
 import os
 import tempfile
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,6 +21,8 @@ from tests.fakes.unscripted import unscripted
 os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="anytime-dspy-cache-")
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# No certificate is ever looked at here, and to read them all took each of a hundred HTTP clients 25 ms.
+os.environ["SSL_CERT_DIR"] = os.environ["DSPY_CACHEDIR"]
 
 # Two shared cores are noisy: a slow example is no failure.
 settings.register_profile("anytime-dspy", deadline=None)
@@ -31,10 +36,33 @@ SAMPLES = Path(__file__).parent / "data"
 WHOLE_SETS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("local_lm"):
             item.add_marker(pytest.mark.timeout(MODEL_SECONDS))
+    if hasattr(config, "workerinput"):  # one of pytest-xdist's processes: what takes longest begins first
+        items.sort(key=lambda item: item.get_closest_marker("local_lm") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keeps each file's tests on one process, and the files that run an embedded model on the same one.
+
+    Two engines at once would take the cores from each other. (The groups of `--dist loadgroup` are lost in pytest 9.2.)
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "engine" if runs_engine(config.rootpath / file) else file
+
+    return Scheduling(config, log)
+
+
+@cache
+def runs_engine(file: Path) -> bool:
+    return "mark.local_lm" in file.read_text(encoding="utf-8")
 
 
 def pytest_collection_finish() -> None:
@@ -83,3 +111,16 @@ def litellm_loop() -> Iterator[None]:
     yield
     asyncio.set_event_loop(None)
     loop.close()
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Takes the seconds out of whatever waits between tries are chosen, and says how long they were to be."""
+    wait, chosen = time.sleep, []
+
+    def sleep(seconds: float) -> None:
+        chosen.append(seconds)
+        wait(min(seconds, 0.01))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    return chosen

@@ -1,36 +1,17 @@
-"""The command line, run as a user runs it: what it prints, what it leaves, how it ends."""
+"""The command line: what it prints, what it leaves, how it ends."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.programs import get_task
+from tests.fakes.command_line import assert_refused, cli, cli_process
 
 SMALLEST = "smollm2-135m-instruct"
-
-
-def cli(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "anytime_dspy", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240, check=False
-    )
-
-
-def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """One clear line, exit code 2, nothing on stdout."""
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert len(lines) == 1, done.stderr
-    assert done.stdout == ""
-    for word in words:
-        assert word in lines[0]
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +39,19 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-@pytest.mark.slow
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, tmp_path):
     out = () if arguments[0] == "models" else ("--out", "run")
     assert_refused(cli(*arguments, *out, cwd=tmp_path), *words)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_ends_so_too(tmp_path):
+    assert_refused(cli_process("sweep", "tripp", "--out", "run", cwd=tmp_path), "tripp", "trip")
+    assert not any(tmp_path.iterdir())
+    done = cli_process("--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sweep" in done.stdout
 
 
 def test_a_data_file_cut_in_half_is_refused(tmp_path, shared_data):
@@ -72,7 +61,6 @@ def test_a_data_file_cut_in_half_is_refused(tmp_path, shared_data):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_programs_of_another_task_or_edited_by_hand_are_refused(saved, tmp_path):
     assert_refused(cli("sweep", "trip", "--program", saved, "--out", "run", cwd=tmp_path), "another task")
     state = json.loads(saved.read_text())
@@ -129,14 +117,12 @@ def test_a_saved_program_answers_under_a_budget(saved, tmp_path):
     assert_refused(cli(*arguments[:-4], "--budget", 0, "How many?", cwd=tmp_path), "0")
 
 
-@pytest.mark.slow
 def test_models_lists_what_is_here(tmp_path):
     listed = json.loads(cli("models", "--json", cwd=tmp_path, ANYTIME_DSPY_HOME=str(tmp_path)).stdout)
     assert [model["installed"] for model in listed["models"]] == [False, False, False]
     assert SMALLEST in cli("models", cwd=tmp_path).stdout
 
 
-@pytest.mark.slow
 def test_a_model_without_a_source_says_what_always_works(tmp_path):
     unreachable = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "ANYTIME_DSPY_HOME": str(tmp_path / "home")}
     assert_refused(cli("models", "pull", SMALLEST, cwd=tmp_path, **unreachable), "--model path/to/file.gguf")

@@ -6,8 +6,8 @@ import pytest
 
 from anytime_dspy.optimizers.pairs.export import trl_rows
 from anytime_dspy.optimizers.pairs.pair import write_pairs
+from tests.fakes.command_line import assert_refused, cli
 from tests.optimizers.test_export import pairs_of
-from tests.test_cli import assert_refused, cli
 
 
 @pytest.fixture
@@ -16,7 +16,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
 def test_pairs_of_a_compile_are_written_for_trl(folder):
     piped = cli("pairs", "export", "run", "--format", "trl", cwd=folder)
     filed = cli("pairs", "export", "run/pairs.jsonl", "--out", "dpo.jsonl", cwd=folder)
@@ -26,6 +25,5 @@ def test_pairs_of_a_compile_are_written_for_trl(folder):
     assert "2 pairs" in filed.stderr
 
 
-@pytest.mark.slow
 def test_a_folder_without_pairs_is_one_clear_line(folder):
     assert_refused(cli("pairs", "export", ".", cwd=folder), "pairs.jsonl", "cannot read")

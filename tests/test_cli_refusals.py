@@ -1,4 +1,4 @@
-"""The command line at a server that refuses what it would send; run as a user runs it."""
+"""The command line at a server that refuses what it would send."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from anytime_dspy.cli.options import open_lm
 from anytime_dspy.errors import ModelError
 from anytime_dspy.testing import chat
 from tests.fakes import refusing as opinions
+from tests.fakes.command_line import assert_refused, cli
 from tests.fakes.http_server import ChatServer, Received, Reply
 from tests.fakes.refusing import refusing
-from tests.test_cli import assert_refused, cli
 
 TASK = """
 import dspy
@@ -87,7 +87,6 @@ def test_options_that_a_model_cannot_take_are_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["sweep", "compile", "demo", "run"])
-@pytest.mark.slow
 def test_every_verb_that_takes_a_model_takes_its_options(verb, tmp_path: Path):
     told = cli(verb, "--help", cwd=tmp_path, COLUMNS="200").stdout
     assert "--temperature" in told

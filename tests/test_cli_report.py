@@ -1,4 +1,4 @@
-"""`report` and `compare`, run as a user runs them."""
+"""`report` and `compare`, from what is typed to what is printed and written."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 
 import pytest
 
+from tests.fakes.command_line import assert_refused, cli
 from tests.report.made import made_run
-from tests.test_cli import assert_refused, cli
 
 
-@pytest.mark.slow
 def test_a_report_is_tables_and_a_page_beside_the_run(tmp_path):
     made_run(tmp_path / "run")
     done = cli("report", "run", cwd=tmp_path)
@@ -48,7 +47,6 @@ def test_a_comparison_is_written_as_its_suffix_says(tmp_path):
         (["compare", "plain"], ["one run alone", "report"]),
     ],
 )
-@pytest.mark.slow
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):
     made_run(tmp_path / "plain", n=2)
     made_run(tmp_path / "other", n=2, change={"task version": "2"})
@@ -57,7 +55,6 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, words):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.slow
 def test_a_damaged_run_gives_no_table(tmp_path):
     results = made_run(tmp_path / "run", n=2) / "results.jsonl"
     results.write_text(results.read_text().replace('"quality": 0.0', '"quality": 1.0', 1))

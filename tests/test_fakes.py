@@ -52,7 +52,9 @@ def test_a_server_notes_it_too(litellm_loop):
     assert "what?" in noted()
 
 
-@pytest.mark.parametrize("adapter", [dspy.ChatAdapter(), dspy.JSONAdapter(), dspy.XMLAdapter()], ids=repr)
+@pytest.mark.parametrize(
+    "adapter", [dspy.ChatAdapter(), dspy.JSONAdapter(), dspy.XMLAdapter()], ids=["chat", "json", "xml"]
+)
 def test_the_fields_that_are_asked_for_are_read_in_every_format(adapter):
     assert asked_for(asked(adapter)) == ("reasoning", "answer")
     assert asked_for(asked(adapter, "question, hint -> better")) == ("better",)

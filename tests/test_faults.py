@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -59,19 +58,6 @@ def served(script: Callable[[Received], Reply | Fault], **options: object) -> It
                 yield server
         finally:
             lm.close()
-
-
-@pytest.fixture
-def impatience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Takes the seconds out of whatever waits between tries are chosen, and says how long they were to be."""
-    wait, chosen = time.sleep, []
-
-    def sleep(seconds: float) -> None:
-        chosen.append(seconds)
-        wait(min(seconds, 0.01))
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    return chosen
 
 
 @pytest.mark.usefixtures("impatience")

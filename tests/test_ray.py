@@ -24,9 +24,9 @@ from anytime_dspy.ray_executor import RayExecutor
 from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.run_folder import RunStore
 from anytime_dspy.testing import chat, words
+from tests.fakes.command_line import assert_refused, cli_process
 from tests.fakes.http_server import ChatServer, Received, Reply
 from tests.fakes.numbered import TASK, numbered, timeless, traced
-from tests.test_cli import assert_refused, cli
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'anytime-dspy[ray]'")
 
@@ -276,8 +276,8 @@ def test_the_command_line_runs_a_task_file_on_ray(lab, tmp_path):
     (tmp_path / "my_task.py").write_text(TASK)
     key = {"OPENAI_API_KEY": "none", "OPENAI_API_BASE": lab.server.url}
     common = ("sweep", "my_task.py", "--model", "openai/gpt-4.1", "--json", "--threads", 2)
-    here = cli(*common, "--out", "here", cwd=tmp_path, **key)
-    there = cli(*common, "--out", "there", "--ray", lab.cluster.address, cwd=tmp_path, **key)
+    here = cli_process(*common, "--out", "here", cwd=tmp_path, **key)
+    there = cli_process(*common, "--out", "there", "--ray", lab.cluster.address, cwd=tmp_path, **key)
     assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
     assert json.loads(there.stdout)["programs"]["plain"]["n"] == 24
     runs = [RunStore.read(tmp_path / name) for name in ("here", "there")]
@@ -288,4 +288,4 @@ def test_the_command_line_runs_a_task_file_on_ray(lab, tmp_path):
 def test_the_command_line_says_that_a_cluster_is_away(tmp_path):
     (tmp_path / "my_task.py").write_text(TASK)
     arguments = ("sweep", "my_task.py", "--model", "openai/gpt-4.1", "--out", "run", "--ray", "127.0.0.1:1")
-    assert_refused(cli(*arguments, cwd=tmp_path, OPENAI_API_KEY="none"), "cannot connect to Ray at 127.0.0.1:1")
+    assert_refused(cli_process(*arguments, cwd=tmp_path, OPENAI_API_KEY="none"), "cannot connect to Ray at 127.0.0.1:1")

@@ -28,9 +28,9 @@ from anytime_dspy.storage.seal import Seal
 from anytime_dspy.storage.shards import Shard
 from anytime_dspy.testing import chat, prefill_of, prompt_of, words
 from tests.fakes.clock import Clock
+from tests.fakes.command_line import assert_refused, cli
 from tests.fakes.http_server import ChatServer
 from tests.fakes.numbered import TASK, numbered, timeless, traced
-from tests.test_cli import assert_refused, cli
 
 FINGERPRINT = {"task": "sharded", "budgets": [8, 16]}
 
@@ -321,6 +321,7 @@ def test_a_killed_shard_loses_nothing_and_pays_for_nothing_twice(tmp_path):
                 assert killed.poll() is None
                 time.sleep(0.05)
             killed.kill()
+        server.delay = 0.0
         kept = {result.id for result in RunStore.read(tmp_path / "shard-1").results()}
         at_kill = len(server.received)
         unfinished = cli("merge", "merged", "shard-1", cwd=tmp_path)

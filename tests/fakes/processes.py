@@ -11,6 +11,7 @@ from typing import Any
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
     [
+        "tests.batch.sweeps",
         "tests.optimizers.compile_that_is_killed",
         "tests.optimizers.compile_on_a_database",
         "tests.optimizers.sampling_that_is_killed",
