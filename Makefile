@@ -54,7 +54,7 @@ test-fast: setup
 # packages warn of each other, which is no error of ours.
 test-lowest: $(TOOLS)/.ready
 	rm -rf build/lowest
-	$(TOOLS)/bin/uv venv --quiet --python $(PYTHON) build/lowest
+	$(TOOLS)/bin/uv venv --quiet --seed --python $(PYTHON) build/lowest
 	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --no-build --extra plot \
 		--python build/lowest/bin/python pyproject.toml --output-file build/lowest/versions.txt
 	$(TOOLS)/bin/uv pip install --quiet --python build/lowest/bin/python --no-build \
