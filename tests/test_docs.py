@@ -39,7 +39,8 @@ HOWTO = [page for page in pages() if page.startswith("docs/howto/")]
 ELSEWHERE = {
     "mlflow": "tests/test_mlflow.py",
     "RayExecutor": "tests/test_ray.py",
-    "sweep_batch": "tests/test_batch.py",
+    "sweep_batch": "tests/batch/test_jobs.py",
+    "postgresql://": "tests/optimizers/test_hosts.py",
 }
 
 # What a page takes as given.
