@@ -127,7 +127,7 @@ def test_a_lease_passes_on_when_its_holder_is_killed_and_not_before(here, url, t
 
 
 def test_a_host_that_is_cut_off_within_a_transaction_does_not_stop_the_others(server, monkeypatch):
-    monkeypatch.setattr(database, "LEASE", 1.0)
+    monkeypatch.setattr(database, "CUT_OFF", 1.0)
     url = server.database()
     with DatabaseFolder(url) as here, DatabaseFolder(url) as there:
         LineLog(here / "log.jsonl", RUN)

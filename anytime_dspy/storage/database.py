@@ -32,6 +32,9 @@ LEASE = 60.0
 """Seconds after which a lease that was not renewed is taken over, by the clock of the one who waits: hosts' clocks are
 never compared. It is renewed ten times as often."""
 
+CUT_OFF = 60.0
+"""Seconds after which PostgreSQL ends a transaction of which it hears nothing more: its locks would stop all others."""
+
 POLL = 0.2
 """Seconds between two looks at a lease that somebody else holds."""
 
@@ -326,12 +329,12 @@ def _engine(url: str) -> tuple[sql.URL, sql.Engine]:
             f"{known.drivername} needs a driver ({error}): for PostgreSQL, pip install 'anytime-dspy[postgres]'"
         ) from error
     if engine.dialect.name == "postgresql":
-        sql.event.listen(engine, "connect", _locks_end_with_the_lease)
+        sql.event.listen(engine, "connect", _ends_silent_transactions)
     return known, engine
 
 
-def _locks_end_with_the_lease(connection: Any, _record: object) -> None:
-    """Has PostgreSQL end the transaction of a host that was cut off within one: its locks would stop all others."""
+def _ends_silent_transactions(connection: Any, _record: object) -> None:
+    """Has PostgreSQL end the transaction of a host that was cut off within one."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * LEASE)}")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * CUT_OFF)}")
     connection.commit()

@@ -16,7 +16,7 @@ from tests.optimizers.compile_that_is_killed import compiled, state_of
 
 
 def main(folder: Path, url: str, lease: float, options: dict[str, int]) -> None:
-    database.LEASE = lease
+    database.LEASE, database.CUT_OFF = lease, 2 * lease
     told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     class TellingEngine(ScriptedEngine):

@@ -22,7 +22,7 @@ from tests.optimizers import compile_on_a_database
 from tests.optimizers.compile_that_is_killed import compiled, state_of
 
 WORKERS = 4
-LEASE = 4.0
+LEASE = 6.0
 """Seconds; long enough for two busy cores to renew one in time."""
 
 pytestmark = [
