@@ -14,6 +14,7 @@ import optuna
 import pytest
 
 from anytime_dspy.errors import RunError
+from anytime_dspy.storage import database
 from anytime_dspy.testing import ScriptedEngine
 from tests.fakes import postgres, processes
 from tests.fakes.processes import ended
@@ -263,7 +264,8 @@ def test_a_server_that_is_away_is_refused(server, tmp_path):
     assert 'database "nowhere" does not exist' in refused(server.url("nowhere"))
 
 
-def test_a_server_that_goes_away_costs_the_call_at_work(server, small):
+def test_a_server_that_goes_away_costs_the_call_at_work(server, small, monkeypatch):
+    monkeypatch.setattr(database, "LEASE", 3.0)  # what was claimed cannot be given back then
     url, (winner, calls) = server.database(), small
 
     def stopping(request):
