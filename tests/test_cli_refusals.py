@@ -91,3 +91,13 @@ def test_every_verb_that_takes_a_model_takes_its_options(verb, tmp_path: Path):
     told = cli(verb, "--help", cwd=tmp_path, COLUMNS="200").stdout
     assert "--temperature" in told
     assert "--reasoning-effort" in told
+
+
+@pytest.mark.slow
+def test_a_compile_on_a_database_that_cannot_be_used_pays_for_nothing(tmp_path: Path):
+    with ChatServer(rhyming) as server:
+        key = {"OPENAI_API_KEY": "none", "OPENAI_API_BASE": server.url}
+        arguments = ("compile", "word_problems", "--model", "openai/gpt-4.1", "--limit", 4, "--out", "run")
+        done = cli(*arguments, "--storage", "sqlite:////nowhere/at/all", cwd=tmp_path, **key)
+        assert_refused(done, "the database sqlite:////nowhere/at/all cannot be used: unable to open database file")
+        assert not server.received

@@ -65,6 +65,19 @@ def test_a_file_is_of_one_run(here, there):
         LineLog(there / "log.jsonl", {"task": "aime"})
 
 
+def test_of_hosts_that_open_a_file_at_the_same_time_one_says_which_run_it_is_of(here, there):
+    lines = (here / "log.jsonl").lines(lambda number, content: content)
+    opening = threading.Thread(target=LineLog, args=(there / "log.jsonl", RUN))
+    with lines.exclusive():
+        assert lines.new_lines() == []
+        opening.start()
+        opening.join(1)
+        assert opening.is_alive()
+        lines.append('{"fingerprint": {"task": "trip"}}\n')
+    opening.join()
+    assert LineLog(here / "log.jsonl", RUN).lines == []
+
+
 def test_hosts_that_write_at_the_same_time_lose_no_line(here, there):
     def write(folder, name):
         log = LineLog(folder / "log.jsonl", RUN)

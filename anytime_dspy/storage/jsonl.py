@@ -206,6 +206,16 @@ class LineLog(Generic[Line]):
         with self._exclusive():
             self._lines.append(json_line(value))
 
+    def exchange(self, value: Any) -> list[Line]:
+        """Appends a line as `append` does, and returns what `new_lines` then would, this line at the end.
+
+        Raises:
+            RunError: It cannot be written, or another line is damaged.
+        """
+        with self._exclusive():
+            self._lines.append(json_line(value))
+            return self._new_lines()
+
     def new_lines(self) -> list[Line]:
         """Returns the lines added since the last call, by this object or another process.
 

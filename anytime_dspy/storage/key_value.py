@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -51,8 +51,8 @@ class KeyValueFile:
         Raises:
             RunError: The stored value is of another type.
         """
-        if key not in self._values:
-            self._learn()
+        if key not in self._values and self._log:
+            self._learn(self._log.new_lines())
         if key not in self._values:
             return None
         try:
@@ -68,8 +68,7 @@ class KeyValueFile:
             RunError: It cannot be written, or a line of another process is damaged.
         """
         if self._log:
-            self._log.append({"key": key, self._name: value})
-            self._learn()
+            self._learn(self._log.exchange({"key": key, self._name: value}))
         kept = json.loads(json_line(value))
         return bool(self._values.setdefault(key, kept) == kept)
 
@@ -92,7 +91,6 @@ class KeyValueFile:
                 value = self.get(key, kind) or value
         return value
 
-    def _learn(self) -> None:
-        """Reads what was added since, by other processes too."""
-        for found, other in self._log.new_lines() if self._log else ():
+    def _learn(self, lines: Iterable[tuple[str, Any]]) -> None:
+        for found, other in lines:
             self._values.setdefault(found, other)
