@@ -295,6 +295,7 @@ def made_shards(folder: Path, lines: int, count: int) -> list[Path]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_lines(tmp_path):
     peaks = []
     for lines in (2000, 40_000):

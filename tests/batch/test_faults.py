@@ -21,6 +21,7 @@ def failing_at(number: int, fault: Fault | str, times: int) -> Callable[[dict, i
 
 
 @pytest.mark.parametrize("fault", [Fault(500), Fault(429), "expired"], ids=["500", "429", "expired"])
+@pytest.mark.slow
 def test_what_fails_in_a_job_is_put_into_the_next(server, live_run, tmp_path, fault):
     server.failing = failing_at(7, fault, 1)
     results = swept(server.url, tmp_path / "batch")
@@ -65,6 +66,7 @@ def test_what_a_model_refuses_is_left_out_as_in_a_live_sweep(server, tmp_path):
 @pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize("call", [("POST", "/files"), ("POST", "/batches"), ("GET", "/batches/batch_1")])
 @pytest.mark.parametrize("fault", [Fault(429), Fault(500), Fault(drop=True)], ids=["429", "500", "dropped"])
+@pytest.mark.slow
 def test_a_limit_or_an_error_at_a_call_of_the_api_is_waited_out(server, tmp_path, call, fault):
     server.faults[call] = [fault] * 4
     assert all(result.points for result in swept(server.url, tmp_path))

@@ -4,6 +4,8 @@ import random
 import time
 from collections import Counter
 
+import pytest
+
 from tests.fakes import processes
 from tests.fakes.processes import ended
 from tests.optimizers import sampling_that_is_killed
@@ -31,6 +33,7 @@ def killed_after(folder, calls):
     return told(folder)[-1]
 
 
+@pytest.mark.slow
 def test_a_sampling_that_is_killed_again_and_again_repeats_no_finished_call(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):

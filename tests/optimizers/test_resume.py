@@ -4,6 +4,8 @@ import random
 import time
 from collections import Counter
 
+import pytest
+
 from tests.fakes import processes
 from tests.fakes.processes import ended
 from tests.optimizers import compile_that_is_killed
@@ -39,6 +41,7 @@ def killed_after(folder, calls):
     return told(folder)[-1] if processes.killed(process) else None
 
 
+@pytest.mark.slow
 def test_a_compile_that_is_killed_ten_times_gives_the_same_program_and_repeats_no_finished_call(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert ended(begun(whole)) == 0
@@ -56,6 +59,7 @@ def test_a_compile_that_is_killed_ten_times_gives_the_same_program_and_repeats_n
     assert Counter(told(whole)) <= Counter(told(killed))
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_trials_and_agree(tmp_path):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert ended(begun(alone, 0.005)) == 0

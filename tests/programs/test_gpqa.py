@@ -180,6 +180,7 @@ def run(folder: Path, examples: list[dspy.Example], *, show_texts: bool) -> None
     present([folder], [folder / "report.html", folder / "report.csv"], target=None, seed=0, as_json=False)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_letters_and_scores_but_no_text(
     diamond: list[dspy.Example],
     tmp_path: Path,
