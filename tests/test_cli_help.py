@@ -9,10 +9,11 @@ import sys
 import pytest
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.measure import Measurement, show
+from anytime_dspy.cli.measure import show
 from anytime_dspy.cli.options import threads_for
 from anytime_dspy.errors import ModelError
 from anytime_dspy.programs import get_task
+from anytime_dspy.programs.measurement import Measurement
 from anytime_dspy.testing import chat, scripted_lm
 from tests.test_cli import cli
 
@@ -98,7 +99,7 @@ def test_without_matplotlib_a_sweep_names_the_extra_in_full(tmp_path, monkeypatc
 
 def test_without_an_engine_no_model_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("ANYTIME_DSPY_HOME", str(tmp_path))
-    monkeypatch.setattr("anytime_dspy.cli.options.find_spec", lambda name: None)
+    monkeypatch.setattr("anytime_dspy.lms.find_spec", lambda name: None)
     monkeypatch.setattr("anytime_dspy.local.openvino_server.is_available", lambda: False)
     with pytest.raises(ModelError, match=r"pip install 'anytime-dspy\[local\]', or name a provider's model"):
         threads_for("qwen2.5-coder-0.5b-instruct")
