@@ -1,12 +1,12 @@
-"""What candidates gain over the student, as far as their scores can tell: a linear model with the items' noise.
+"""Estimates what candidates gain over the student: a linear model of their scores, with the noise of the items.
 
-A candidate's gain is the sum of the effects of what it shows (its demonstrations, that it shows any, its instructions,
-its contrast) and of something of its own. Effects and noise are normal, so the posterior is one solve, as in ridge
-regression and in Gaussian processes (Rasmussen and Williams 2006, eq. 2.25 and 2.26). Beside it stands the hypothesis
-that nothing helps: how much likelier the scores are without any effect (ibid., eq. 2.30) says how far to believe it.
-So a candidate with a lucky draw
-is drawn back to what its parts did elsewhere, demonstrations that were never shown together can be composed, and the
-best of many is not overrated.
+A candidate's gain is the sum of the effects of what it shows (that it shows demonstrations at all, each of them, its
+instructions, its contrast) and of something of its own. Effects and noise are normal, so the posterior is one solve, as
+in ridge regression and in Gaussian processes (Rasmussen and Williams 2006, eq. 2.25 and 2.26). Three hypotheses are
+averaged, each weighted by how likely it makes the scores (ibid., eq. 2.30): candidates differ as much as the prior
+says; they differ little, and what helps is showing demonstrations at all; nothing helps. So a candidate with a lucky
+draw is drawn back to what its parts did elsewhere, demonstrations that were never shown together can be composed, and
+the best of many is not overrated.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ OWN = 0.06
 
 NOTHING = 0.1
 """The prior probability that no candidate differs from the student."""
+
+SPREADS = (1.0, 0.3)
+"""Two hypotheses, equally likely before: factors on the prior standard deviations of all effects but those of showing
+demonstrations at all. Without the second one, candidates that all gain about as much look less likely than chance: in
+simulations with 64 examples, planted gains of that kind were found 60 times of 100, and with it 92 times; without any
+gain the student came back 148 times of 160."""
+
+SHOWING_EFFECTS = frozenset({"squeezed", "whole"})
+"""The names of the effects of showing demonstrations at all."""
 
 SPREAD = 0.45
 """The standard deviation of an item's paired gain that is assumed before items have shown their own."""
@@ -85,30 +94,38 @@ def gains(measured: Sequence[Measured], asked: Sequence[Mapping[str, float]] = (
     features = [*(one.features for one in measured), *asked]
     if not features:  # a later round may have found nothing to race against its student
         return []
-    kernel = np.array([[_covariance(one, other) for other in features] for one in features])
-    kernel += np.diag([OWN**2] * len(features))
-    if not known:
-        return [_believed(0.0, float(variance), NOTHING) for variance in np.diag(kernel)]
+    showing = _covariances([_showing(one) for one in features])
+    others = _covariances(features) - showing + np.diag([OWN**2] * len(features))
+    kernels = [showing + spread**2 * others for spread in SPREADS]
     places = [place for place, one in enumerate(measured) if one.gains]
     seen = np.array([np.mean(list(one.gains.values())) for one in known])
-    across = kernel[:, places]
     noise = _noise(known)
-    total = kernel[np.ix_(places, places)] + noise
-    solved = np.linalg.solve(total, np.column_stack([seen, across.T]))
-    means = across @ solved[:, 0]
-    variances = np.diag(kernel - across @ solved[:, 1:])
-    odds = NOTHING / (1 - NOTHING) * math.exp(min(700.0, _likelihood(seen, noise) - _likelihood(seen, total)))
-    return [
-        _believed(float(mean), max(float(variance), 0.0), odds / (1 + odds))
-        for mean, variance in zip(means, variances, strict=True)
+    prior = (1 - NOTHING) / len(SPREADS)
+    likelihoods = [_likelihood(seen, noise) + math.log(NOTHING)] + [
+        _likelihood(seen, kernel[np.ix_(places, places)] + noise) + math.log(prior) for kernel in kernels
     ]
+    weights = np.exp(np.array(likelihoods) - max(likelihoods))
+    weights /= weights.sum()
+    means, variances = zip(*(_posterior(kernel, places, seen, noise) for kernel in kernels), strict=True)
+    return [_averaged(*one, weights[1:]) for one in zip(np.transpose(means), np.transpose(variances), strict=True)]
 
 
-def _believed(mean: float, variance: float, nothing: float) -> Gain:
-    """A normal gain, and none with the probability `nothing`."""
-    above = float(norm.cdf(mean / math.sqrt(variance))) if variance > 0 else float(mean > 0)
-    some = 1 - nothing
-    return Gain(some * mean, math.sqrt(max(some * (variance + mean**2) - (some * mean) ** 2, 0.0)), some * above)
+def _posterior(kernel: Array, places: Sequence[int], seen: Array, noise: Array) -> tuple[Array, Array]:
+    """The means and variances of all gains under one hypothesis."""
+    across = kernel[:, places]
+    solved = np.linalg.solve(kernel[np.ix_(places, places)] + noise, np.column_stack([seen, across.T]))
+    return across @ solved[:, 0], np.maximum(np.diag(kernel - across @ solved[:, 1:]), 0.0)
+
+
+def _averaged(means: Array, variances: Array, weights: Array) -> Gain:
+    """One gain over the hypotheses of `SPREADS`; what their weights lack of 1 is the probability of no gain at all."""
+    mean = float(weights @ means)
+    variance = float(weights @ (variances + means**2)) - mean**2
+    above = [
+        float(norm.cdf(one / math.sqrt(around))) if around > 0 else float(one > 0)
+        for one, around in zip(means, variances, strict=True)
+    ]
+    return Gain(mean, math.sqrt(max(variance, 0.0)), float(weights @ above))
 
 
 def _likelihood(seen: Array, covariance: Array) -> float:
@@ -123,6 +140,14 @@ def item_sd(measured: Sequence[Measured]) -> float:
     ]
     degrees = max(0, len(deviations) - sum(bool(one.gains) for one in measured))
     return math.sqrt((ITEMS * SPREAD**2 + sum(value**2 for value in deviations)) / (ITEMS + degrees))
+
+
+def _showing(features: Mapping[str, float]) -> dict[str, float]:
+    return {name: sd for name, sd in features.items() if name in SHOWING_EFFECTS}
+
+
+def _covariances(features: Sequence[Mapping[str, float]]) -> Array:
+    return np.array([[_covariance(one, other) for other in features] for one in features], dtype=np.float64)
 
 
 def _covariance(one: Mapping[str, float], other: Mapping[str, float]) -> float:

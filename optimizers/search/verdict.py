@@ -32,7 +32,10 @@ def verdict(race: RaceReport) -> str:
     )
     if race.winner:
         return f"{leader.kind} {believed}.{stopped}"
-    more = f" A gain of that size needs some {race.needed} examples to be sure." if race.needed else ""
+    more = ""
+    if race.needed:
+        some = f"some {race.needed}" if race.needed > examples else "more"
+        more = f" A gain of that size needs {some} examples to be sure."
     return (
         f"The student is returned, since no gain is {SURE:.0%} sure: the best candidate, {leader.kind}, "
         f"{believed}.{more}{stopped}"

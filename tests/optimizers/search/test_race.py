@@ -63,6 +63,14 @@ def test_where_no_candidate_is_better_the_student_is_returned_in_nine_of_ten_see
 
 
 @pytest.mark.slow
+def test_candidates_that_all_gain_alike_are_found():
+    """Their likeness is no evidence of chance: before it had a hypothesis of its own, 6 of these 12 were found."""
+    alike = dict.fromkeys(DEMOS, 0.03)
+    found = [raced(alike, seed=seed, overtime=64).report.winner > 0 for seed in range(12)]
+    assert sum(found) >= 10
+
+
+@pytest.mark.slow
 def test_a_planted_demonstration_is_found_at_a_third_of_the_sweeps():
     found, spent = 0, []
     for seed in range(10):
