@@ -15,8 +15,8 @@ from tests.fakes.simulated import simulated
 from tests.optimizers.compile_that_is_killed import compiled, state_of
 
 
-def main(folder: Path, url: str, lease: float, options: dict[str, int]) -> None:
-    database.LEASE, database.CUT_OFF = lease, 2 * lease
+def main(folder: Path, url: str, lease: float, cut_off: float, options: dict[str, int]) -> None:
+    database.LEASE, database.CUT_OFF = lease, cut_off
     told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     class TellingEngine(ScriptedEngine):

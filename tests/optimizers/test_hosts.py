@@ -29,7 +29,7 @@ LEASE = 6.0
 pytestmark = [
     pytest.mark.skipif(postgres.missing() is not None, reason=str(postgres.missing())),
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 
@@ -98,7 +98,7 @@ def results(folder):
     return [path.read_text() for path in folder.glob("result-*")]
 
 
-def waited(condition, seconds=120):
+def waited(condition, seconds=500):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -109,7 +109,7 @@ def test_four_workers_that_are_each_killed_once_come_to_what_one_alone_does(serv
     url = server.database()
 
     def begun():
-        return processes.begun(compile_on_a_database.main, tmp_path, url, LEASE, MIDDLE)
+        return processes.begun(compile_on_a_database.main, tmp_path, url, LEASE, database.CUT_OFF, MIDDLE)
 
     winner, calls = alone
     workers = [begun() for _ in range(WORKERS)]
@@ -127,14 +127,15 @@ def test_four_workers_that_are_each_killed_once_come_to_what_one_alone_does(serv
     assert not repeated(events)
     assert len({event.process for event in events}) >= WORKERS // 2
     begun_calls = Counter(event.call for event in events if event.kind == "begun")
-    assert calls <= sum(begun_calls.values()) <= calls + WORKERS  # what each was at work on when it was killed
+    # Beyond what each was at work on when it was killed, a starved worker may lose a lease that it still works on.
+    assert calls <= sum(begun_calls.values()) < 1.5 * calls
 
 
 def test_a_worker_that_was_suspended_for_longer_than_its_lease_agrees_with_those_who_took_over(server, alone, tmp_path):
     url = server.database()
 
     def begun():
-        return processes.begun(compile_on_a_database.main, tmp_path, url, LEASE, MIDDLE)
+        return processes.begun(compile_on_a_database.main, tmp_path, url, LEASE, 2 * LEASE, MIDDLE)
 
     first = begun()
     waited(lambda: len(told(tmp_path)) > 20)
@@ -147,7 +148,7 @@ def test_a_worker_that_was_suspended_for_longer_than_its_lease_agrees_with_those
     assert results(tmp_path) == [alone[0]] * 2
     events = told(tmp_path)
     assert {event.process for event in events} >= {first.pid, second.pid}
-    assert len(events) <= 2 * (alone[1] + 1)
+    assert not repeated(events)
 
 
 def refused(storage, **options):
@@ -182,22 +183,33 @@ def test_what_is_there_is_not_asked_for_again_and_another_compile_is_refused(ser
     server.execute(url, "SELECT content FROM words.anytime_dspy_lines", "SELECT value FROM words.trial_values")
 
 
+def with_optunas_tables(server):
+    """A database in which Optuna alone has been."""
+    url = server.database()
+    optuna.storages.RDBStorage(url).engine.dispose()
+    return url
+
+
 def test_a_role_that_may_not_write_is_refused(server):
-    url = used(server)
+    url = with_optunas_tables(server)
     server.execute(
         url,
         "CREATE ROLE reader LOGIN",
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO reader",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO reader",
+        "GRANT CREATE ON SCHEMA public TO reader",
     )
     reader = url.replace("postgres@", "reader@")
-    compiled(lm_of()[0], storage=reader, **SMALL)
-    server.execute(url, "REVOKE INSERT, UPDATE, DELETE ON trials, studies, study_user_attributes FROM reader")
     said = refused(reader)
     assert "cannot be used: permission denied for table stud" in said
     assert said.endswith("mend that, or choose another database")
-    server.execute(url, "REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public FROM reader")
-    assert "permission denied for table anytime_dspy_leases" in refused(reader)
+    server.execute(
+        url, "ALTER TABLE anytime_dspy_leases OWNER TO postgres", "GRANT SELECT ON anytime_dspy_leases TO reader"
+    )
+    for trials in (0, 2):
+        assert "permission denied for table anytime_dspy_leases" in refused(
+            reader, trials=trials, samples=2, rounds=None
+        )
 
 
 FULL = """
@@ -212,9 +224,10 @@ def trigger(table):
 
 
 def test_a_full_database_is_refused(server):
-    url = used(server)
+    url = server.database()
+    compiled(lm_of()[0], storage=url, samples=2, trials=0, rounds=None)
     server.execute(url, FULL, trigger("anytime_dspy_leases"))
-    assert "No space left on device" in refused(url)
+    assert "No space left on device" in refused(url, samples=2, trials=0, rounds=None)
 
 
 @pytest.mark.parametrize("table", ["anytime_dspy_lines", "trials"])
@@ -236,15 +249,19 @@ def test_a_database_that_fills_up_costs_the_call_at_work(server, small, table, m
     assert len(asked) <= calls + 1
 
 
-def test_tables_of_another_version_are_refused(server):
-    url = used(server)
-    server.execute(url, "UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+@pytest.mark.parametrize("version", ["v2.6.0.a", "v999"])
+def test_optunas_tables_of_another_version_are_refused(server, version):
+    url = with_optunas_tables(server)
+    server.execute(url, f"UPDATE alembic_version SET version_num = '{version}'")
     said = refused(url)
     assert "Optuna's tables in postgresql+psycopg://postgres@/" in said
-    assert "upgrade them, or choose another database" in said
-    server.execute(url, "UPDATE alembic_version SET version_num = 'v999'")
-    assert "are of another version" in refused(url)
-    server.execute(url, "ALTER TABLE anytime_dspy_lines RENAME content TO text")
+    assert "are of another version" in said
+    assert said.endswith("upgrade them, or choose another database")
+
+
+def test_our_tables_of_another_version_are_refused(server):
+    url = server.database()
+    server.execute(url, "CREATE TABLE anytime_dspy_lines (file text, number integer, text text)")
     assert "column anytime_dspy_lines.content does not exist" in refused(url)
 
 
