@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from anytime_dspy.errors import AnytimeError, DataError
 from anytime_dspy.testing import ScriptedEngine, asked_for, chat, demos_of, inputs_of, prefill_of, system_of
 from experiments import paper_table
 from experiments.paper.cells import examples_of, open_model
-from experiments.paper.estimate import cost_of
+from experiments.paper.estimate import Pace, cost_of
 from experiments.paper.grid import DataSet, read_grid
+from experiments.paper.simulated import Clock, compared, simulated_grid
 
 PAPER, SMALL = (Path(paper_table.__file__).parent / name for name in ("paper.toml", "small.toml"))
 
@@ -256,10 +258,63 @@ def test_a_dry_run_says_what_each_cell_costs_and_asks_nothing(
     assert len(CALLS) == before
     assert not (tmp_path / "out").exists()
     base = next(line for line in done.output.splitlines() if "Base" in line)
-    calls, prompt, completion, price = (cell.strip().replace(",", "") for cell in base.strip("│ ").split("│")[3:])
+    calls, prompt, completion, price = (cell.strip().replace(",", "") for cell in base.strip("│ ").split("│")[3:7])
     # 10 examples, a trace each and an answer at each of 4 budgets; 32 tokens a trace and 32 an answer.
     assert (int(calls), int(completion)) == (10 * 5, 10 * (32 + 5 * 32))
     assert float(price) == int(prompt) + 2 * int(completion)
+
+
+def test_a_dry_run_says_how_long_each_cell_takes(
+    grid_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    options = ("--dry-run", "--in-flight", "4", "--in-flight", "1000", "--latency", "720", "--speed", "1")
+    done = run(grid_file, tmp_path / "out", *options)
+    assert done.exit_code == 0, done.output
+    hours = {
+        cells[2]: [float(cell) for cell in cells[-2:]]
+        for line in done.output.splitlines()
+        if len(cells := [cell.strip() for cell in line.strip("│ ").split("│")]) == 9
+    }
+    # Five calls of 0.2 hours each one after the other, which write 32 + 5 * 32 tokens in 192 seconds.
+    chain = 5 * 0.2 + 192 / 3600
+    assert hours["Base"] == pytest.approx([3 * chain, chain], abs=0.01), "10 examples, 4 at a time"
+    assert hours["PDP"] == pytest.approx([(4 + 3) * chain, 2 * chain], abs=0.01), "16 samples before them"
+
+
+class Lockstep(Clock):
+    """A clock on which only LM calls take time: they are replied to together, as soon as so many are in flight."""
+
+    def __init__(self, in_flight: int) -> None:
+        self.time = 0.0
+        self._seconds: list[float] = []
+        self._all = threading.Barrier(in_flight, self._advance, timeout=60)
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, seconds: float, request: Request) -> None:
+        self._seconds.append(seconds)
+        if asked_for(request) == ("principles",):  # the one call that is alone
+            self._advance()
+        else:
+            self._all.wait()
+
+    def _advance(self) -> None:
+        self.time += max(self._seconds)
+        self._seconds.clear()
+
+
+def test_a_run_costs_and_takes_what_was_estimated() -> None:
+    found = compared(simulated_grid(8, 4, in_flight=4), Pace(0.5, 100.0), Lockstep(4))
+    assert [each.method for each in found] == ["Base", "LEAP", "PDP(+)", "PDP"]
+    for each in found:
+        assert each.spent.calls == each.estimated.calls
+        assert each.estimated.completion - each.spent.calls < each.spent.completion <= each.estimated.completion
+        assert each.spent.prompt <= each.estimated.prompt
+        # An answer that ends is a token shorter than its cap.
+        assert 0.98 * each.seconds < each.took <= each.seconds
+    assert all(each.spent.prompt > 0.9 * each.estimated.prompt for each in found if each.method in ("Base", "PDP"))
 
 
 def test_what_a_grid_costs_is_at_most_what_the_dry_run_says(ran: Ran) -> None:
