@@ -306,7 +306,7 @@ class RoundRun:
         with self._job.writing_lm(), phase("writing styles and instructions"):
             made = candidate_instructions(student, sets)
         self._writing += made.usage
-        return replace(pool, written=made.texts[1:])
+        return replace(pool, written=made.kept[1:])
 
     def _paid_heats(self) -> dict[str, int]:
         """The number of heats whose LM calls are already stored and paid for, by candidate.

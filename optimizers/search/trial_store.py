@@ -20,7 +20,8 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import RunError
 from anytime_dspy.optimizers.search.locks import AnyFolder, Busy, held
 from anytime_dspy.optimizers.search.quiet import quiet_optuna
-from anytime_dspy.storage.jsonl import DAMAGE, SharedLines, parsed_line, reason_of, writing
+from anytime_dspy.storage.jsonl import DAMAGE, parsed_line, reason_of, writing
+from anytime_dspy.storage.shared_lines import SharedLines
 
 if TYPE_CHECKING:
     from anytime_dspy.storage.database import DatabaseFolder

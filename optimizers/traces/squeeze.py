@@ -164,7 +164,7 @@ def squeeze_traces(
         if on_squeezed:
             on_squeezed(outcome)
     if failures and len(failures) == len(traces):
-        raise AnytimeError(f"no trace could be squeezed ({failures[0]}): mend the LM, and compile again")
+        raise AnytimeError(f"no trace could be squeezed ({failures[0]}): fix the LM, and compile again")
     return sorted((one for key, one in done.items() if key in asked and one.calls), key=rank)
 
 
