@@ -72,7 +72,6 @@ class Evaluation(dspy.Evaluate):
         examples: The examples, by position.
         metric: The Anytime Index.
         slots: Limits how many examples run concurrently, over all evaluations that share it.
-        name: The metric's name for callbacks.
 
     Attributes:
         scores: The index of each example that ran, by position.
@@ -80,13 +79,10 @@ class Evaluation(dspy.Evaluate):
         prompt_tokens: The prompt tokens of each example at the largest budget.
     """
 
-    def __init__(
-        self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Semaphore, name: str | None = None
-    ) -> None:
+    def __init__(self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Semaphore) -> None:
         super().__init__(devset=list(examples.values()), metric=metric, num_threads=max(1, len(examples)))
         self.places = list(examples)
         self._slots = slots
-        self._name = name or metric.__name__
         self.scores: dict[int, float] = {}
         self.usage = Usage()
         self.prompt_tokens: list[int] = []
@@ -98,7 +94,7 @@ class Evaluation(dspy.Evaluate):
             Exception: The error of the first failed example, once the running ones have ended.
         """
         with joined_run():
-            return self._evaluate(program, callback_metadata={"metric_key": self._name})
+            return self._evaluate(program, callback_metadata={"metric_key": self.metric.__name__})
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def _evaluate(self, program: Anytime, callback_metadata: Mapping[str, Any]) -> EvaluationResult:
