@@ -89,11 +89,11 @@ class _Wrapper(dspy.Module):
         try:
             super().load(path, allow_pickle=allow_pickle, allow_unsafe_lm_state=allow_unsafe_lm_state)
         except OSError as error:
-            raise ProgramError(f"Cannot read {path}: {error.strerror or error}.") from error
+            raise ProgramError(f"cannot read {path}: {error.strerror or error}") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON's own error is a ValueError
             reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise ProgramError(
-                f"{path} is no saved DSPy program: {reason}. Save one with program.save(path)."
+                f"{path} is no saved DSPy program: {reason}; save one with program.save(path)"
             ) from error
         return self
 
@@ -136,12 +136,12 @@ class Anytime(_Wrapper):
         stop: Converged | None = None,
     ) -> None:
         if not isinstance(program, dspy.Module):
-            raise ProgramError(f"Anytime wraps a dspy.Module, not {type(program).__name__}.")
+            raise ProgramError(f"Anytime wraps a dspy.Module, not {type(program).__name__}")
         if isinstance(program, _Wrapper):
-            raise ProgramError("The program is anytime already: wrap the program inside it (its .program) instead.")
+            raise ProgramError("the program is anytime already: wrap the program inside it (its .program) instead")
         super().__init__(program, BudgetState(budgets, answer_tokens, mode, stop))
         if not self.named_predictors():
-            raise ProgramError("The program has no predictor, so there is nothing to put a budget on.")
+            raise ProgramError("the program has no predictor, so there is nothing to put a budget on")
         tape_tools(program)
 
     @property

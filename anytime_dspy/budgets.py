@@ -146,5 +146,5 @@ def check_answer_tokens(answer_tokens: int) -> int:
     """
     tokens = whole_number(answer_tokens)
     if tokens is None or tokens <= 0:
-        raise BudgetError(f"answer_tokens must be a positive integer, not {answer_tokens!r}.")
+        raise BudgetError(f"answer_tokens must be a positive integer, not {answer_tokens!r}")
     return tokens

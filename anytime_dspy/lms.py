@@ -33,15 +33,15 @@ def open_lm(
 
     if is_embedded(model):
         if reasoning_effort is not None:
-            raise ModelError(f"{model} is an embedded model, which has no reasoning effort: leave it out.")
+            raise ModelError(f"{model} is an embedded model, which has no reasoning effort: leave it out")
         lm = local_lm(_embedded_file(model), slots=threads, temperature=temperature or 0.0)
         with phase("loading the model"):
             lm.engine.counter.count("a")
         return lm
     if "/" not in model:
         raise ModelError(
-            f"There is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
-            "provider/model, such as openai/gpt-4o-mini, and a file as path/to/file.gguf."
+            f"there is no embedded model {model!r} (there are {', '.join(MODELS)}); write a provider's model as "
+            "provider/model, such as openai/gpt-4o-mini, and a file as path/to/file.gguf"
         )
     options = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
     try:
@@ -51,7 +51,7 @@ def open_lm(
         if temperature is None:
             return dspy.LM(model, **options)
         raise ModelError(
-            f"{model} takes no temperature but 1, DSPy says: leave --temperature={temperature} out."
+            f"{model} takes no temperature but 1, DSPy says: leave --temperature={temperature} out"
         ) from error
 
 
@@ -86,7 +86,7 @@ def check_engine(model: str) -> None:
     if not (find_spec("xllamacpp") or openvino_server.is_available()):
         raise ModelError(
             f"{model} runs in this process, which needs an engine: pip install 'anytime-dspy[local]', or name a "
-            "provider's model, such as openai/gpt-4o-mini."
+            "provider's model, such as openai/gpt-4o-mini"
         )
 
 

@@ -114,7 +114,7 @@ def _swept(
         store.finish(order)
     errors = [result.error for result in results.values() if result.error]
     if errors and len(errors) == len(named):
-        raise AnytimeError(f"All {len(named)} examples failed; the first said: {errors[0]}")
+        raise AnytimeError(f"all {len(named)} examples failed; the first said: {errors[0]}")
     if errors:
         logger.warning(
             "%d of %d examples failed: the next sweep into the same folder tries them again", len(errors), len(named)

@@ -8,6 +8,7 @@ import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import dspy
@@ -115,6 +116,18 @@ class AnytimeIndex:
                 "or leave that example out"
             ) from error
 
+    @cached_property
+    def _missing(self) -> tuple[None, ...]:
+        """What `quality` requires beside an example and a prediction: a metric for dspy.GEPA may require a trace."""
+        try:
+            parameters = inspect.signature(self.quality).parameters.values()
+        except (TypeError, ValueError):  # some functions written in C have no signature
+            return ()
+        required = [
+            p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        return (None,) * min(3, max(0, len(required) - 2))
+
     def _scores(self, example: dspy.Example, prediction: dspy.Prediction) -> list[_Score]:
         checkpoints: Sequence[Checkpoint] = getattr(prediction, "checkpoints", None) or ()
         if not checkpoints:
@@ -125,7 +138,7 @@ class AnytimeIndex:
         ]
 
     def _score(self, example: dspy.Example, prediction: dspy.Prediction, where: str) -> _Score:
-        value = self.quality(example, prediction, *_GEPA_ARGUMENTS[: _required_arguments(self.quality) - 2])
+        value = self.quality(example, prediction, *self._missing)
         said = value.get("feedback", None) if isinstance(value, dspy.Prediction) else None
         number = _number(value)
         if not 0.0 <= number <= self.q_max:
@@ -142,22 +155,6 @@ class _Score:
 
     quality: float
     feedback: str | None = None
-
-
-# A metric for dspy.GEPA may require a trace, a predictor's name and its trace.
-_GEPA_ARGUMENTS = (None, None, None)
-
-
-def _required_arguments(quality: Callable[..., Any]) -> int:
-    """Returns how many arguments a quality function requires, at least two."""
-    try:
-        parameters = inspect.signature(quality).parameters.values()
-    except (TypeError, ValueError):  # some functions written in C have no signature
-        return 2
-    required = (
-        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    )
-    return max(2, sum(1 for _ in required))
 
 
 def _number(value: Any) -> float:

@@ -31,7 +31,7 @@ class BudgetState(Parameter):
 
     def __init__(self, budgets: Iterable[int], answer_tokens: int, mode: Mode, stop: Converged | None = None) -> None:
         if mode not in get_args(Mode):
-            raise BudgetError(f'mode must be "trace" or "contract", not {mode!r}.')
+            raise BudgetError(f'mode must be "trace" or "contract", not {mode!r}')
         self.budgets = check_budgets(budgets)
         self.answer_tokens = check_answer_tokens(answer_tokens)
         self.mode = mode
@@ -64,7 +64,7 @@ def _budgets_of(state: Mapping[str, Any]) -> BudgetState:
         rule = None if stop is None else Converged(**stop)
         return BudgetState(state["budgets"], state["answer_tokens"], state.get("mode", "trace"), rule)
     except (AttributeError, KeyError, TypeError, BudgetError) as error:
-        raise ProgramError(f'The saved program has no usable budgets under "{BUDGETS_KEY}": {error}') from error
+        raise ProgramError(f'the saved program has no usable budgets under "{BUDGETS_KEY}": {error}') from error
 
 
 def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
@@ -85,15 +85,15 @@ def check_state(program: dspy.Module, state: Mapping[str, Any]) -> None:
         if not isinstance(saved, Mapping) or not isinstance(saved.get("signature"), Mapping):
             others = sorted(key for key in state if key not in NOT_LEARNED)
             raise ProgramError(
-                f'The saved program has no predictor "{name}" (it has: {", ".join(others) or "none"}): '
-                "it was made by another program."
+                f'the saved program has no predictor "{name}" (it has: {", ".join(others) or "none"}): '
+                "it was made by another program"
             )
         _check_fields(name, predictor.signature, saved["signature"].get("fields"))
         demos = saved.get("demos")
         if not isinstance(demos, list) or not all(isinstance(demo, Mapping | dspy.Example) for demo in demos):
-            raise ProgramError(f'The saved predictor "{name}" has no list of demonstrations: was the file edited?')
+            raise ProgramError(f'the saved predictor "{name}" has no list of demonstrations: was the file edited?')
         if not isinstance(saved["signature"].get("instructions"), str):
-            raise ProgramError(f'The saved predictor "{name}" has no instructions: was the file edited?')
+            raise ProgramError(f'the saved predictor "{name}" has no instructions: was the file edited?')
 
 
 def _check_fields(name: str, signature: type[dspy.Signature], found: Any) -> None:
@@ -102,8 +102,8 @@ def _check_fields(name: str, signature: type[dspy.Signature], found: Any) -> Non
     if len(fields) != len(wanted) or not all(map(_is_same, fields, wanted, signature.fields)):
         labels = [field.get("prefix") if isinstance(field, Mapping) else field for field in fields]
         raise ProgramError(
-            f'The saved predictor "{name}" has the fields {labels}, this program has '
-            f"{[field['prefix'] for field in wanted]}: it was made for another task."
+            f'the saved predictor "{name}" has the fields {labels}, this program has '
+            f"{[field['prefix'] for field in wanted]}: it was made for another task"
         )
 
 

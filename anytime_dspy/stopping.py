@@ -60,4 +60,4 @@ def check_stop(stop: object) -> Converged | None:
     """
     if stop is None or isinstance(stop, Converged):
         return stop
-    raise BudgetError(f"stop must be a stopping rule such as Converged(patience=2), not {stop!r}.")
+    raise BudgetError(f"stop must be a stopping rule such as Converged(patience=2), not {stop!r}")

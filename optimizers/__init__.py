@@ -6,19 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anytime_dspy.optimizers.judges.agreement import Agreement
-    from anytime_dspy.optimizers.judges.base import Judge
-    from anytime_dspy.optimizers.judges.confidence import Confidence
-    from anytime_dspy.optimizers.judges.metric_judges import Checked
-    from anytime_dspy.optimizers.judges.pairwise import Pairwise, Teacher
-    from anytime_dspy.optimizers.judges.report import JudgeReport
-    from anytime_dspy.optimizers.leap.optimizer import LEAP, LeapReport
-    from anytime_dspy.optimizers.pairs.export import pairs_dataset
-    from anytime_dspy.optimizers.pairs.pair import PreferencePair, read_pairs
-    from anytime_dspy.optimizers.pdp.optimizer import PDP
-    from anytime_dspy.optimizers.pdp.report import CompileReport
-    from anytime_dspy.optimizers.search.limits import Limits, Progress
-    from anytime_dspy.optimizers.self_consistency import SelfConsistency
+    from anytime_dspy.optimizers.judges.agreement import Agreement as Agreement
+    from anytime_dspy.optimizers.judges.base import Judge as Judge
+    from anytime_dspy.optimizers.judges.confidence import Confidence as Confidence
+    from anytime_dspy.optimizers.judges.metric_judges import Checked as Checked
+    from anytime_dspy.optimizers.judges.pairwise import Pairwise as Pairwise
+    from anytime_dspy.optimizers.judges.pairwise import Teacher as Teacher
+    from anytime_dspy.optimizers.judges.report import JudgeReport as JudgeReport
+    from anytime_dspy.optimizers.leap.optimizer import LEAP as LEAP
+    from anytime_dspy.optimizers.leap.optimizer import LeapReport as LeapReport
+    from anytime_dspy.optimizers.pairs.export import pairs_dataset as pairs_dataset
+    from anytime_dspy.optimizers.pairs.pair import PreferencePair as PreferencePair
+    from anytime_dspy.optimizers.pairs.pair import read_pairs as read_pairs
+    from anytime_dspy.optimizers.pdp.optimizer import PDP as PDP
+    from anytime_dspy.optimizers.pdp.report import CompileReport as CompileReport
+    from anytime_dspy.optimizers.search.limits import Limits as Limits
+    from anytime_dspy.optimizers.search.limits import Progress as Progress
+    from anytime_dspy.optimizers.self_consistency import SelfConsistency as SelfConsistency
 
 # Loaded when first used: DSPy's own teleprompters, which PDP is one of, are slow to import.
 _HOMES = {
@@ -41,25 +45,7 @@ _HOMES = {
     "read_pairs": "pairs.pair",
 }
 
-__all__ = [
-    "Agreement",
-    "Checked",
-    "CompileReport",
-    "Confidence",
-    "Judge",
-    "LEAP",
-    "LeapReport",
-    "JudgeReport",
-    "Limits",
-    "PDP",
-    "Pairwise",
-    "PreferencePair",
-    "Progress",
-    "SelfConsistency",
-    "Teacher",
-    "pairs_dataset",
-    "read_pairs",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

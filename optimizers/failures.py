@@ -60,7 +60,7 @@ class Failures:
         """
         self.tell(questions)
         if self.all_of_them:
-            raise AnytimeError(f"{self.summary(questions)}. Mend the LM{way_out}, and compile again")
+            raise AnytimeError(f"{self.summary(questions)}: fix the LM{way_out}, and compile again")
 
 
 def reason_of(error: Exception) -> str:

@@ -30,7 +30,7 @@ def test_examples(task: Task, data: str | None, split: str | None, seed: int) ->
         return task.generate(GENERATED_TEST_EXAMPLES, seed + TEST_SEED_OFFSET)
     examples = _loaded(task, lambda: task.load(data) if split is None else task.load(data, split))
     if not examples:
-        raise DataError(f"{data or task.name} holds no examples{f' in the split {split}' if split else ''}.")
+        raise DataError(f"{data or task.name} holds no examples{f' in the split {split}' if split else ''}")
     return examples
 
 
@@ -54,8 +54,8 @@ def training_examples(
     fresh = [example for example in pool if question_hash(example) not in known]
     if not fresh:
         raise DataError(
-            f"Every example of {train_data or data or task.name} is a test example: give others with --train-data, or "
-            "test fewer with --limit."
+            f"every example of {train_data or data or task.name} is a test example: give others with --train-data, or "
+            "test fewer with --limit"
         )
     return fresh[:count]
 

@@ -75,8 +75,8 @@ def chosen_task(name: str | Path, *, show_texts: bool, copies_texts: bool = Fals
         return replace(task, private=False)
     if task.private and copies_texts:
         raise DataError(
-            f"A program compiled on {task.name} holds questions and reasoning of it, which its authors ask not to "
-            "publish: add --show-gpqa to write them into the run's folder."
+            f"a program compiled on {task.name} holds questions and reasoning of it, which its authors ask not to "
+            "publish: add --show-gpqa to write them into the run's folder"
         )
     return task
 

@@ -24,7 +24,7 @@ def save_program(program: dspy.Module, path: Path, task: str) -> None:
         program.save(partial)
         state = read_json(partial)
     except OSError as error:
-        raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
     state[BUDGETS_KEY]["task"] = task

@@ -179,7 +179,7 @@ def test_the_price_that_a_provider_names_counts():
 
 def test_an_lm_without_a_price_is_refused_before_it_is_called():
     lm = scripted_lm(thinker(10))
-    with pytest.raises(ad.ModelError, match=r"register_model\.$"):
+    with pytest.raises(ad.ModelError, match=r"register_model$"):
         ask(lm, ad.Budget(dollars=1.0))
     with priced(lm, 0.0, 0.0), pytest.raises(ad.ModelError):
         ask(lm, ad.Budget(tokens=10, dollars=1.0))

@@ -30,7 +30,7 @@ def batch_lm(program: Anytime) -> dspy.LM:
     """
     lm = next((predictor.lm for _, predictor in named_predictors(program.program)), None) or dspy.settings.lm
     if lm is None:
-        raise ModelError("There is no LM: sweep inside `with dspy.context(lm=dspy.LM(...))`.")
+        raise ModelError("there is no LM: sweep inside `with dspy.context(lm=dspy.LM(...))`")
     check_model(str(lm.model) if isinstance(lm, dspy.LM) and isinstance(lm.engine, str) else type(lm).__name__)
     if (
         program.state.mode == "trace"
@@ -39,7 +39,7 @@ def batch_lm(program: Anytime) -> dspy.LM:
     ):
         raise ModelError(
             f"{lm.model} hides its thinking, so that a job of traces would be paid for nothing: use "
-            'Anytime(program, mode="contract"), or a reasoning_effort so low that it thinks in the open.'
+            'Anytime(program, mode="contract"), or a reasoning_effort so low that it thinks in the open'
         )
     return lm
 
@@ -53,7 +53,7 @@ def check_model(name: str) -> None:
     if not name.startswith("openai/"):
         raise ModelError(
             f"{name} has no batch API that is known here: name a model openai/..., with api_base where another server "
-            f"speaks OpenAI's files and batches API, or {LIVE}."
+            f"speaks OpenAI's files and batches API, or {LIVE}"
         )
 
 
@@ -67,17 +67,17 @@ def check_program(program: Anytime) -> None:
     if len(predictors) != 1:
         names = ", ".join(name for name, _ in predictors)
         raise ProgramError(
-            f"A batch is for programs of one predictor, and this one has {len(predictors)} ({names}): each step would "
-            f"wait for a job of its own; {LIVE}."
+            f"a batch is for programs of one predictor, and this one has {len(predictors)} ({names}): each step would "
+            f"wait for a job of its own; {LIVE}"
         )
     if _uses_tools(program.program, predictors[0][1].signature):
-        raise ProgramError(f"A batch cannot use tools, whose results decide what is asked next: {LIVE}.")
+        raise ProgramError(f"a batch cannot use tools, whose results decide what is asked next: {LIVE}")
     if program.state.stop is not None:
-        raise ProgramError(f"stop=... wants each answer before the next call, and a batch makes all at once: {LIVE}.")
+        raise ProgramError(f"stop=... wants each answer before the next call, and a batch makes all at once: {LIVE}")
     if current_tracker() is not None:
-        raise ProgramError("A batch counts tokens alone: take it out of the `with ad.budget(...)` block.")
+        raise ProgramError("a batch counts tokens alone: take it out of the `with ad.budget(...)` block")
     if dspy.settings.send_stream is not None:
-        raise ProgramError(f"A batch cannot stream: {LIVE}.")
+        raise ProgramError(f"a batch cannot stream: {LIVE}")
 
 
 def check_calls(
@@ -101,11 +101,11 @@ def check_calls(
         program.program(**inputs)
     if counting.calls > 1:
         raise ProgramError(
-            f"The program calls its predictor more than once: each call would wait for a job of its own; {LIVE}."
+            f"the program calls its predictor more than once: each call would wait for a job of its own; {LIVE}"
         )
     if asked_in_rehearsal().keys() != asked_in_rehearsal().keys():
         raise ProgramError(
-            f"The program asks something else each time that it is run, so that no job's answers fit it: {LIVE}."
+            f"the program asks something else each time that it is run, so that no job's answers fit it: {LIVE}"
         )
 
 

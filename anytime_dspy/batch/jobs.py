@@ -150,8 +150,8 @@ class Jobs:
         if progress.status in ("failed", "cancelled"):  # a user may have cancelled it: it is not submitted again
             why = progress.problem or "it does not say why"
             raise ModelError(
-                f"Batch job {job.id} is {progress.status} ({why}): see to that, and give the same command again, which "
-                "keeps what there is."
+                f"batch job {job.id} is {progress.status} ({why}): see to that, and give the same command again, which "
+                "keeps what there is"
             )
 
     def _learn(self, job: BatchJob) -> None:

@@ -155,8 +155,8 @@ class BatchProvider:
                 if attempt + 1 == TRIES or not may_pass:
                     said = " ".join(str(error).split())
                     raise ModelError(
-                        f"The provider's batch API refuses ({said}): see to that, and give the same command again; "
-                        "jobs that were submitted go on meanwhile."
+                        f"the provider's batch API refuses ({said}): see to that, and give the same command again; "
+                        "jobs that were submitted go on meanwhile"
                     ) from error
                 delay = min(2.0**attempt, self.longest_wait)
                 logger.info("The batch API says %s; tried again in %.0f s", error, delay)

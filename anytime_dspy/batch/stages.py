@@ -92,7 +92,7 @@ def sweep_batch(
                     return sweep(subject, examples, metric, store=store, threads=threads, on_result=on_result)
                 jobs.run(requests)
     raise ModelError(
-        f"After {MOST_ROUNDS} rounds of jobs some calls of the program still have no answer: sweep it live instead."
+        f"after {MOST_ROUNDS} rounds of jobs some calls of the program still have no answer: sweep it live instead"
     )
 
 

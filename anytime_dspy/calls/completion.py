@@ -84,7 +84,7 @@ class HistoryRecorder:
             ProgramError: Nothing was recorded, because DSPy's history is off or the LM bypasses it.
         """
         if not self.history:
-            raise ProgramError(f"No LM call was recorded, and budgets read DSPy's history: {_why_unrecorded(lm)}.")
+            raise ProgramError(f"no LM call was recorded, and budgets read DSPy's history: {_why_unrecorded(lm)}")
         counter = counter_for(lm)
         entry = self.history[-1]
         text = _part(entry["outputs"], "text")
@@ -144,7 +144,7 @@ def check_thinking_shown(lm: Any, completion: Completion, counter: TokenCounter)
             f"{lm.model} hides its thinking or only sums it up ({hidden} tokens of it), so that one trace cannot be "
             f'cut at every budget: use Anytime(program, mode="contract"), or set the reasoning_effort of the LM so low '
             f"that it thinks in the open. One call was paid for: {completion.prompt_tokens} prompt and "
-            f"{hidden + counter.count(completion.text)} completion tokens{dollars}."
+            f"{hidden + counter.count(completion.text)} completion tokens{dollars}"
         )
 
 

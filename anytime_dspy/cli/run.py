@@ -45,13 +45,15 @@ def run(
     from anytime_dspy.cli.options import open_lm
     from anytime_dspy.cli.tasks import anytime_program
     from anytime_dspy.errors import DataError
-    from anytime_dspy.programs import get_task
+    from anytime_dspy.programs import get_task, task_names
     from anytime_dspy.programs.saved import task_of
     from anytime_dspy.runtime.context import budget as capped
 
     name = task or task_of(program)
     if name is None:
-        raise DataError(f"{program} does not say which task it is for: name it with --task.")
+        raise DataError(f"{program} does not say which task it is for: name it with --task")
+    if task is None and name not in task_names():  # a file's path is not saved, since loading it would run that file
+        raise DataError(f"{program} is for the task {name}, which is not installed: give its file, --task {name}.py")
     anytime: Anytime = anytime_program(get_task(name), None, program)
     values = _values(list(anytime.predictors()[0].signature.input_fields), text, inputs or [])
     lm = open_lm(model, threads=1, temperature=temperature, reasoning_effort=reasoning_effort)
@@ -85,5 +87,5 @@ def _values(fields: list[str], text: str | None, pairs: list[str]) -> dict[str, 
         values[fields[0]] = text
     if len(values) < len(pairs) or set(values) != set(fields):
         wanted = " ".join(f"--input {field}=..." for field in fields)
-        raise DataError(f"The program takes the inputs {', '.join(fields)}: give {wanted}")
+        raise DataError(f"the program takes the inputs {', '.join(fields)}: give {wanted}")
     return values

@@ -107,11 +107,11 @@ def _check_batch(task: Task, model: str, ray: str | None) -> None:
 
     check_model(model)
     if ray is not None:
-        raise DataError("A batch is run by the provider, and not by a cluster: leave out --ray, or --batch.")
+        raise DataError("a batch is run by the provider, and not by a cluster: leave out --ray, or --batch")
     if task.private:
         raise DataError(
-            f"A batch keeps its requests in the run's folder, with questions of {task.name}, which its authors ask not "
-            "to publish: add --show-gpqa, or sweep live."
+            f"a batch keeps its requests in the run's folder, with questions of {task.name}, which its authors ask not "
+            "to publish: add --show-gpqa, or sweep live"
         )
 
 

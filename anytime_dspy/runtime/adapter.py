@@ -316,13 +316,13 @@ def _class_for(kind: Any) -> type[BudgetAdapter]:
 
 def _check(call: PredictorCall) -> None:
     if (call.options.get("n") or call.options.get("num_generations") or 1) > 1:
-        raise ProgramError("A budget covers one completion a call: leave out n > 1, or call the program several times.")
+        raise ProgramError("a budget covers one completion a call: leave out n > 1, or call the program several times")
     # An engine that does not list its options may take any.
     known = getattr(getattr(call.lm, "engine", None), "supported_params", None)
     if known and not {"max_tokens", "max_completion_tokens"} & set(known):
         raise ModelError(
             f"{call.lm.model} takes no max_tokens, so that nothing caps what it writes: use another LM, or name "
-            "max_tokens in its engine's supported_params if the engine does obey it."
+            "max_tokens in its engine's supported_params if the engine does obey it"
         )
 
 
@@ -330,7 +330,7 @@ def _without_fallback(adapter: dspy.Adapter) -> dspy.Adapter:
     """Returns the adapter without its retry in JSON, which would generate tokens outside the budget."""
     if isinstance(adapter, dspy.TwoStepAdapter):
         raise ProgramError(
-            "dspy.TwoStepAdapter asks a second LM that no budget reaches: use ChatAdapter, JSONAdapter or XMLAdapter."
+            "dspy.TwoStepAdapter asks a second LM that no budget reaches: use ChatAdapter, JSONAdapter or XMLAdapter"
         )
     own = remembering(adapter)
     if getattr(own, "use_json_adapter_fallback", False):

@@ -48,7 +48,7 @@ def check_answer_size(adapter: dspy.Adapter, call: PredictorCall, counter: Token
         fields = ", ".join(signature.output_fields)
         raise BudgetError(
             f"answer_tokens={answer_tokens} leaves no room for an answer with {fields}: its shortest form takes "
-            f"{least} tokens, so give answer_tokens={least} or more."
+            f"{least} tokens, so give answer_tokens={least} or more"
         )
 
 

@@ -31,7 +31,7 @@ def price_of(model: str) -> Price:
     price = Price(entry.get("input_cost_per_token") or 0.0, entry.get("output_cost_per_token") or 0.0)
     if not any(price):
         raise ModelError(
-            f"A budget in dollars needs a price, and litellm has none for {model}: give the budget in tokens or "
-            "seconds, or add the price with litellm.register_model."
+            f"a budget in dollars needs a price, and litellm has none for {model}: give the budget in tokens or "
+            "seconds, or add the price with litellm.register_model"
         )
     return price

@@ -20,10 +20,11 @@ from anytime_dspy.storage.description import (
     refuse_other_run,
     write_description,
 )
-from anytime_dspy.storage.jsonl import SharedLines, as_json, content_hash, lock_path, write_json, write_text
+from anytime_dspy.storage.jsonl import as_json, content_hash, write_json, write_text
 from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.seal import Seal
 from anytime_dspy.storage.shards import DataShard
+from anytime_dspy.storage.shared_lines import SharedLines, lock_path
 
 __all__ = ["PLACES", "RESULTS", "Busy", "RunStore"]
 

@@ -36,7 +36,8 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.index <= self.count:
-            raise DataError(f"there is no shard {self}: shards of n are 1/n, 2/n, up to n/n")
+            most = max(1, self.count)
+            raise DataError(f"there is no shard {self}: the shards are 1/{most} to {most}/{most}")
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"

@@ -22,7 +22,8 @@ from anytime_dspy.calls.formats import answer_fields
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import AnytimeError, DataError
 from anytime_dspy.metric import AnytimeIndex
-from anytime_dspy.optimizers.prompts.principles import Learned, Mistake, condensed, learned_from, principles_block
+from anytime_dspy.optimizers.prompts.ask_lm import Proposals
+from anytime_dspy.optimizers.prompts.principles import Mistake, condensed, learned_from, principles_block
 from anytime_dspy.optimizers.prompts.render import demonstration
 from anytime_dspy.optimizers.traces.chat_prompt import first_call
 from anytime_dspy.optimizers.traces.sampling import CALLS, OnTrace, Sampling, sample_traces
@@ -163,8 +164,8 @@ class LEAP(Teleprompter):
             wrong = [trace for trace, is_right in zip(answered, verdicts, strict=True) if not is_right]
             mistakes = list(_mistakes(wrong, trainset, labels))
             low = learned_from(mistakes, self.threads)
-            high = condensed(low.principles) if self.level == "high" and low.principles else Learned((), Usage())
-        shown = high.principles or low.principles
+            high = condensed(low.kept) if self.level == "high" and low.kept else Proposals[str]()
+        shown = high.kept or low.kept
         if not shown:
             logger.warning("LEAP learned nothing: %d of %d answers were wrong", len(wrong), len(traces))
         compiled = _told(student, shown)
@@ -174,7 +175,7 @@ class LEAP(Teleprompter):
             traces=len(traces),
             wrong=len(wrong),
             mistakes=len(mistakes),
-            low=low.principles,
+            low=low.kept,
             shown=shown,
             demonstrations=max(len(predictor.demos) for predictor in compiled.predictors()),
             synthesis=sum((trace.usage for trace in traces), Usage()),

@@ -252,7 +252,10 @@ def read_pairs(path: str | Path) -> list[PreferencePair]:
         try:
             pairs.append(adapter.validate_json(line))
         except ValidationError as error:
-            raise RunError(f"line {number} of {path} is no preference pair: {error.errors()[0]['msg']}") from error
+            reason = error.errors()[0]["msg"]
+            raise RunError(
+                f"line {number} of {path} is no preference pair ({reason}): delete that line, or restore the file"
+            ) from error
     return pairs
 
 

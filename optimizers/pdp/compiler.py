@@ -111,7 +111,7 @@ def _sampling(job: CompileJob, number: int, best: Candidate) -> tuple[Sampling, 
         return sampling, Usage()
     with job.writing_lm(), phase("writing styles and instructions"):
         proposed = proposed_styles(job.student, wanted)
-    return replace(sampling, styles=(*sampling.styles, *proposed.styles)), proposed.usage
+    return replace(sampling, styles=(*sampling.styles, *proposed.kept)), proposed.usage
 
 
 def _reported(job: CompileJob, runs: Sequence[RoundRun], selected: Sequence[PreferencePair]) -> CompileReport:

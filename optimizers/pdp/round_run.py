@@ -25,7 +25,7 @@ from anytime_dspy.optimizers.pairs.squeezed import squeezed_pairs, targets
 from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.pdp.report import Round
 from anytime_dspy.optimizers.prompts.instructions import candidate_instructions, in_style
-from anytime_dspy.optimizers.search.pool import LEAST, Pool
+from anytime_dspy.optimizers.search.pool import FEW_SQUEEZED, Pool
 from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore
@@ -284,7 +284,7 @@ class RoundRun:
         for one in reversed(self._before):
             squeezed += one.squeezed if len(_one_per_example(squeezed)) < ENOUGH else ()
         ranked = _one_per_example(squeezed)[:DEMONSTRATIONS]
-        if len(ranked) < LEAST:
+        if len(ranked) < FEW_SQUEEZED:
             logger.warning(
                 "Only %d squeezed traces state their answer and use their input: "
                 "whole traces and instructions race too",
@@ -306,7 +306,7 @@ class RoundRun:
         with self._job.writing_lm(), phase("writing styles and instructions"):
             made = candidate_instructions(student, sets)
         self._writing += made.usage
-        return replace(pool, written=made.texts[1:])
+        return replace(pool, written=made.kept[1:])
 
     def _paid_heats(self) -> dict[str, int]:
         """The number of heats whose LM calls are already stored and paid for, by candidate.

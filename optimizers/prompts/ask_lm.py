@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import dspy
 
@@ -16,9 +16,11 @@ from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.failures import reason_of
 from anytime_dspy.runtime.context import budget
 
-__all__ = ["Written", "distinct", "listed", "written"]
+__all__ = ["Proposals", "Written", "distinct", "listed", "written"]
 
 logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 ALIKE = 0.8
 """Two texts that share at least this part of their words count as duplicates."""
@@ -37,6 +39,19 @@ class Written:
     text: str
     usage: Usage
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Proposals(Generic[Item]):
+    """What an LM proposed: principles, styles or instructions.
+
+    Attributes:
+        kept: The different ones, in order; there may be fewer than requested, or none.
+        usage: The cost of writing them.
+    """
+
+    kept: tuple[Item, ...] = ()
+    usage: Usage = field(default_factory=Usage)
 
 
 def written(signature: type[dspy.Signature], inputs: Mapping[str, Any], tokens: int) -> Written:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import dspy
 
@@ -12,11 +11,11 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.failures import failures_of
 from anytime_dspy.optimizers.pairs.pair_sets import PairSet
-from anytime_dspy.optimizers.prompts.ask_lm import distinct, listed, written
+from anytime_dspy.optimizers.prompts.ask_lm import Proposals, distinct, listed, written
 from anytime_dspy.optimizers.prompts.render import Instructions, contrast_block, contrasts
 from anytime_dspy.optimizers.traces.styles import Style
 
-__all__ = ["CandidateInstructions", "candidate_instructions", "in_style"]
+__all__ = ["candidate_instructions", "in_style"]
 
 WRITING_TOKENS = 96
 """The token limit of the principles of one set of pairs."""
@@ -39,20 +38,7 @@ class WritePrinciples(dspy.Signature):
     rules: str = dspy.OutputField(desc="at most three short rules, one a line")
 
 
-@dataclass(frozen=True)
-class CandidateInstructions:
-    """Candidate instructions.
-
-    Attributes:
-        texts: The candidates, the student's own instructions first.
-        usage: The cost of writing them.
-    """
-
-    texts: tuple[Instructions, ...]
-    usage: Usage
-
-
-def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> CandidateInstructions:
+def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> Proposals[Instructions]:
     """Returns the student's own instructions, and those with principles that the LM writes.
 
     Principles are short rules: what the chosen traces did under the budget that the rejected ones did not. The LM of
@@ -76,7 +62,7 @@ def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> Candida
                 texts[name] = "\n".join([text, "", *(f"- {rule}" for rule in _principles(one.text))]).rstrip()
         principled.append(texts)
     failures_of(errors).tell("requests for principles")
-    return CandidateInstructions(_different([own, *principled]), spent)
+    return Proposals(_different([own, *principled]), spent)
 
 
 def in_style(student: Anytime, style: Style) -> Instructions:

@@ -13,10 +13,10 @@ import dspy
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.failures import failures_of
-from anytime_dspy.optimizers.prompts.ask_lm import Written, distinct, listed, written
+from anytime_dspy.optimizers.prompts.ask_lm import Proposals, Written, distinct, listed, written
 from anytime_dspy.parallel import finished
 
-__all__ = ["Learned", "Mistake", "condensed", "learned_from", "principles_block"]
+__all__ = ["Mistake", "condensed", "learned_from", "principles_block"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,15 +67,7 @@ class Mistake:
     right_answer: str
 
 
-@dataclass(frozen=True)
-class Learned:
-    """Principles, and the cost of writing them."""
-
-    principles: tuple[str, ...]
-    usage: Usage
-
-
-def learned_from(mistakes: Sequence[Mistake], threads: int) -> Learned:
+def learned_from(mistakes: Sequence[Mistake], threads: int) -> Proposals[str]:
     """Asks the LM of the surrounding context for a principle from each mistake: low-level principles.
 
     Args:
@@ -93,10 +85,10 @@ def learned_from(mistakes: Sequence[Mistake], threads: int) -> Learned:
     failures_of(one.error for one in said).refuse("questions about mistakes")
     # A principle is one paragraph; what an LM writes after it is left out.
     texts = (" ".join(one.text.split("\n\n")[0].split()) for one in said)
-    return Learned(_sentences(texts), sum((one.usage for one in said), Usage()))
+    return Proposals(_sentences(texts), sum((one.usage for one in said), Usage()))
 
 
-def condensed(principles: Sequence[str]) -> Learned:
+def condensed(principles: Sequence[str]) -> Proposals[str]:
     """Asks the LM of the surrounding context to condense principles to at most five: high-level principles.
 
     Returns:
@@ -112,7 +104,7 @@ def condensed(principles: Sequence[str]) -> Learned:
             min(CONDENSED, len(principles)),
             len(principles),
         )
-    return Learned((shorter or tuple(principles))[:CONDENSED], one.usage)
+    return Proposals((shorter or tuple(principles))[:CONDENSED], one.usage)
 
 
 def principles_block(principles: Sequence[str]) -> str:

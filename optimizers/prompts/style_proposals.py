@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.checkpoint import Usage
-from anytime_dspy.optimizers.prompts.ask_lm import distinct, listed, written
+from anytime_dspy.optimizers.prompts.ask_lm import Proposals, distinct, listed, written
 from anytime_dspy.optimizers.traces.styles import Style
 
-__all__ = ["ProposedStyles", "proposed_styles"]
+__all__ = ["proposed_styles"]
 
 STYLE_TOKENS = 64
 """The token limit per proposal."""
@@ -34,20 +32,7 @@ class ProposeStyles(dspy.Signature):
     sentences: str = dspy.OutputField(desc="one short sentence a line, each begins with '- '")
 
 
-@dataclass(frozen=True)
-class ProposedStyles:
-    """The proposed styles and their cost.
-
-    Attributes:
-        styles: Different styles; there may be fewer than requested, or none.
-        usage: The cost of the call.
-    """
-
-    styles: tuple[Style, ...]
-    usage: Usage
-
-
-def proposed_styles(student: Anytime, k: int) -> ProposedStyles:
+def proposed_styles(student: Anytime, k: int) -> Proposals[Style]:
     """Asks the LM of the surrounding context, in one call, for styles to sample beside `STYLES`.
 
     If the call fails, there are no proposals.
@@ -63,7 +48,7 @@ def proposed_styles(student: Anytime, k: int) -> ProposedStyles:
     short = [line for line in listed(one.text) if len(line) <= LONGEST and any(map(str.isalpha, line))]
     # A sentence that repeats the instructions is not a style.
     sentences = distinct(short, known=instructions.splitlines())[:k]
-    return ProposedStyles(
+    return Proposals(
         tuple(Style(f"proposed {place}", _adding(line)) for place, line in enumerate(sentences, start=1)), one.usage
     )
 

@@ -1,12 +1,11 @@
-"""Estimates what candidates gain over the student: a linear model of their scores, with the noise of the items.
+"""Shrunk estimates of the candidates' gains over the student: a Bayesian linear model of paired scores.
 
-A candidate's gain is the sum of the effects of what it shows (that it shows demonstrations at all, each of them, its
-instructions, its contrast) and of something of its own. Effects and noise are normal, so the posterior is one solve, as
-in ridge regression and in Gaussian processes (Rasmussen and Williams 2006, eq. 2.25 and 2.26). Three hypotheses are
-averaged, each weighted by how likely it makes the scores (ibid., eq. 2.30): candidates differ as much as the prior
-says; they differ little, and what helps is showing demonstrations at all; nothing helps. So a candidate with a lucky
-draw is drawn back to what its parts did elsewhere, demonstrations that were never shown together can be composed, and
-the best of many is not overrated.
+A candidate's gain is the sum of the effects of its parts (each demonstration, showing any, instructions, contrast) and
+an effect of its own. Effects and noise are normal, so the posterior is one linear solve, as in ridge regression and
+Gaussian processes (Rasmussen and Williams 2006, eq. 2.25 and 2.26). Three hypotheses are averaged, weighted by marginal
+likelihood (ibid., eq. 2.30): candidates differ as much as the prior says; they differ little, and what helps is showing
+demonstrations at all; no candidate differs from the student. So a lucky candidate is shrunk towards what its parts did
+elsewhere, the best of many is not overrated, and the gain of a set that never ran can be predicted.
 """
 
 from __future__ import annotations
@@ -19,39 +18,39 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-__all__ = ["OWN", "Gain", "Measured", "gains", "item_sd"]
+__all__ = ["Gain", "Measured", "gains", "item_sd"]
 
-OWN = 0.06
-"""The prior standard deviation of what a candidate gains by itself, beside the effects of its parts."""
+OWN_SD = 0.06
+"""The prior standard deviation of a candidate's own effect, beside those of its parts."""
 
-NOTHING = 0.1
+NULL_PRIOR = 0.1
 """The prior probability that no candidate differs from the student."""
 
 SPREADS = (1.0, 0.3)
-"""Two hypotheses, equally likely before: factors on the prior standard deviations of all effects but those of showing
-demonstrations at all. Without the second one, candidates that all gain about as much look less likely than chance: in
-simulations with 64 examples, planted gains of that kind were found 60 times of 100, and with it 92 times; without any
-gain the student came back 148 times of 160."""
+"""The first two hypotheses, equally likely a priori: factors on the prior standard deviations of all effects but those
+of showing demonstrations at all. Without the second, candidates that all gain about as much look like chance: in
+simulations with 64 examples such gains were found 60 times of 100, and with it 92 times; without any gain the student
+was returned 148 times of 160."""
 
 SHOWING_EFFECTS = frozenset({"squeezed", "whole"})
 """The names of the effects of showing demonstrations at all."""
 
-SPREAD = 0.45
-"""The standard deviation of an item's paired gain that is assumed before items have shown their own."""
+ITEM_SD = 0.45
+"""The prior guess of the standard deviation of an item's paired gain."""
 
-ITEMS = 8
-"""How many items that assumption counts for."""
+ITEM_SD_WEIGHT = 8
+"""The number of items that this guess counts as."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate with the items that it has run.
+    """A candidate's paired scores.
 
     Attributes:
-        features: The prior standard deviation of each effect that it has, by the effect's name.
-        gains: By item: the candidate's score less the student's.
+        features: The prior standard deviation of each of its effects, by name.
+        gains: The candidate's score minus the student's, by item.
     """
 
     features: Mapping[str, float]
@@ -60,7 +59,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Gain:
-    """What is believed of a candidate's gain.
+    """The posterior of a candidate's gain.
 
     Attributes:
         mean: The expected gain over the student, on the metric's scale.
@@ -74,16 +73,16 @@ class Gain:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Within which the gain lies with a probability of 95%."""
+        """The 95% credible interval of the gain."""
         return self.mean - 1.96 * self.sd, self.mean + 1.96 * self.sd
 
 
-def gains(measured: Sequence[Measured], asked: Sequence[Mapping[str, float]] = ()) -> list[Gain]:
-    """Returns what is believed of each candidate that was measured, then of each that was only asked about.
+def gains(measured: Sequence[Measured], unmeasured: Sequence[Mapping[str, float]] = ()) -> list[Gain]:
+    """Returns the gain of each measured candidate, then of each unmeasured one.
 
     Args:
-        measured: Candidates, the student left out; one without items counts as asked about.
-        asked: The features of candidates that were not run.
+        measured: The candidates without the student; one without items is only predicted.
+        unmeasured: The features of candidates that have not run, whose gains are predicted.
 
     Example:
         >>> good, bad = gains([Measured({"x": 0.1}, dict.fromkeys(range(40), 0.3)), Measured({"y": 0.1}, {0: -0.1})])
@@ -91,17 +90,17 @@ def gains(measured: Sequence[Measured], asked: Sequence[Mapping[str, float]] = (
         (True, True)
     """
     known = [one for one in measured if one.gains]
-    features = [*(one.features for one in measured), *asked]
+    features = [*(one.features for one in measured), *unmeasured]
     if not features:  # a later round may have found nothing to race against its student
         return []
     showing = _covariances([_showing(one) for one in features])
-    others = _covariances(features) - showing + np.diag([OWN**2] * len(features))
+    others = _covariances(features) - showing + np.diag([OWN_SD**2] * len(features))
     kernels = [showing + spread**2 * others for spread in SPREADS]
     places = [place for place, one in enumerate(measured) if one.gains]
     seen = np.array([np.mean(list(one.gains.values())) for one in known])
     noise = _noise(known)
-    prior = (1 - NOTHING) / len(SPREADS)
-    likelihoods = [_likelihood(seen, noise) + math.log(NOTHING)] + [
+    prior = (1 - NULL_PRIOR) / len(SPREADS)
+    likelihoods = [_likelihood(seen, noise) + math.log(NULL_PRIOR)] + [
         _likelihood(seen, kernel[np.ix_(places, places)] + noise) + math.log(prior) for kernel in kernels
     ]
     weights = np.exp(np.array(likelihoods) - max(likelihoods))
@@ -129,17 +128,17 @@ def _averaged(means: Array, variances: Array, weights: Array) -> Gain:
 
 
 def _likelihood(seen: Array, covariance: Array) -> float:
-    """The logarithm of the density of what was seen, but for a constant."""
+    """The log density of the observed mean gains, up to a constant."""
     return float(-0.5 * (seen @ np.linalg.solve(covariance, seen) + np.linalg.slogdet(covariance)[1]))
 
 
 def item_sd(measured: Sequence[Measured]) -> float:
-    """Returns the standard deviation of an item's paired gain, pooled over candidates, with the prior's items."""
+    """Returns the standard deviation of an item's paired gain, pooled over the candidates and the prior guess."""
     deviations = [
         gain - sum(one.gains.values()) / len(one.gains) for one in measured if one.gains for gain in one.gains.values()
     ]
     degrees = max(0, len(deviations) - sum(bool(one.gains) for one in measured))
-    return math.sqrt((ITEMS * SPREAD**2 + sum(value**2 for value in deviations)) / (ITEMS + degrees))
+    return math.sqrt((ITEM_SD_WEIGHT * ITEM_SD**2 + sum(value**2 for value in deviations)) / (ITEM_SD_WEIGHT + degrees))
 
 
 def _showing(features: Mapping[str, float]) -> dict[str, float]:
@@ -155,9 +154,9 @@ def _covariance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
 
 
 def _noise(measured: Sequence[Measured]) -> Array:
-    """The covariance of the candidates' mean gains: all are over the same student, on items that they share."""
+    """The covariance of the candidates' mean gains, which share the student's scores on common items."""
     variance = item_sd(measured) ** 2
-    shared = 0.5 * variance  # of the variance of a difference, half is the student's
+    shared = 0.5 * variance  # half of the variance of a difference is the student's
     noise = np.zeros((len(measured), len(measured)))
     for i, one in enumerate(measured):
         for j, other in enumerate(measured):

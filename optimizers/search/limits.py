@@ -1,4 +1,4 @@
-"""Where a search has to stop, and how far it has come."""
+"""The limits of a compile, and the progress of its race."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Limits", "OnTrial", "Progress"]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a compile may spend before its search stops; whatever is None is not limited.
+    """What a compile may spend before its search stops; None means no limit.
 
-    Sampling, judging and the search count together, but only the search is stopped: between two trials, or between two
-    batches of examples. A compile that went on after a kill counts what it spent before, wall time aside.
+    Sampling, judging and search count together, but only the search is stopped, between two trials. A resumed compile
+    counts what it spent before, except for wall time.
 
     Attributes:
         calls: LM calls.
-        tokens: Tokens sent and generated.
-        dollars: Price, where the LM has one.
+        tokens: Prompt and generated tokens.
+        dollars: The price, if the LM has one.
         seconds: Wall time of this process.
 
     Example:
@@ -41,11 +41,11 @@ class Limits:
                 raise AnytimeError(f"the limit of {field.name} must be above 0, got {value}")
 
     def reached(self, spent: Usage, seconds: float) -> str | None:
-        """Returns the name of a limit that is reached, None where none is.
+        """Returns the name of a limit that is reached, or None.
 
         Args:
-            spent: By the whole compile.
-            seconds: Wall time since it began.
+            spent: The usage of the whole compile.
+            seconds: Wall time since its start.
         """
         now = {"calls": spent.calls, "tokens": spent.tokens, "dollars": spent.dollars or 0.0, "seconds": seconds}
         limits = {name: getattr(self, name) for name in now}
@@ -54,20 +54,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a race has come, as told after each trial: one candidate in one heat.
+    """The progress of a race after a trial, which is one candidate in one heat.
 
     Attributes:
-        round: Of sampling, judging and racing, from 0.
-        heat: The heat that is run, from 0.
-        heats: How many there are.
-        left: Candidates that are still in it, the student left out.
-        trials: Trials that have ended of those that these candidates need up to the end of this heat.
-        of: How many that are.
-        leader: The best candidate so far, in a few words; None before one can be told.
-        gain: What it is believed to gain over the student.
-        interval: Within which that gain lies with a probability of 95%.
-        spent: By the whole compile.
-        seconds_left: An estimate from the trials that this process has done, None before the first.
+        round: The round of sampling, judging and racing, from 0.
+        heat: The current heat, from 0.
+        heats: The number of heats.
+        left: The number of candidates still in the race, without the student.
+        trials: The number of finished trials, of those needed to complete this heat.
+        of: The number of trials needed to complete this heat.
+        leader: A short description of the best candidate so far; None before one is known.
+        gain: Its estimated gain over the student.
+        interval: The 95% interval of that gain.
+        spent: The usage of the whole compile.
+        seconds_left: An estimate from this process's trials; None before the first.
     """
 
     round: int

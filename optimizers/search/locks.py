@@ -1,4 +1,4 @@
-"""Locks for processes that share a folder; whoever dies loses them."""
+"""Locks for processes that share a folder; a process that dies loses its locks."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ AnyFolder: TypeAlias = "Path | DatabaseFolder"
 """A folder on disk, or one that hosts share in a database."""
 
 Busy = Timeout
-"""Raised where a lock is held by another process, and waiting for it was not asked for."""
+"""Another process holds the lock, and `wait` is False."""
 
 
 def held(folder: AnyFolder | None, name: str, *, wait: bool = True) -> AbstractContextManager[Any]:
-    """Takes the lock of that name, which no other process of this folder holds then; returns a context that ends so.
+    """Acquires a lock, and returns a context manager that releases it.
 
-    The operating system takes a lock on disk back when its holder dies. In a database it is a lease that runs out.
+    The operating system releases a file lock when its holder dies. In a database the lock is a lease that expires.
 
     Args:
-        folder: The locks are files in its folder `locks`, or leases of a database; None needs no lock, since nobody
-            else is there.
-        name: The lock's.
-        wait: Whether to wait for another process.
+        folder: A folder, with lock files in its folder `locks`, or a database with leases; None needs no lock.
+        name: The name of the lock.
+        wait: Whether to wait while another process holds it.
 
     Raises:
-        Busy: Another process holds it, and waiting was not asked for.
+        Busy: Another process holds it, and `wait` is False.
         RunError: The folder cannot be written to.
     """
     if folder is None:

@@ -1,4 +1,4 @@
-"""The race: all candidates meet the same examples in the same order, and the best third goes on after each heat."""
+"""The race: all candidates run the same examples in the same order, and after each heat the best third goes on."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ __all__ = ["FIRST_HEAT", "SURE", "Race", "Raced", "heat_ends"]
 logger = logging.getLogger(__name__)
 
 FIRST_HEAT = 8
-"""Examples of the first heat; with each further one there are twice as many as before."""
+"""The number of examples in the first heat; each further heat doubles the total."""
 
 KEPT = 3
-"""One in so many candidates goes on after a heat: sets differ more from each other than eight examples blur them, so it
-is better to begin with more of them."""
+"""One in this many candidates goes on after a heat. Eight examples tell sets apart well enough that it is better to
+start with more of them."""
 
 LIKELY = 0.5
-"""The probability of a gain above zero from which on an undecided leader runs overtime."""
+"""A leader that is not sure runs the overtime examples if the probability of its gain is above this."""
 
 SURE = 0.9
-"""The probability of a gain above zero from which on a candidate is returned in the student's place."""
+"""A candidate is returned instead of the student if the probability of its gain is at least this."""
 
 
 @dataclass(frozen=True)
 class Raced:
-    """A race that has ended.
+    """A finished race.
 
     Attributes:
-        candidates: All that ran, by their numbers.
-        report: What came of them.
+        candidates: The candidates, by number.
+        report: Their results.
     """
 
     candidates: tuple[Candidate, ...]
@@ -58,12 +58,12 @@ class Raced:
 
     @property
     def winner(self) -> Candidate:
-        """The candidate that is returned; the student where no gain is sure."""
+        """The candidate that is returned; the student if no gain is sure."""
         return self.candidates[self.report.winner]
 
 
 def heat_ends(examples: int) -> tuple[int, ...]:
-    """Returns after how many examples each heat ends.
+    """Returns the number of examples run by the end of each heat.
 
     Example:
         >>> heat_ends(64), heat_ends(40), heat_ends(5)
@@ -78,23 +78,23 @@ def heat_ends(examples: int) -> tuple[int, ...]:
 
 
 class Race:
-    """One race over a store that several processes may share: each takes on what nobody else is at work on.
+    """One race, whose store several processes may share: each claims trials that no other process is running.
 
-    What leaves and what is composed depends on complete heats alone, so all of them come to the same end, and so does
-    one that was killed and is started again.
+    Eliminations and composed sets depend only on complete heats, so all processes reach the same result, also after a
+    restart.
 
-    Where the heats end with a leader that is likelier to gain than not, but not sure to, the student and the leader run
-    further examples, if there are some.
+    If the leader's gain is likely but not sure after the last heat, the student and the leader run the overtime
+    examples, if there are any.
 
     Args:
-        student: What candidates are made from.
-        candidates: The student first.
-        squeezed: What sets may be composed of, from the effects seen.
+        student: The program that candidates are made from.
+        candidates: The candidates, the student first.
+        squeezed: The pairs that new sets are composed of.
         validation: The examples and the metric.
         store: The trials.
-        meter: Says when to stop.
-        round: For the progress.
-        on_trial: Called as trials end.
+        meter: The limits.
+        round: The number of the round, for the progress.
+        on_trial: Called after each trial.
     """
 
     def __init__(
@@ -131,10 +131,10 @@ class Race:
         """Runs the heats, or as many as the limits allow.
 
         Args:
-            heats: The first ones alone, without composing, to learn who leads; a run without it goes on from there.
+            heats: Runs only this many heats, without composing sets, to find the leader; a later call continues.
 
         Raises:
-            AnytimeError: The student could not be measured, or the metric cannot score.
+            AnytimeError: The student could not be evaluated, or the metric cannot score.
         """
         left = list(range(len(self._candidates)))
         level = False
@@ -165,13 +165,13 @@ class Race:
         return Raced(tuple(self._candidates), report)
 
     def _undecided(self, report: RaceReport) -> bool:
-        """Whether the leader is likelier to gain than not, is not sure to, and there are more examples to tell."""
+        """Whether the leader's gain is likely but not sure, and there are overtime examples."""
         if report.stopped or report.level or report.winner or not report.leader:
             return False
         return len(self._examples) > self._ends[-1] and report.standings[report.leader].gain.chance > LIKELY
 
     def _run(self, left: Sequence[int], heat: int) -> str | None:
-        """Has these run all heats up to this one; returns the limit that stopped it, if one did."""
+        """Runs these candidates up to the end of this heat; returns the limit that stopped it, if one did."""
         while True:
             done = self._done()
             todo = [
@@ -182,8 +182,8 @@ class Race:
             ]
             if STUDENT in self._errors:
                 raise AnytimeError(
-                    f"no trial could be measured, the student's said: {self._errors[STUDENT]}: mend the LM, and "
-                    "compile again"
+                    f"the student failed, so there is nothing to compare with ({self._errors[STUDENT]}): fix the LM, "
+                    "and compile again"
                 )
             if not todo:
                 return None
@@ -204,12 +204,11 @@ class Race:
 
     @property
     def _at_once(self) -> int:
-        """Trials that are taken on together: enough that no thread waits for the slowest, few where limits are near."""
+        """The number of trials claimed together: enough to keep all threads busy, fewer if there are limits."""
         busy = math.ceil(self._validation.threads / FIRST_HEAT)
         return busy if self._meter.limits != Limits() else 4 * busy
 
     def _trial(self, of: tuple[int, int]) -> Trial:
-        """Runs a candidate in a heat."""
         number, heat = of
         candidate = self._candidates[number]
         program = candidate.applied(self._student)
@@ -235,7 +234,7 @@ class Race:
         )
 
     def _places(self, number: int, heat: int) -> list[int]:
-        """The places of a heat's examples, without those that the candidate shows."""
+        """The positions of a heat's examples, without those that the candidate shows."""
         if number not in self._skipped:
             candidate = self._candidates[number]
             self._skipped[number] = shown_inputs(candidate.applied(self._student), candidate.pairs)
@@ -251,7 +250,7 @@ class Race:
         return {candidate.key: number for number, candidate in enumerate(self._candidates)}
 
     def _done(self) -> dict[tuple[int, int], Trial]:
-        """What came of each candidate in each heat, by their numbers; trials of candidates that are none here aside."""
+        """The successful trials of these candidates, by candidate number and heat."""
         numbers = self._numbers
         return {
             (numbers[entry.key], entry.heat): trial
@@ -260,7 +259,7 @@ class Race:
         }
 
     def _scores(self, heat: int) -> list[dict[int, float]]:
-        """The scores of each candidate up to a heat: what a process that is started again knew at that time."""
+        """The scores of each candidate up to a heat: the same in every process, also after a restart."""
         done = self._done()
         scores: list[dict[int, float]] = [{} for _ in self._candidates]
         for number, ran in sorted(done):
@@ -269,7 +268,7 @@ class Race:
         return scores
 
     def _measured(self, heat: int) -> list[Measured]:
-        """All candidates but the student, with their paired gains up to a heat."""
+        """The paired scores up to a heat of all candidates except the student."""
         own, *others = self._scores(heat)
         return [
             Measured(candidate.features, {place: score - own[place] for place, score in scores.items() if place in own})
@@ -281,9 +280,9 @@ class Race:
         return len({round(score, 9) for number in left for score in scores[number].values()}) <= 1
 
     def _best_third(self, left: Sequence[int], heat: int) -> list[int]:
-        believed = gains(self._measured(heat))
+        estimates = gains(self._measured(heat))
         others = [number for number in left if number != STUDENT]
-        kept = sorted(others, key=lambda number: -believed[number - 1].mean)[: math.ceil(len(others) / KEPT)]
+        kept = sorted(others, key=lambda number: -estimates[number - 1].mean)[: math.ceil(len(others) / KEPT)]
         return [STUDENT, *sorted(kept)]
 
     def _compose(self, heat: int) -> list[int]:
@@ -295,9 +294,9 @@ class Race:
         done = self._done()
         scores = self._scores(len(self._ends))
         if not scores[STUDENT]:
-            raise AnytimeError(f"the limit of {stopped} was reached before any trial had ended: raise it, and compile")
+            raise AnytimeError(f"the limit of {stopped} was reached before the student's first trial ended: raise it")
         measured = self._measured(len(self._ends))
-        believed = [Gain(0.0, 0.0, 0.0), *gains(measured)]
+        estimates = [Gain(0.0, 0.0, 0.0), *gains(measured)]
         standings = []
         for number, candidate in enumerate(self._candidates):
             trials = [done[place] for place in sorted(done) if place[0] == number]
@@ -310,7 +309,7 @@ class Race:
                     heats=len(trials),
                     state="failed" if number in self._errors else "finished" if number in left else "left",
                     raw=sum(items) / len(items) if items else None,
-                    gain=believed[number],
+                    gain=estimates[number],
                     prompt_tokens=max((trial.prompt_tokens for trial in trials), default=0.0),
                     usage=sum((trial.usage for trial in trials), Usage()),
                     error=self._errors.get(number),
@@ -337,9 +336,9 @@ class Race:
         leader = None
         measured = {number for number, _ in done}
         if STUDENT in measured:
-            believed = gains(self._measured(heat))
+            estimates = gains(self._measured(heat))
             ran = [number for number in running if number in measured]
-            leader = max(((believed[number - 1], number) for number in ran), key=lambda one: one[0].mean, default=None)
+            leader = max(((estimates[number - 1], number) for number in ran), key=lambda one: one[0].mean, default=None)
         ahead = self._ahead(len(running), heat) + sum(
             self._ends[one] - (self._ends[one - 1] if one else 0) for number, one in here if (number, one) not in done
         )
@@ -361,7 +360,7 @@ class Race:
         )
 
     def _ahead(self, running: int, heat: int) -> int:
-        """Sweeps of the heats that are still to come."""
+        """The number of examples to run in the heats after this one, over all candidates."""
         sweeps = 0
         for one in range(heat, self._last - 1):
             composes = one == self._composing and self._last == self._heats and self._squeezed
@@ -372,5 +371,5 @@ class Race:
 
 
 def _needed(gain: float, sd: float) -> int | None:
-    """Examples after which the paired mean of a gain is `SURE` to be above zero, by its normal quantile."""
+    """The number of examples after which such a mean gain is above zero with probability `SURE`."""
     return math.ceil((norm.ppf(SURE) * sd / gain) ** 2) if gain > 0 else None

@@ -1,4 +1,4 @@
-"""What a race comes to: how each candidate stands, and which one is returned."""
+"""The result of a race: how each candidate did, and which one is returned."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Standing:
     """One candidate at the end of a race.
 
     Attributes:
-        number: From 0, which is the student.
-        kind: What it is, in a few words.
-        scores: Its Anytime Index on each example that it ran, by the example's place in the race's order.
-        heats: Heats that it ran.
-        state: "finished" if it ran to the end, "left" if it was not among the best of a heat, "failed" if the LM did.
-        raw: The mean of its scores less the student's on the same examples; None for the student.
-        gain: What is believed of its gain, shrunk towards what its parts did elsewhere.
-        prompt_tokens: Sent for an example at the largest budget, in the mean.
-        usage: What it cost.
-        error: What the LM's failure was.
+        number: Its number, from 0, which is the student.
+        kind: A short description.
+        scores: Its Anytime Index on each example that it ran, by the example's position in the race.
+        heats: The number of heats that it ran.
+        state: "finished" if it ran to the end, "left" if it was eliminated after a heat, "failed" if the LM failed.
+        raw: The mean difference to the student's scores on the same examples; None for the student.
+        gain: The estimate of its gain, shrunk towards what its parts did elsewhere.
+        prompt_tokens: Mean prompt tokens per example at the largest budget.
+        usage: Its cost.
+        error: The LM's error, if it failed.
     """
 
     number: int
@@ -44,22 +44,22 @@ class Standing:
 
     @property
     def score(self) -> float | None:
-        """The mean of its scores; None where there are none."""
+        """The mean of its scores; None without any."""
         return sum(self.scores.values()) / len(self.scores) if self.scores else None
 
 
 @dataclass(frozen=True)
 class RaceReport:
-    """What a race came to.
+    """The result of a race.
 
     Attributes:
-        standings: Of each candidate, by their numbers.
-        winner: The number of the one that is returned, 0 for the student.
-        leader: The number of the best one, be it sure or not; 0 where there was no other.
-        heats: How many examples had been run by the end of each heat.
-        needed: Examples after which a gain as large as the leader's would be sure; None where it has none.
-        stopped: The limit that stopped the race, None where none did.
-        level: Whether it was stopped because all candidates scored the same on every example.
+        standings: The standing of each candidate, by number.
+        winner: The number of the candidate that is returned; 0 is the student.
+        leader: The number of the best candidate, whether or not its gain is sure; 0 if there was no other candidate.
+        heats: The number of examples run by the end of each heat.
+        needed: The number of examples after which a gain like the leader's would be sure; None if it has no gain.
+        stopped: The name of the limit that stopped the race; None if none did.
+        level: Whether it stopped because all candidates scored the same on every example.
     """
 
     standings: tuple[Standing, ...]
@@ -77,5 +77,5 @@ class RaceReport:
 
     @property
     def usage(self) -> Usage:
-        """What all candidates cost together."""
+        """The cost of all candidates."""
         return sum((one.usage for one in self.standings), Usage())

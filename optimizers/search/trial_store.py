@@ -1,4 +1,4 @@
-"""What came of each candidate in each heat, in an Optuna study; several processes may share it."""
+"""The trials of a race in an Optuna study, which several processes may share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import RunError
 from anytime_dspy.optimizers.search.locks import AnyFolder, Busy, held
 from anytime_dspy.optimizers.search.quiet import quiet_optuna
-from anytime_dspy.storage.jsonl import DAMAGE, SharedLines, parsed_line, reason_of, writing
+from anytime_dspy.storage.jsonl import DAMAGE, parsed_line, reason_of, writing
+from anytime_dspy.storage.shared_lines import SharedLines
 
 if TYPE_CHECKING:
     from anytime_dspy.storage.database import DatabaseFolder
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Trial", "TrialStore"]
 
 MOST = 64
-"""Heats, for Optuna, which wants to know: each doubles the examples."""
+"""The largest number of a heat, which Optuna must be told; each heat doubles the examples."""
 
 
 class Entry(NamedTuple):
-    """One candidate in one heat: the piece of work that a process takes on."""
+    """One candidate in one heat: the unit of work that a process claims."""
 
     key: str
     heat: int
@@ -40,16 +41,16 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one candidate in one heat.
+    """The result of one candidate in one heat.
 
     Attributes:
-        key: What the candidate is: a race that is gone on with, perhaps among more candidates, knows it by that.
+        key: The candidate's key, by which a resumed race finds it.
         heat: The heat, from 0.
-        kind: What the candidate is, in a few words.
-        scores: The Anytime Index of each example that was run, by the example's place in the race's order.
-        prompt_tokens: Sent for an example at the largest budget, in the mean.
-        usage: What it cost.
-        error: What the LM's failure was; None where all examples were run.
+        kind: A short description of the candidate.
+        scores: The Anytime Index of each example that ran, by the example's position in the race.
+        prompt_tokens: Mean prompt tokens per example at the largest budget.
+        usage: The cost.
+        error: The LM's error; None if all examples ran.
     """
 
     key: str
@@ -62,15 +63,15 @@ class Trial:
 
 
 class TrialStore:
-    """An Optuna study with a trial for each candidate in each heat, and who is at work on which.
+    """An Optuna study with one trial for each candidate and heat, and locks on the trials that are running.
 
-    A trial is written down once it has ended. Whoever runs one holds a file lock, which the operating system takes back
-    when its process dies, or a lease in a database, which runs out: another process then runs it again.
+    A trial is stored once it has ended. The process that runs it holds a file lock, which the operating system releases
+    if the process dies, or a database lease, which expires; another process then runs the trial again.
 
     Args:
-        folder: Where the journal and the locks are, or a database with Optuna's tables; None keeps the study in memory,
-            for one process.
-        name: The study's; in a database "anytime-dspy" stands before it.
+        folder: The folder of the journal and the locks, or a database with Optuna's tables; None keeps the study in
+            memory, for one process.
+        name: The name of the study; in a database it is prefixed with "anytime-dspy".
 
     Raises:
         RunError: The journal or the database is damaged, of another version, or cannot be written.
@@ -89,13 +90,13 @@ class TrialStore:
 
     @contextmanager
     def claim(self, entries: Sequence[Entry], most: int) -> Iterator[list[Entry]]:
-        """Yields some of these that nobody else is at work on, and keeps others off them inside the block.
+        """Yields some of these entries that no other process is running, and holds their locks inside the block.
 
-        Where all are being worked on it waits for the first of them, which may be done then.
+        If all of them are running elsewhere, it waits for the first one, which may be done by then.
 
         Args:
-            entries: What is to be done, at least one.
-            most: How many to take on.
+            entries: The entries to choose from, at least one.
+            most: The largest number of entries to claim.
         """
         with ExitStack() as stack:
             taken: list[Entry] = []
@@ -111,11 +112,11 @@ class TrialStore:
             yield taken
 
     def add(self, trial: Trial) -> None:
-        """Writes down a trial that has ended."""
+        """Stores a trial that has ended."""
         scores = {str(place): score for place, score in trial.scores.items()}
         state = TrialState.FAIL if trial.error else TrialState.COMPLETE if scores else TrialState.PRUNED
         known = {**asdict(trial), "scores": scores}
-        # A database adds a trial as a whole.
+        # A database adds a trial in one transaction.
         alone = self._lock("adding") if isinstance(self._folder, Path) else nullcontext()
         with alone, quiet_optuna(), self._reached():
             self._study.add_trial(
@@ -130,12 +131,12 @@ class TrialStore:
             )
 
     def trials(self) -> dict[Entry, Trial]:
-        """Returns the trials that have ended; a success replaces a failure, and the first success stays."""
+        """Returns the trials that have ended: of each entry the first success, or else a failure."""
         in_order = sorted(self._ended(), key=lambda one: one.error is not None)
         return {Entry(one.key, one.heat): one for one in reversed(in_order)}
 
     def spent(self) -> Usage:
-        """Returns what all trials cost, those that failed included."""
+        """Returns the cost of all trials, failed ones included."""
         return sum((one.usage for one in self._ended()), Usage())
 
     def _ended(self) -> list[Trial]:
@@ -144,7 +145,7 @@ class TrialStore:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        """Turns what Optuna tells of its database into a `RunError`."""
+        """Turns Optuna's database errors into a `RunError`."""
         try:
             yield
         except optuna.exceptions.StorageInternalError as error:
@@ -153,7 +154,7 @@ class TrialStore:
             raise self._folder.refusal(error.__cause__ or error) from error
 
     def _in_database(self, folder: DatabaseFolder) -> optuna.Study:
-        """The study in a database, once it has been written to and every trial of it has been read."""
+        """Opens the study in a database, and checks that it can be written and that every trial can be read."""
         from sqlalchemy.exc import SQLAlchemyError
 
         url = folder.url.render_as_string(hide_password=False)
@@ -179,7 +180,7 @@ class TrialStore:
         return study
 
     def _in_journal(self, path: Path) -> optuna.Study:
-        """The study on disk, once every trial of it has been read."""
+        """Opens the study on disk, and checks that every trial can be read."""
         try:
             study = _study(self._name, JournalStorage(_Journal(path)))
             for one in study.get_trials(deepcopy=False):
@@ -195,24 +196,20 @@ class TrialStore:
 
 
 class _Journal(BaseJournalBackend):
-    """The lines of Optuna's journal, in a file that several processes may share.
-
-    Args:
-        path: The file.
-    """
+    """Optuna's journal in a file that several processes may share."""
 
     def __init__(self, path: Path) -> None:
         self._lines = SharedLines(path, self._operation)
         self._known: list[dict[str, Any]] = []
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
-        """Returns the operations from that one on."""
+        """Returns the operations from this number on."""
         with writing(self._lines.path), self._lines.exclusive():
             self._known += self._lines.new_lines()
         return self._known[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Adds operations and waits until they are on disk."""
+        """Appends operations and waits until they are on disk."""
         with writing(self._lines.path), self._lines.exclusive():
             self._lines.append("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
 

@@ -1,4 +1,4 @@
-"""Running one candidate on some examples: an evaluation that DSPy's callbacks see, and where spending has to stop."""
+"""One trial: a candidate evaluated on some examples, visible to DSPy's callbacks; and the check of the limits."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["Evaluation", "Meter", "Validation"]
 
 @dataclass(frozen=True)
 class Validation:
-    """What candidates are measured on.
+    """The examples and the metric that candidates are evaluated with.
 
     Attributes:
-        examples: Those of the heats, in the order in which they are run.
+        examples: The examples of the heats, in the order in which they are run.
         metric: The Anytime Index.
-        threads: Examples run at the same time.
-        overtime: Further ones, for a leader whose gain is not sure after the heats.
+        threads: The number of examples that run concurrently.
+        overtime: Further examples, for a leader whose gain is not sure after the heats.
     """
 
     examples: Sequence[dspy.Example]
@@ -44,13 +44,13 @@ class Validation:
 
 @dataclass(frozen=True)
 class Meter:
-    """What a compile has spent before this race, and where it has to stop.
+    """What a compile spent before this race, and its limits.
 
     Attributes:
-        limits: Of the whole compile.
-        before: Spent before the race.
-        begun: When the compile began, by `time.monotonic`.
-        paid: By the keys of candidates, of how many heats their runs are in the log of calls, and cost nothing again.
+        limits: The limits of the whole compile.
+        before: The usage before the race.
+        begun: The start of the compile, by `time.monotonic`.
+        paid: The number of heats whose calls are already stored and cost nothing again, by candidate key.
     """
 
     limits: Limits
@@ -59,52 +59,50 @@ class Meter:
     paid: Mapping[str, int] = field(default_factory=dict)
 
     def reached(self, racing: Usage) -> str | None:
-        """Returns the name of a limit that is reached, None where none is."""
+        """Returns the name of a limit that is reached, or None."""
         return self.limits.reached(self.before + racing, time.monotonic() - self.begun)
 
 
 class Evaluation(dspy.Evaluate):
-    """Runs a program on examples as `dspy.Evaluate` does, but for what fails: that ends it, and is no score of 0.
+    """A `dspy.Evaluate` that ends with the first failed example instead of scoring it 0.
 
-    To DSPy's callbacks (MLflow's among them) it is an evaluation as any other.
+    DSPy's callbacks, such as MLflow's, see an ordinary evaluation.
 
     Args:
-        examples: By their places.
+        examples: The examples, by position.
         metric: The Anytime Index.
-        slots: As many examples run at the same time, of all evaluations that share these.
-        name: What the callbacks are told that the metric is called.
+        slots: Limits how many examples run concurrently, over all evaluations that share it.
 
     Attributes:
-        scores: The index of each example that was run, by its place.
-        usage: What it cost.
-        prompt_tokens: Sent at the largest budget, of each example.
+        scores: The index of each example that ran, by position.
+        usage: The cost.
+        prompt_tokens: The prompt tokens of each example at the largest budget.
     """
 
-    def __init__(
-        self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Semaphore, name: str | None = None
-    ) -> None:
+    def __init__(self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Semaphore) -> None:
         super().__init__(devset=list(examples.values()), metric=metric, num_threads=max(1, len(examples)))
         self.places = list(examples)
         self._slots = slots
-        self._name = name or metric.__name__
         self.scores: dict[int, float] = {}
         self.usage = Usage()
         self.prompt_tokens: list[int] = []
 
     def __call__(self, program: Anytime) -> EvaluationResult:
-        """Returns what DSPy's own evaluation returns, the score in percent.
+        """Returns DSPy's `EvaluationResult`, with the score in percent.
 
         Raises:
-            Exception: What the program raised on the first example that failed, once those at work have ended.
+            Exception: The error of the first failed example, once the running ones have ended.
         """
         with joined_run():
-            return self._evaluate(program, callback_metadata={"metric_key": self._name})
+            return self._evaluate(program, callback_metadata={"metric_key": self.metric.__name__})
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def _evaluate(self, program: Anytime, callback_metadata: Mapping[str, Any]) -> EvaluationResult:
         results: dict[int, tuple[dspy.Example, dspy.Prediction, float]] = {}
         failure: Exception | None = None
-        for at, outcome in finished(partial(self._run, program), self.devset, self.num_threads):
+        run = partial(self._run, program)
+        one = self.num_threads == 1  # needs no thread
+        for at, outcome in enumerate(map(run, self.devset)) if one else finished(run, self.devset, self.num_threads):
             if isinstance(outcome, Exception):
                 failure = failure or outcome
                 continue
@@ -123,13 +121,13 @@ class Evaluation(dspy.Evaluate):
         return EvaluationResult(score=round(100 * mean, 2), results=in_order)
 
     def _run(self, program: Anytime, example: dspy.Example) -> tuple[float, dspy.Prediction, Usage] | Exception:
-        # An outer budget that no run can exhaust: it adds up what was really spent, replayed calls left out.
+        # An outer budget that no run can exhaust: it counts what is really spent, without replayed calls.
         with self._slots, budget(sum(program.budgets), answer_tokens=program.answer_tokens) as spent:
             try:
                 prediction = program(**example.inputs())
             except AnytimeError:
                 raise
-            except Exception as error:  # an LM's failure is no score
+            except Exception as error:  # a failure of the LM is not a score of 0
                 return error
             with self.metric.naming(example):
                 return self.metric(example, prediction), prediction, spent.usage

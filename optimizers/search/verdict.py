@@ -1,4 +1,4 @@
-"""What a race found, in one sentence."""
+"""The result of a race in one or two sentences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ __all__ = ["verdict"]
 
 
 def verdict(race: RaceReport) -> str:
-    """Returns who is returned, the gain with its interval, the chance that it is one, and what more examples would do.
-
-    Args:
-        race: As it ended.
-    """
+    """Returns which program is returned, the estimated gain, and how many examples it would need to be sure."""
     examples = len(race.student.scores)
     stopped = f" The race was stopped by its limit of {race.stopped}." if race.stopped else ""
     if race.level:
@@ -26,17 +22,17 @@ def verdict(race: RaceReport) -> str:
         return f"The student is returned: there was no other candidate.{stopped}"
     leader = race.standings[race.leader]
     low, high = leader.gain.interval
-    believed = (
+    gained = (
         f"gains {leader.gain.mean:+.3f} (95% interval {low:+.3f} to {high:+.3f}; above zero with a chance of "
         f"{leader.gain.chance:.0%}) over the student's {race.student.score:.3f} on {examples} examples"
     )
     if race.winner:
-        return f"{leader.kind} {believed}.{stopped}"
+        return f"{leader.kind} {gained}.{stopped}"
     more = ""
     if race.needed:
         some = f"some {race.needed}" if race.needed > examples else "more"
         more = f" A gain of that size needs {some} examples to be sure."
     return (
         f"The student is returned, since no gain is {SURE:.0%} sure: the best candidate, {leader.kind}, "
-        f"{believed}.{more}{stopped}"
+        f"{gained}.{more}{stopped}"
     )

@@ -119,7 +119,7 @@ def sample_traces(
     if not traces:
         reason = f"{type(failures[0]).__name__}: {failures[0]}" if failures else "there was nothing to run"
         raise AnytimeError(
-            f"none of the {len(runs)} runs of the student gave a trace ({reason}): mend the LM or program"
+            f"none of the {len(runs)} runs of the student gave a trace ({reason}): fix the LM or the program"
         )
     return [traces[key] for key in sorted(traces)]
 

@@ -164,7 +164,7 @@ def squeeze_traces(
         if on_squeezed:
             on_squeezed(outcome)
     if failures and len(failures) == len(traces):
-        raise AnytimeError(f"no trace could be squeezed ({failures[0]}): mend the LM, and compile again")
+        raise AnytimeError(f"no trace could be squeezed ({failures[0]}): fix the LM, and compile again")
     return sorted((one for key, one in done.items() if key in asked and one.calls), key=rank)
 
 
@@ -247,9 +247,8 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Sh
 
     earned = not keeps("")
     text = shortest(whole, keeps, words)
-    if text not in answered and not keeps(
-        text
-    ):  # nothing could be removed, and even the whole text does not give the answer
+    # Nothing could be removed, and even the whole text does not give the answer.
+    if text not in answered and not keeps(text):
         return None
     tokens = counter_for(predictor.lm or dspy.settings.lm).count(text)
     return _Shortened(replace(answered[text], reasoning_tokens=tokens), earned)
