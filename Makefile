@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
 TOOLS := build/tools
-TEST_TOOLS := hypothesis opentelemetry-sdk pytest pytest-timeout statsmodels 'tomli; python_version < "3.11"'
+TEST_TOOLS := hypothesis opentelemetry-sdk pytest pytest-timeout pytest-xdist statsmodels 'tomli; python_version < "3.11"'
 export DSPY_CACHEDIR ?= $(CURDIR)/build/dspy-cache
 export LITELLM_LOCAL_MODEL_COST_MAP ?= True
 # As many processes as there are CPUs, since tests wait and start processes; tests/conftest.py keeps each file's together.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest $(PARALLEL)
 
 .PHONY: help setup test test-fast test-lowest lint types docs check demo bench dist clean
 help:
@@ -60,7 +61,7 @@ test-lowest: $(TOOLS)/.ready
 	$(TOOLS)/bin/uv pip install --quiet --python build/lowest/bin/python --no-build \
 		--requirement build/lowest/versions.txt $(TEST_TOOLS)
 	$(TOOLS)/bin/uv pip install --quiet --python build/lowest/bin/python --no-deps --editable .
-	build/lowest/bin/python -m pytest -m "not local_lm and not slow" --override-ini filterwarnings=default
+	build/lowest/bin/python -m pytest $(PARALLEL) -m "not local_lm and not slow" --override-ini filterwarnings=default
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from tests.fakes.unscripted import unscripted
 
 # Read by dspy and litellm when they are imported, so set before any test module imports them.
 os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="anytime-dspy-cache-")
+atexit.register(shutil.rmtree, os.environ["DSPY_CACHEDIR"], ignore_errors=True)
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # No certificate is ever looked at here, and to read them all took each of a hundred HTTP clients 25 ms.
