@@ -21,7 +21,7 @@ __all__ = ["doctor"]
 
 EXAMPLE = "Example: [cyan]anytime-dspy doctor --json[/cyan]"
 
-EXTRAS = ("local", "openvino", "plot", "ray")
+EXTRAS = ("local", "openvino", "plot", "ray", "postgres")
 KEYS = (
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
