@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -144,6 +146,7 @@ class _Pool:
         self._lock = threading.Lock()
         self._alive: set[Any] = set()
         self._ended = False
+        self._said = -math.inf
 
     def start(self, count: int) -> None:
         """Starts actors; each is handed out once it is ready."""
@@ -192,13 +195,21 @@ class _Pool:
             try:
                 free = self._free.get(timeout=PATIENCE)
             except queue.Empty:
-                logger.warning("No actor has been free for %.0f seconds", PATIENCE)
+                self._say_that_none_is_free()
                 continue
             if isinstance(free, ClusterError):
                 self._free.put(free)  # for the other threads
                 raise free
             if free in self._alive:
                 return free
+
+    def _say_that_none_is_free(self) -> None:
+        with self._lock:  # all threads of the pool wait, and one word is enough
+            if time.monotonic() - self._said < PATIENCE:
+                return
+            self._said = time.monotonic()
+            waited_for = len(self._alive)
+        logger.warning("None of %d actors has been ready and free for %.0f seconds", waited_for, PATIENCE)
 
     def _begin(self) -> None:
         actor = self._worker.remote()

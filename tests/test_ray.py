@@ -32,6 +32,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'anyt
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # each actor imports all of DSPy and litellm, which on a busy machine takes minutes
     pytest.mark.usefixtures("litellm_loop"),
     # Of Ray's own connections, and of litellm's.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:.*ReadOnly.*:UserWarning"),
@@ -67,19 +68,39 @@ class Lab:
         return RayExecutor(self.cluster.address, **options)
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
+STARTS = 4
+
+
+def two_nodes() -> Any:
+    """A cluster of two nodes. Ray gives a node 30 seconds to start, which a busy machine may need twice."""
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    left = STARTS
+    while True:
+        cluster = Cluster()
+        try:
+            cluster.add_node(**SMALL, include_dashboard=False)
+            cluster.add_node(**SMALL)
+            cluster.wait_for_nodes()
+        except Exception as error:  # Ray has no class of its own for it
+            cluster.shutdown()
+            left -= 1
+            if "timed out" not in str(error) or not left:
+                raise
+        else:
+            return cluster
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
     with ChatServer(script, delay=0.05) as server, pytest.MonkeyPatch.context() as patch:
         # The nodes' environment is what the actors see.
         patch.setenv("OPENAI_API_BASE", server.url)
         patch.setenv("OPENAI_API_KEY", "none")
-        cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+        patch.setenv("RAY_worker_register_timeout_seconds", "600")
+        cluster = two_nodes()
         try:
-            cluster.add_node(**small)
-            cluster.wait_for_nodes()
             yield Lab(cluster, server)
         finally:
             cluster.shutdown()
@@ -157,7 +178,7 @@ def kill_a_node(lab: Lab, noted: NotingWhere, third: Any) -> None:
 def test_a_killed_actor_or_node_costs_what_was_in_flight(kill, lab, tmp_path):
     count = 90
     noted = NotingWhere(tmp_path / "noted")
-    third = lab.cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    third = lab.cluster.add_node(**SMALL)
     lab.cluster.wait_for_nodes()
     finished: list[str] = []
     killed = threading.Event()
@@ -247,6 +268,15 @@ def test_what_cannot_be_run_is_refused_before_anything_is_paid_for(lab):
     assert "there is no such model here" in refusal(lab.executor(actors=1, make_lm=no_lm), lab.lm)
     assert "cannot connect to Ray at 127.0.0.1:1" in refusal(RayExecutor("127.0.0.1:1"), lab.lm)
     assert len(lab.server.received) == before
+
+
+def test_waiting_for_actors_is_said_once_and_not_by_each_thread(lab, monkeypatch, caplog):
+    monkeypatch.setattr(ray_executor, "PATIENCE", 0.5)
+    begun = time.monotonic()
+    with dspy.context(lm=lab.lm):
+        sweep(program(), examples(8), ad.AnytimeIndex(quality), threads=8, executor=lab.executor(actors=1))
+    said = [record for record in caplog.records if "ready and free" in record.getMessage()]
+    assert 1 <= len(said) <= 1 + (time.monotonic() - begun) / ray_executor.PATIENCE
 
 
 def hidden(example: dspy.Example, prediction: dspy.Prediction) -> float:
