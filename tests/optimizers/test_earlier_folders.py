@@ -1,7 +1,7 @@
 """Folders of compiles at commit 0475a20, before their records were merged: they load, and resume for free.
 
-`tests/data/compiles` was written by `compiled` below at that commit, without the empty lock files. The report.json of its
-race was written again when the estimates of gains changed.
+`tests/data/compiles` was written by `compiled` below at that commit, without the empty lock files. The race's
+report.json was written again when the estimates of gains changed.
 """
 
 from __future__ import annotations
