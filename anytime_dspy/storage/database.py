@@ -82,8 +82,6 @@ class DatabaseFolder:
         self._seen: dict[str, tuple[Any, float]] = {}
         try:
             self._make_tables()
-            with self.lease(f"probe {uuid.uuid4().hex}"):  # whoever may not write is to know before anything is paid
-                pass
         except BaseException:
             self.close()
             raise
