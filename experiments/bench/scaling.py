@@ -1,7 +1,8 @@
-"""How many examples a second get through with 1, 2 and 4 shards, and with as many Ray actors."""
+"""How many examples a second get through with 1, 2 and 4 shards or Ray actors, and the CPU time that they take."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from anytime_dspy.storage.shards import Shard
 BUDGETS = (16, 32, 64, 128)
 LATENCY = 0.05
 COUNTS = (1, 2, 4)
-EACH = {4: 100, 32: 300}
+EACH = {4: 60, 32: 160}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Scaling:
         actors_4: The same for Ray actors.
         shards_32: With 32 at a time: the CPUs are the limit.
         actors_32: The same for Ray actors.
+        shards_cpu: CPU seconds an example with 32 at a time, in the shards; it varies less with what else is running.
+        actors_cpu: The same in the actors; what the process that sends to them takes is not in it.
     """
 
     counts: tuple[int, ...]
@@ -48,6 +51,33 @@ class Scaling:
     actors_4: tuple[float, ...]
     shards_32: tuple[float, ...]
     actors_32: tuple[float, ...]
+    shards_cpu: tuple[float, ...]
+    actors_cpu: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Rate:
+    per_second: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class _Noting:
+    """A quality function that notes the process that it is called in, and the CPU time which that has taken."""
+
+    path: Path
+
+    def __call__(self, example: dspy.Example, prediction: dspy.Prediction) -> float:
+        with self.path.open("a") as file:
+            print(os.getpid(), time.process_time(), file=file)
+        return is_right(example, prediction)
+
+    def seconds(self, examples: int) -> float:
+        """Returns the CPU seconds an example, between the first and the last note of each process."""
+        notes = [line.split() for line in self.path.read_text().splitlines()]
+        taken = [[float(cpu) for pid, cpu in notes if pid == each] for each in {pid for pid, _ in notes}]
+        between = sum(len(each) - 1 for each in taken)
+        return sum(max(each) - min(each) for each in taken) / between * len(notes) / examples
 
 
 def measure() -> Scaling:
@@ -57,22 +87,29 @@ def measure() -> Scaling:
     ray.init(address="local", num_cpus=max(COUNTS), include_dashboard=False, object_store_memory=100_000_000)
     with server(LATENCY) as port:
         rates = {
-            (kind, threads): tuple(round(way(port, count, threads), 1) for count in COUNTS)
+            (kind, threads): [way(port, count, threads) for count in COUNTS]
             for threads in EACH
             for kind, way in (("shards", _shards), ("actors", _actors))
         }
     ray.shutdown()
-    return Scaling(COUNTS, LATENCY, *(rates[kind, threads] for threads in EACH for kind in ("shards", "actors")))
+    settings = [(kind, threads) for threads in EACH for kind in ("shards", "actors")]
+    return Scaling(
+        COUNTS,
+        LATENCY,
+        *(tuple(round(rate.per_second, 1) for rate in rates[setting]) for setting in settings),
+        *(tuple(round(rate.cpu, 4) for rate in rates[setting]) for setting in settings[2:]),
+    )
 
 
-def _actors(port: int, count: int, threads: int) -> float:
+def _actors(port: int, count: int, threads: int) -> _Rate:
     with tempfile.TemporaryDirectory() as folder:
+        noting = _Noting(Path(folder) / "cpu")
         store = RunStore.open(Path(folder) / "run", {"bench": "actors"})
-        ended = _ends(port, EACH[threads] * count, store, threads, RayExecutor(actors=count))
-    return _rate(ended)
+        ended = _ends(port, EACH[threads] * count, noting, store, threads, RayExecutor(actors=count))
+        return _rate(ended, noting)
 
 
-def _shards(port: int, count: int, threads: int) -> float:
+def _shards(port: int, count: int, threads: int) -> _Rate:
     """The rate of all shards together, each a process; they begin at once."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         processes = [
@@ -92,20 +129,20 @@ def _shards(port: int, count: int, threads: int) -> float:
             process.stdin.write("\n")
             process.stdin.flush()
         ended = [float(time) for process in processes if process.stdout for time in process.stdout.read().split()]
-    return _rate(ended)
+        return _rate(ended, _Noting(Path(folder) / "cpu"))
 
 
-def _rate(ended: list[float]) -> float:
+def _rate(ended: list[float], noting: _Noting) -> _Rate:
     """Examples a second in the second half, when all have begun."""
     ended = sorted(ended)
     half = len(ended) // 2
-    return (len(ended) - half) / (ended[-1] - ended[half - 1])
+    return _Rate((len(ended) - half) / (ended[-1] - ended[half - 1]), noting.seconds(len(ended)))
 
 
-def _ends(port: int, count: int, store: RunStore, threads: int, executor: Any = None) -> list[float]:
+def _ends(port: int, count: int, noting: _Noting, store: RunStore, threads: int, executor: Any = None) -> list[float]:
     """When each example ended."""
     ended: list[float] = []
-    metric = ad.AnytimeIndex(is_right)
+    metric = ad.AnytimeIndex(noting)
     program = ad.Anytime(dspy.ChainOfThought("question -> answer"), BUDGETS)
     noted: Callable[[Any], None] = lambda _: ended.append(time.time())  # noqa: E731
     with dspy.context(lm=lm_at(port)):
@@ -117,11 +154,11 @@ def _shard(folder: Path, text: str, port: int, threads: int) -> None:
     shard = Shard.parse(text)
     count = EACH[threads] * shard.count
     warm = RunStore.open(folder / f"warm-{shard.index}", {"bench": "warm"})
-    _ends(port, 2, warm, threads)
+    _ends(port, 2, _Noting(folder / "warm"), warm, threads)
     store = RunStore.open(folder / str(shard.index), {"bench": "shards"}, shard.of([str(n) for n in range(count)]))
     print("ready", flush=True)
     sys.stdin.readline()
-    print(*_ends(port, count, store, threads))
+    print(*_ends(port, count, _Noting(folder / "cpu"), store, threads))
 
 
 if __name__ == "__main__":
