@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import dspy
 import pytest
 import typer
@@ -133,10 +132,10 @@ def test_the_commands_of_a_page_are_understood(page):
     """By the command line's own parser; how-to pages run them, too."""
     for block in blocks(page):
         for arguments in commands(block.code) if block.language == "sh" else ():
-            group = typer.main.get_command(command_line())
-            while arguments and isinstance(group, click.Group) and arguments[0] in group.commands:
-                group, arguments = group.commands[arguments[0]], arguments[1:]
-            group.make_context("anytime-dspy", [*arguments], resilient_parsing="--help" in arguments)
+            verb = typer.main.get_command(command_line())
+            while arguments and arguments[0] in getattr(verb, "commands", {}):
+                verb, arguments = verb.commands[arguments[0]], arguments[1:]
+            verb.make_context("anytime-dspy", [*arguments], resilient_parsing="--help" in arguments)
 
 
 @pytest.mark.parametrize("page", pages())
