@@ -63,21 +63,26 @@ class _Rate:
 
 @dataclass(frozen=True)
 class _Noting:
-    """A quality function that notes the process that it is called in, and the CPU time which that has taken."""
+    """A quality function that notes in which process it is called, and the CPU time which that has taken.
 
-    path: Path
+    It returns once so many processes are at work: actors start one after the other, and the first would do it all.
+    """
+
+    folder: Path
+    workers: int = 1
 
     def __call__(self, example: dspy.Example, prediction: dspy.Prediction) -> float:
-        with self.path.open("a") as file:
-            print(os.getpid(), time.process_time(), file=file)
+        with (self.folder / str(os.getpid())).open("a") as file:
+            print(time.process_time(), file=file)
+        while len(os.listdir(self.folder)) < self.workers:
+            time.sleep(0.05)
         return is_right(example, prediction)
 
     def seconds(self, examples: int) -> float:
         """Returns the CPU seconds an example, between the first and the last note of each process."""
-        notes = [line.split() for line in self.path.read_text().splitlines()]
-        taken = [[float(cpu) for pid, cpu in notes if pid == each] for each in {pid for pid, _ in notes}]
-        between = sum(len(each) - 1 for each in taken)
-        return sum(max(each) - min(each) for each in taken) / between * len(notes) / examples
+        notes = [[float(line) for line in path.read_text().splitlines()] for path in self.folder.iterdir()]
+        between = sum(len(each) - 1 for each in notes)
+        return sum(max(each) - min(each) for each in notes) / between * sum(map(len, notes)) / examples
 
 
 def measure() -> Scaling:
@@ -103,7 +108,7 @@ def measure() -> Scaling:
 
 def _actors(port: int, count: int, threads: int) -> _Rate:
     with tempfile.TemporaryDirectory() as folder:
-        noting = _Noting(Path(folder) / "cpu")
+        noting = _Noting(_made(folder, "cpu"), count)
         store = RunStore.open(Path(folder) / "run", {"bench": "actors"})
         ended = _ends(port, EACH[threads] * count, noting, store, threads, RayExecutor(actors=count))
         return _rate(ended, noting)
@@ -112,6 +117,7 @@ def _actors(port: int, count: int, threads: int) -> _Rate:
 def _shards(port: int, count: int, threads: int) -> _Rate:
     """The rate of all shards together, each a process; they begin at once."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        noting = _Noting(_made(folder, "cpu"))
         processes = [
             stack.enter_context(
                 subprocess.Popen(
@@ -129,7 +135,7 @@ def _shards(port: int, count: int, threads: int) -> _Rate:
             process.stdin.write("\n")
             process.stdin.flush()
         ended = [float(time) for process in processes if process.stdout for time in process.stdout.read().split()]
-        return _rate(ended, _Noting(Path(folder) / "cpu"))
+        return _rate(ended, noting)
 
 
 def _rate(ended: list[float], noting: _Noting) -> _Rate:
@@ -137,6 +143,12 @@ def _rate(ended: list[float], noting: _Noting) -> _Rate:
     ended = sorted(ended)
     half = len(ended) // 2
     return _Rate((len(ended) - half) / (ended[-1] - ended[half - 1]), noting.seconds(len(ended)))
+
+
+def _made(*names: str | Path) -> Path:
+    folder = Path(*names)
+    folder.mkdir()
+    return folder
 
 
 def _ends(port: int, count: int, noting: _Noting, store: RunStore, threads: int, executor: Any = None) -> list[float]:
@@ -154,7 +166,7 @@ def _shard(folder: Path, text: str, port: int, threads: int) -> None:
     shard = Shard.parse(text)
     count = EACH[threads] * shard.count
     warm = RunStore.open(folder / f"warm-{shard.index}", {"bench": "warm"})
-    _ends(port, 2, _Noting(folder / "warm"), warm, threads)
+    _ends(port, 2, _Noting(_made(folder, f"cpu-{shard.index}")), warm, threads)
     store = RunStore.open(folder / str(shard.index), {"bench": "shards"}, shard.of([str(n) for n in range(count)]))
     print("ready", flush=True)
     sys.stdin.readline()
