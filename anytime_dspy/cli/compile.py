@@ -11,7 +11,6 @@ import typer
 from anytime_dspy.cli.options import (
     DATA,
     DEFAULT_MODEL,
-    PROGRAM,
     RUN,
     Budgets,
     Data,
@@ -20,6 +19,7 @@ from anytime_dspy.cli.options import (
     Limit,
     ModelName,
     Out,
+    SavedProgram,
     Seed,
     ShowGpqa,
     Split,
@@ -150,15 +150,7 @@ def compile_task(
             help="Of sampling and racing; by default 2 with metric or checked, else 1.",
         ),
     ] = None,
-    program: Annotated[
-        Path | None,
-        typer.Option(
-            "--program",
-            metavar="FILE",
-            rich_help_panel=PROGRAM,
-            help="A saved program to start from, if not a plain one.",
-        ),
-    ] = None,
+    program: SavedProgram = None,
     storage: Annotated[
         str | None,
         typer.Option(

@@ -36,6 +36,7 @@ __all__ = [
     "ModelName",
     "Out",
     "Ray",
+    "SavedProgram",
     "Seed",
     "ShardOption",
     "ShowGpqa",
@@ -153,6 +154,15 @@ Limit = Annotated[
         rich_help_panel=DATA,
         min=1,
         help="Take this many test examples, spread over the data.",
+    ),
+]
+SavedProgram = Annotated[
+    Path | None,
+    typer.Option(
+        "--program",
+        metavar="FILE",
+        rich_help_panel=PROGRAM,
+        help="A saved program; by default the task's plain one.",
     ),
 ]
 Budgets = Annotated[

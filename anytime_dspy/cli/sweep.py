@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anytime_dspy.cli.options import (
     DEFAULT_MODEL,
-    PROGRAM,
     RUN,
     Budgets,
     Data,
@@ -21,6 +19,7 @@ from anytime_dspy.cli.options import (
     ModelName,
     Out,
     Ray,
+    SavedProgram,
     Seed,
     ShardOption,
     ShowGpqa,
@@ -45,15 +44,7 @@ def sweep(
     reasoning_effort: Effort = None,
     data: Data = None,
     split: Split = None,
-    program: Annotated[
-        Path | None,
-        typer.Option(
-            "--program",
-            metavar="FILE",
-            rich_help_panel=PROGRAM,
-            help="A saved program; by default the task's plain one.",
-        ),
-    ] = None,
+    program: SavedProgram = None,
     limit: Limit = None,
     budgets: Budgets = None,
     out: Out = None,
