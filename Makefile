@@ -70,7 +70,7 @@ lint: setup
 
 # programs/ and optimizers/ are mapped into the package by the build, so only the wheel shows the checker what users get.
 types: setup
-	rm -rf build/wheel build/unpacked
+	rm -rf build/lib build/wheel build/unpacked
 	$(BIN)/python -m build --quiet --wheel --outdir build/wheel .
 	$(BIN)/python -m zipfile -e build/wheel/*.whl build/unpacked
 	cd build/unpacked && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p anytime_dspy
