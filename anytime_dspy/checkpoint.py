@@ -52,8 +52,15 @@ class Usage:
     def _with(self, other: Usage, sign: int) -> Usage:
         is_unpriced = self.dollars is None and (other.dollars is None or sign < 0)
         dollars = None if is_unpriced else (self.dollars or 0.0) + sign * (other.dollars or 0.0)
-        amounts = {name: mine + sign * getattr(other, name) for name, mine in vars(self).items() if name != "dollars"}
-        return Usage(**amounts, dollars=dollars)
+        return Usage(
+            prompt_tokens=self.prompt_tokens + sign * other.prompt_tokens,
+            reasoning_tokens=self.reasoning_tokens + sign * other.reasoning_tokens,
+            answer_tokens=self.answer_tokens + sign * other.answer_tokens,
+            hidden_tokens=self.hidden_tokens + sign * other.hidden_tokens,
+            calls=self.calls + sign * other.calls,
+            seconds=self.seconds + sign * other.seconds,
+            dollars=dollars,
+        )
 
 
 @dataclass(frozen=True)

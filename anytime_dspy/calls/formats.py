@@ -222,18 +222,21 @@ def is_empty_field(adapter: dspy.Adapter, signature: type[dspy.Signature], field
     return isinstance(adapter, dspy.XMLAdapter) and begins_field(adapter, signature, field, text)
 
 
-def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str) -> Split:
+def split(adapter: dspy.Adapter, signature: type[dspy.Signature], text: str, end: int | None = None) -> Split:
     """Splits a completion at its answer.
 
     Args:
         adapter: The adapter whose format the completion is in.
         signature: The signature of the call.
-        text: What the LM wrote, up to the end mark; it may be cut off anywhere.
+        text: What the LM wrote; it may be cut off anywhere.
+        end: The offset of its end mark; by default there is none.
     """
     answers = answer_fields(signature)
     headers = _headers(adapter, signature, text)
+    if end is not None:
+        headers = [header for header in headers if header.end <= end]
     answer_at = next((header.at for header in headers if header.field in answers), None)
-    end = _without_half_a_header(adapter, signature, text) if answer_at is None else answer_at
+    end = _without_half_a_header(adapter, signature, text[:end]) if answer_at is None else answer_at
     found, field, begun = [], None, 0
     for header in headers:
         if header.end <= end:
@@ -273,6 +276,8 @@ def _chat_headers(text: str) -> tuple[_Header, ...]:
 
 
 def _opens_a_line(text: str, at: int) -> bool:
+    if at == 0 or text[at - 1] in _LINE_BREAKS:
+        return True
     before = text[:at]
     gap = before[len(before.rstrip()) :]
     return len(gap) == at or not _LINE_BREAKS.isdisjoint(gap)

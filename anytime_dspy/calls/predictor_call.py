@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import dspy
@@ -40,9 +40,11 @@ class PredictorCall:
 
     def cap(self, tokens: int) -> int:
         """Returns the cap that is sent where `tokens` are allowed: the user's own, where that is lower."""
-        own = self.options.get(cap_key(self.options))
+        options = self.options
+        own = options.get(cap_key(options))
         return tokens if own is None else min(own, tokens)
 
     def capped(self, tokens: int) -> PredictorCall:
         """Returns the same call with its reply capped; see `cap`."""
-        return replace(self, lm_kwargs={**self.lm_kwargs, cap_key(self.options): self.cap(tokens)})
+        options = {**self.lm_kwargs, cap_key(self.options): self.cap(tokens)}
+        return PredictorCall(self.lm, options, self.signature, self.demos, self.inputs)

@@ -190,8 +190,9 @@ class BudgetAdapter(dspy.Adapter):
             check_answer_size(self.inner, call, counter, self.tracker.answer_tokens)
         writer = MessageWriter(self.inner, call, self.tracker, counter)
         message = yield from writer.write(taped.message)
-        counted = _Counted()
-        if message is not None:
+        if message is None:
+            counted = _Counted()
+        else:
             self._keep(call, taped, message)
             counted = self._count(call, message, taped.message)
         truncated = counted.truncated

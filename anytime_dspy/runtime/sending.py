@@ -82,8 +82,10 @@ def tokens_beyond_cap(call: PredictorCall, completion: Completion, cap: int, cou
 
 def _completion(adapter: dspy.Adapter, request: LMRequest, accepted: LMRequest, completion: Completion) -> Completion:
     """Returns the completion, cut to the cap of the request where the LM was sent a higher one."""
+    if accepted is request:
+        return completion
     cap = _options(request).cap
-    if accepted is request or cap is None or cap == _options(accepted).cap:
+    if cap is None or cap == _options(accepted).cap:
         return completion
     within = completion.within(cap, counter_for(request.call.lm))
     if within is completion or request.prefilled is not None:

@@ -43,14 +43,13 @@ class BudgetTracker:
         self.answer_tokens = answer_tokens
         self.names = names or {}
         self._parent = parent
-        self._tokens = min((math.inf if tokens is None else tokens) for tokens in (budget.tokens, ceiling))
-        self._deadline = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
+        self._tokens = min(_or_infinite(budget.tokens), _or_infinite(ceiling))
+        self._deadline = time.monotonic() + _or_infinite(budget.seconds)
         self._lock = threading.Lock()
         self._cut = False
         self._exhausted = False
         self._reasoning = 0
-        self._usage = Usage()
-        self._paid = Usage()
+        self._usage = self._paid = Usage()
         self._calls: list[Call] = []
         self.order: CallOrder = parent.order if parent else CallOrder()
         self.throughput: Throughput = parent.throughput if parent else Throughput()
@@ -121,7 +120,7 @@ class BudgetTracker:
         own = Remaining(
             tokens=0 if self._exhausted else self._tokens - self._reasoning,
             seconds=self._deadline - time.monotonic(),
-            dollars=math.inf if self.budget.dollars is None else self.budget.dollars - (self._usage.dollars or 0.0),
+            dollars=_or_infinite(self.budget.dollars) - (self._usage.dollars or 0.0),
         )
         if self._parent is None:
             return own
@@ -163,3 +162,7 @@ class BudgetTracker:
             self._paid += usage
         if self._parent is not None:
             self._parent._add(usage)
+
+
+def _or_infinite(amount: float | None) -> float:
+    return math.inf if amount is None else amount

@@ -70,18 +70,20 @@ def truncate(
         written = counter.cut(completion.text, allowance.cap - hidden)
         total = hidden + counter.count(written)
     inline = split_thinking(written)
-    text = inline.rest[: formats.completion_end(adapter, signature, inline.rest)]
+    end = formats.completion_end(adapter, signature, inline.rest)
+    text = inline.rest[:end]
     # Text after the end mark is no part of the answer. An LM that filled its cap had no token left for an end of text.
     cut = text == inline.rest and (completion.truncated or total >= allowance.cap)
     over = min(max(total - allowance.answer, 0), allowance.reasoning)
     thinking = inline.thinking or completion.thinking
     unseen = hidden if completion.conceals else 0
-    is_whole = not cut and split_thinking(completion.text).rest[len(text) :].strip() in ("", formats.CHAT_END)
+    rest = inline.rest if written == completion.text else split_thinking(completion.text).rest
+    is_whole = not cut and rest[len(text) :].strip() in ("", formats.CHAT_END)
     # The adapter does not know of thinking inside a text, and may have parsed it as the answer.
     values = completion.values if is_whole and not inline.thinking else None
     if values is None:
         values = parsed_fields(adapter, signature, text, thinking)
-    split = formats.split(adapter, signature, text)
+    split = formats.split(adapter, signature, inline.rest, end)
     if values is not None and not unread(adapter, signature, values, text, cut=cut):
         # Text before the field's header was generated too, though DSPy leaves it out of the field.
         before = split.reasoning if split.answer_at is not None else ""

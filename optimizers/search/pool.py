@@ -42,7 +42,7 @@ class Pool:
 
     Attributes:
         squeezed: Pairs whose chosen trace is squeezed, the best first, one per example.
-        recipe: The pairs of the paper's recipe, one per budget.
+        recipe: The pairs of the paper's recipe, one per budget. They race as PDP(+) early, and as PDP later.
         whole: Sets of pairs of whole traces.
         styled: The student's instructions in the sampling styles, the best style first.
         written: Instructions with principles that the LM wrote.
@@ -79,16 +79,19 @@ class Pool:
         """Yields first what did best in our experiments, since a short race has room for few candidates."""
         sets = self._sets(rng, most)
         style = self.styled[0] if self.styled else None
-        head = list(itertools.islice(sets, 4))
-        yield from head
-        first = head[0].pairs if head else ()
+        best = list(itertools.islice(sets, 2))
+        first = best[0].pairs if best else ()
+        yield from best
+        if self.recipe:
+            yield Candidate("recipe", None, self.recipe)
+        yield from itertools.islice(sets, 2)
         if style is not None and first:
             yield Candidate("squeezed", style, first)
         yield from itertools.islice(sets, 2)
         if self.contrastive and first:
             yield Candidate("squeezed", None, first, contrast=True)
-        if self.recipe:
-            yield Candidate("recipe", None, self.recipe, contrast=self.contrastive)
+        if self.contrastive and self.recipe:
+            yield Candidate("recipe", None, self.recipe, contrast=True)
         if len(self.squeezed) < FEW_SQUEEZED:
             yield from (Candidate("whole traces", None, pairs) for pairs in self.whole)
         yield from itertools.islice(sets, 4)
