@@ -146,7 +146,7 @@ class ScoredCheckpoint(BudgetOutcome):
 
     Attributes:
         prediction: The output fields, as JSON.
-        quality: The value of the quality function, 0 where there was no answer.
+        quality: The quality function's value over its `q_max`, in [0, 1]; 0 where there was no answer.
     """
 
     prediction: dict[str, JsonValue]

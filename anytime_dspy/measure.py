@@ -20,6 +20,7 @@ from anytime_dspy.executors import Executor, Run, Running, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.parallel import finished
 from anytime_dspy.state import BUDGETS_KEY
+from anytime_dspy.storage.jsonl import as_json
 from anytime_dspy.storage.results import ExampleResult, result_from
 from anytime_dspy.storage.run_folder import Busy, RunStore
 
@@ -201,7 +202,8 @@ class _ScoredRun:
         inputs = example.inputs().toDict()
 
         def failed(error: Exception, where: str = "") -> ExampleResult:
-            return ExampleResult(id=name, inputs=inputs, points=(), error=f"{type(error).__name__}: {error}{where}")
+            told = f"{type(error).__name__}: {error}{where}"
+            return ExampleResult(id=name, inputs=as_json(inputs), points=(), error=told)
 
         # One bad example must not lose the results that were paid for.
         try:
@@ -216,4 +218,6 @@ class _ScoredRun:
             return failed(error, "" if isinstance(error, AnytimeError) else " (raised by the quality function)")
         calls = prediction.checkpoints[-1].calls
         trace = [{part: getattr(call, part) for part in _TRACED} for call in calls]
-        return result_from(name, inputs, prediction.checkpoints, curve.qualities, trace)
+        # A run's files know no scale: reports and comparisons take qualities in [0, 1].
+        qualities = [quality / self.metric.q_max for quality in curve.qualities]
+        return result_from(name, inputs, prediction.checkpoints, qualities, trace)

@@ -19,6 +19,7 @@ import dspy
 
 from anytime_dspy.errors import ClusterError
 from anytime_dspy.executors import Run, Running
+from anytime_dspy.storage.jsonl import as_json
 from anytime_dspy.storage.results import ExampleResult
 
 __all__ = ["RayExecutor"]
@@ -187,7 +188,7 @@ class _Pool:
             self._free.put(actor)
             return result
         return ExampleResult(
-            name, example.inputs().toDict(), (), error="ClusterError: two actors died while they ran it"
+            name, as_json(example.inputs().toDict()), (), error="ClusterError: two actors died while they ran it"
         )
 
     def _taken(self) -> Any:

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import anytime_dspy as ad
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import BudgetError, RunError
 from anytime_dspy.statistics.bootstrap import bootstrap_interval
 from anytime_dspy.statistics.summary import index_difference, item_indices, summarise
 from anytime_dspy.storage.results import ExampleResult, result_from
+from anytime_dspy.testing import chat, scripted_lm
 
 BUDGETS = (16, 32, 64)
 
@@ -100,9 +102,15 @@ def test_summary_depends_on_no_order_of_arrival():
     assert summarise(results[::-1]) == summarise(results)
 
 
-def test_a_ceiling_that_floats_cannot_hold_is_reached_all_the_same():
-    summary = summarise(run(np.full((3, 3), 0.1)), q_max=0.1)
-    assert (summary.index_best.value, summary.index_of_mean_curve) == (pytest.approx(1.0), pytest.approx(1.0))
+def test_a_sweep_with_a_wider_scale_is_reported_like_any_other():
+    metric = ad.AnytimeIndex(lambda example, prediction: 3, q_max=4.0)
+    program = ad.Anytime(dspy.Predict("question -> answer"), (8, 16))
+    example = dspy.Example(id="one", question="?").with_inputs("question")
+    with dspy.context(lm=scripted_lm(lambda request: chat(answer="7"))):
+        results = ad.sweep(program, [example], metric)
+    assert [point.quality for point in results[0].points] == [0.75, 0.75]
+    assert summarise(results).index_committed.value == pytest.approx(0.75)
+    assert ad.index_difference(results, results).mean == 0.0
 
 
 def test_unanswered_checkpoints_lower_quality_and_answer_rate():

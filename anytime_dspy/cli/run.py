@@ -64,7 +64,8 @@ def run(
     if as_json:
         usage = {"reasoning_tokens": spent.reasoning, "answer_tokens": spent.usage.answer_tokens}
         told = {"forced": spent.forced, "answered": answered, "censored": spent.censored}
-        document = {**dict(prediction.items()), "budget": tokens, **told, **usage}
+        # The program's own fields come last, so that an output of the same name is not lost.
+        document = {"budget": tokens, **told, **usage, **dict(prediction.items())}
         print(json.dumps(document, default=str))  # noqa: T201 - the result, alone on stdout
         return
     console = Console(highlight=False)

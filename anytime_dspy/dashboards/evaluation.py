@@ -106,7 +106,7 @@ def _index(metric: AnytimeIndex, result: ExampleResult) -> float:
     curve = AnytimeCurve(
         tuple(point.budget for point in result.points), tuple(point.quality for point in result.points)
     )
-    return metric.index_of(curve)
+    return curve.index(best_so_far=metric.best_so_far, axis=metric.axis)
 
 
 def _page(program: Anytime, results: Sequence[ExampleResult], store: RunStore | None) -> str:

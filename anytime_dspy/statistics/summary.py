@@ -131,7 +131,7 @@ class Summary:
 
 
 def item_indices(
-    results: Sequence[ExampleResult], *, best_so_far: bool = True, axis: Axis = "linear", q_max: float = 1.0
+    results: Sequence[ExampleResult], *, best_so_far: bool = True, axis: Axis = "linear"
 ) -> dict[str, float]:
     """Returns each measured item's Anytime Index by its id; items that could not be run are left out.
 
@@ -139,7 +139,7 @@ def item_indices(
         BudgetError: The items were measured at different budgets, or there is none.
     """
     measured = _measured(results)
-    indices = anytime_index(_qualities(measured), _grid(measured), best_so_far=best_so_far, axis=axis, q_max=q_max)
+    indices = anytime_index(_qualities(measured), _grid(measured), best_so_far=best_so_far, axis=axis)
     return {result.id: float(index) for result, index in zip(measured, indices, strict=True)}
 
 
@@ -149,7 +149,6 @@ def index_difference(
     *,
     best_so_far: bool = True,
     axis: Axis = "linear",
-    q_max: float = 1.0,
     seed: int = 0,
 ) -> Difference:
     """Compares the Anytime Index of two runs, paired by item, with a 95% interval.
@@ -160,7 +159,7 @@ def index_difference(
         BudgetError: The runs were measured at different budgets.
         RunError: The runs have different items, or different inputs under one id.
     """
-    pair = [item_indices(run, best_so_far=best_so_far, axis=axis, q_max=q_max) for run in paired_results(before, after)]
+    pair = [item_indices(run, best_so_far=best_so_far, axis=axis) for run in paired_results(before, after)]
     return paired_difference(*pair, seed=seed)
 
 
@@ -190,13 +189,12 @@ def paired_results(
     return one, other
 
 
-def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max: float = 1.0, seed: int = 0) -> Summary:
+def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", seed: int = 0) -> Summary:
     """Summarises a run.
 
     Args:
         results: From `sweep` or `RunStore.results`.
         axis: The budget axis of the indices.
-        q_max: The ceiling of the quality scale.
         seed: The seed of the bootstrap.
 
     Raises:
@@ -209,13 +207,9 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
     answered = np.array([[point.answered for point in result.points] for result in measured], dtype=np.float64)
     states = np.array([[point.state for point in result.points] for result in measured])
     censored = states == "censored"
-    best, at_hand = (
-        anytime_index(committed, budgets, best_so_far=oracle, axis=axis, q_max=q_max) for oracle in (True, False)
-    )
+    best, at_hand = (anytime_index(committed, budgets, best_so_far=oracle, axis=axis) for oracle in (True, False))
     index_best, index_committed = estimates(np.vstack([best, at_hand]), bounds=(0.0, 1.0), seed=seed)
-    at_budgets = estimates(np.vstack([committed.T, best_so_far.T]), bounds=(0.0, q_max), seed=seed)
-    # Rounding may lift a mean above the ceiling.
-    mean_curve = np.minimum(committed.mean(axis=0), q_max)
+    at_budgets = estimates(np.vstack([committed.T, best_so_far.T]), bounds=(0.0, 1.0), seed=seed)
     return Summary(
         n=len(measured),
         failed=len(results) - len(measured),
@@ -233,7 +227,7 @@ def summarise(results: Sequence[ExampleResult], *, axis: Axis = "linear", q_max:
         ),
         index_best=index_best,
         index_committed=index_committed,
-        index_of_mean_curve=anytime_index(mean_curve, budgets, axis=axis, q_max=q_max),
+        index_of_mean_curve=anytime_index(committed.mean(axis=0), budgets, axis=axis),
         answer_rate=float(answered.mean()),
         states={state: int((states == state).sum()) for state in get_args(AnswerState)},
         stability=stability(measured),

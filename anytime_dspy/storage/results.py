@@ -50,7 +50,7 @@ def result_from(
         example_id: Unique in the run.
         inputs: The example's input fields.
         checkpoints: The prediction's `.checkpoints`.
-        qualities: One per checkpoint, as in `AnytimeIndex.curve(...).qualities`.
+        qualities: One per checkpoint, in [0, 1].
         trace: One mapping per predictor call.
     """
     return ExampleResult(

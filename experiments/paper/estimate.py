@@ -14,7 +14,8 @@ from anytime_dspy.calls.tokens import LiteLLMCounter, TokenCounter
 from anytime_dspy.errors import ModelError
 from anytime_dspy.optimizers.leap.optimizer import MISTAKES_OF_AN_EXAMPLE
 from anytime_dspy.optimizers.prompts.principles import CONDENSED, PRINCIPLE_TOKENS
-from anytime_dspy.optimizers.search.race import heat_ends
+from anytime_dspy.optimizers.search.pool import COMPOSED
+from anytime_dspy.optimizers.search.race import KEPT, heat_ends
 from anytime_dspy.runtime.allowance import Price
 from anytime_dspy.runtime.prices import price_of
 from experiments.paper.cells import Examples
@@ -198,11 +199,15 @@ def dollars(cost: Cost, model: Model) -> float | None:
 
 
 def _raced_sweeps(candidates: int, examples: int) -> list[int]:
-    """Sweeps of each heat of a race: the student's, and those of half of the candidates that ran the heat before."""
+    """Sweeps of each heat of a race: the student's, those of the candidates that are left, and the composed sets'."""
+    ends = heat_ends(examples)
     sweeps, others, before = [], candidates - 1, 0
-    for end in heat_ends(examples):
+    for heat, end in enumerate(ends):
         sweeps.append((1 + others) * (end - before))
-        others, before = math.ceil(others / 2), end
+        if heat == min(1, len(ends) - 1):  # composed sets run the earlier heats too
+            sweeps[-1] += len(COMPOSED) * end
+            others += len(COMPOSED)
+        others, before = math.ceil(others / KEPT), end
     return sweeps
 
 

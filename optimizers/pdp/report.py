@@ -64,8 +64,7 @@ class Round:
 class Searched:
     """The result of all races of a compile.
 
-    The race that decides is the last one that returned another program than the student. Without one it is the last
-    race, and the student is returned.
+    The last race decides; earlier ones only choose the program to sample next.
 
     Attributes:
         verdict: One sentence: the returned program, its gain, how certain the gain is, and how many more examples would
@@ -158,7 +157,7 @@ def searched(rounds: Sequence[Round]) -> Searched | None:
     races = [one.race for one in rounds if one.race]
     if not races:
         return None
-    race = next((one for one in reversed(races) if one.winner), races[-1])
+    race = races[-1]
     leader, student = race.standings[race.leader], race.student.score or 0.0
     gain = leader.gain.mean if race.winner else 0.0
     return Searched(
@@ -173,7 +172,7 @@ def searched(rounds: Sequence[Round]) -> Searched | None:
         chance=leader.gain.chance,
         examples=len(race.student.scores),
         candidates=sum(len(one.standings) for one in races),
-        stopped=races[-1].stopped,
+        stopped=race.stopped,
         usage=sum((one.search + one.writing for one in rounds), Usage()),
     )
 

@@ -26,7 +26,7 @@ from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
 from anytime_dspy.parallel import finished
 from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["FIRST_HEAT", "SURE", "Race", "Raced", "heat_ends"]
+__all__ = ["FIRST_HEAT", "KEPT", "SURE", "Race", "Raced", "heat_ends"]
 
 logger = logging.getLogger(__name__)
 

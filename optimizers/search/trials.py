@@ -103,16 +103,15 @@ class Evaluation(dspy.Evaluate):
         run = partial(self._run, program)
         one = self.num_threads == 1  # needs no thread
         for at, outcome in enumerate(map(run, self.devset)) if one else finished(run, self.devset, self.num_threads):
-            if isinstance(outcome, Exception):
-                failure = failure or outcome
+            scored, usage = outcome
+            self.usage += usage
+            if isinstance(scored, Exception):
+                failure = failure or scored
                 continue
-            score, prediction, usage = outcome
+            score, prediction = scored
             results[at] = (self.devset[at], prediction, score)
             self.scores[self.places[at]] = score
-            self.usage += usage
             self.prompt_tokens.append(prediction.checkpoints[-1].usage.prompt_tokens)
-            if failure is not None:
-                break
         self.scores = dict(sorted(self.scores.items()))  # examples finish in any order
         if failure is not None:
             raise failure
@@ -120,7 +119,8 @@ class Evaluation(dspy.Evaluate):
         mean = sum(score for _, _, score in in_order) / max(1, len(in_order))
         return EvaluationResult(score=round(100 * mean, 2), results=in_order)
 
-    def _run(self, program: Anytime, example: dspy.Example) -> tuple[float, dspy.Prediction, Usage] | Exception:
+    def _run(self, program: Anytime, example: dspy.Example) -> tuple[tuple[float, dspy.Prediction] | Exception, Usage]:
+        """Returns the score and the prediction, or the LM's error, and what was paid."""
         # An outer budget that no run can exhaust: it counts what is really spent, without replayed calls.
         with self._slots, budget(sum(program.budgets), answer_tokens=program.answer_tokens) as spent:
             try:
@@ -128,6 +128,6 @@ class Evaluation(dspy.Evaluate):
             except AnytimeError:
                 raise
             except Exception as error:  # a failure of the LM is not a score of 0
-                return error
+                return error, spent.usage
             with self.metric.naming(example):
-                return self.metric(example, prediction), prediction, spent.usage
+                return (self.metric(example, prediction), prediction), spent.usage

@@ -19,7 +19,7 @@ def verdict(race: RaceReport) -> str:
             "examples, so nothing tells them apart. Look at the metric, or take harder or easier examples."
         )
     if race.leader == 0:
-        return f"The student is returned: there was no other candidate.{stopped}"
+        return f"The student is returned: no other candidate could be measured.{stopped}"
     leader = race.standings[race.leader]
     low, high = leader.gain.interval
     gained = (

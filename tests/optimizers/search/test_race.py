@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
+from threading import Semaphore
 
 import dspy
 import pytest
@@ -12,16 +13,19 @@ from dspy.utils.callback import BaseCallback
 from hypothesis import given
 from hypothesis import strategies as st
 
+import anytime_dspy as ad
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers import Limits
+from anytime_dspy.optimizers.pdp.report import Round, searched
 from anytime_dspy.optimizers.search.effects import Measured, gains
 from anytime_dspy.optimizers.search.pool import Pool
 from anytime_dspy.optimizers.search.race import Race, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate
 from anytime_dspy.optimizers.search.trial_store import TrialStore
-from anytime_dspy.optimizers.search.trials import Meter, Validation
+from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
 from anytime_dspy.optimizers.search.verdict import verdict
+from anytime_dspy.testing import chat, scripted_lm
 from tests.fakes.scored import METRIC, ScoredProgram, questions, shown
 
 DEMOS = [f"shown {n}" for n in range(12)]
@@ -314,3 +318,35 @@ def test_a_gain_is_drawn_towards_zero_and_never_beyond(gain, items):
     assert believed.mean * gain >= 0
     assert believed.interval[0] <= believed.mean <= believed.interval[1]
     assert (believed.chance > 0.5) <= (gain > 0)
+
+
+def test_what_a_failed_trial_has_paid_is_counted_and_kept():
+    lm = scripted_lm(lambda request: chat(reasoning="one", answer="1"))
+
+    class Moody(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.predict = dspy.ChainOfThought("question -> answer")
+
+        def forward(self, question):
+            answer = self.predict(question=question)
+            if question == "question 3":
+                raise OSError("overloaded")
+            return answer
+
+    examples = dict(enumerate(questions(8)))
+    evaluation = Evaluation(examples, METRIC, Semaphore(2))
+    with dspy.context(lm=lm), pytest.raises(OSError, match="overloaded"):
+        evaluation(ad.Anytime(Moody(), (8, 16)))
+    assert evaluation.scores == dict.fromkeys(examples.keys() - {3}, 1.0)
+    assert evaluation.usage.calls == len(lm.engine.requests) == 8
+
+
+def test_the_last_race_decides_what_a_report_says_was_returned():
+    sure = raced(dict.fromkeys(DEMOS, 0.15), base=0.3).report
+    unsure = raced({}).report
+    assert sure.winner
+    assert not unsure.winner
+    rounds = [Round(8, 0, None, {}, 0, 0, None, race, Usage(), Usage()) for race in (sure, unsure)]
+    told = searched(rounds)
+    assert (told.winner, told.gain) == (unsure.student.kind, 0.0)
