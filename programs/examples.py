@@ -20,18 +20,26 @@ TEST_SEED_OFFSET = 1_000_003
 GENERATED_TEST_EXAMPLES = 64
 
 
-def test_examples(task: Task, data: str | None, split: str | None, seed: int) -> list[dspy.Example]:
+def test_examples(task: Task, data: str | None, split: str | None, seed: int, limit: int | None) -> list[dspy.Example]:
     """Returns a task's test data: those of a file, generated ones if the task can make them, or those of the hub.
+
+    Args:
+        task: The task.
+        data: A file or url.
+        split: The split of the data.
+        seed: The seed of generated examples.
+        limit: The number of examples; by default all of them, or 64 generated ones.
 
     Raises:
         DataError: The data cannot be fetched or read.
     """
     if data is None and split is None and task.generator is not None:
-        return task.generate(GENERATED_TEST_EXAMPLES, seed + TEST_SEED_OFFSET)
+        made = max(limit or 0, GENERATED_TEST_EXAMPLES)
+        return spread(task.generate(made, seed + TEST_SEED_OFFSET), limit)
     examples = _loaded(task, lambda: task.load(data) if split is None else task.load(data, split))
     if not examples:
         raise DataError(f"{data or task.name} holds no examples{f' in the split {split}' if split else ''}")
-    return examples
+    return spread(examples, limit)
 
 
 def training_examples(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -358,6 +360,20 @@ def test_a_seed_draws_the_same_examples_and_never_one_twice(plan: Plan) -> None:
     assert len(set(problems)) == len(problems) == 24 + 32 + 150
     assert examples_of(shipped, 0) == drawn
     assert {example.id for example in drawn.test}.isdisjoint(example.id for example in examples_of(shipped, 1).test)
+
+
+def test_the_second_tasks_programs_print_what_their_labels_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(command.__file__).parents[2]
+    monkeypatch.chdir(root)
+    drawn = examples_of(read_plan(Path(command.__file__).parent / "plan.toml").benches[1], 0)
+    made = [*drawn.train, *drawn.validation, *drawn.test]
+    assert len({example.code for example in made}) == len(made) == 24 + 32 + 150
+    for example in made:
+        said = io.StringIO()
+        with redirect_stdout(said):
+            exec(example.code, {})
+        assert drawn.task.quality(example, dspy.Prediction(output=f"`{said.getvalue().strip()}`")) == 1.0
+        assert drawn.task.quality(example, dspy.Prediction(output="nothing")) == 0.0
 
 
 @pytest.mark.parametrize(

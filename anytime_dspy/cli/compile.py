@@ -172,13 +172,13 @@ def compile_task(
     from anytime_dspy.cli.measure import sweeping_bar
     from anytime_dspy.cli.options import open_lm, threads_for
     from anytime_dspy.cli.tasks import anytime_program, default_folder
-    from anytime_dspy.programs.examples import spread, test_examples, training_examples
+    from anytime_dspy.programs.examples import test_examples, training_examples
     from anytime_dspy.programs.measurement import Measurement
     from anytime_dspy.programs.registry import chosen_task
 
     chosen = chosen_task(task, show_texts=show_gpqa, copies_texts=True)
     student = anytime_program(chosen, budgets, program)
-    test = spread(test_examples(chosen, data, split, seed), limit)
+    test = test_examples(chosen, data, split, seed, limit)
     trainset = training_examples(chosen, train_data, 2 * train, seed, test, data)
     folder = out or default_folder("compile", chosen.name)
     threads = threads or threads_for(model)

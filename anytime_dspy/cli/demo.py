@@ -36,11 +36,11 @@ def demo(
     from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.profiling import phase, profiled
     from anytime_dspy.programs import get_task
-    from anytime_dspy.programs.examples import spread, test_examples, training_examples
+    from anytime_dspy.programs.examples import test_examples, training_examples
     from anytime_dspy.programs.measurement import Measurement
 
     task = get_task(TASK)
-    test = spread(test_examples(task, None, None, seed), TEST_EXAMPLES)
+    test = test_examples(task, None, None, seed, TEST_EXAMPLES)
     trainset = training_examples(task, None, TRAINING_EXAMPLES + OVERTIME, seed, test)
     threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)

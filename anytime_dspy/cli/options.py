@@ -153,7 +153,7 @@ Limit = Annotated[
         metavar="N",
         rich_help_panel=DATA,
         min=1,
-        help="Take this many test examples, spread over the data.",
+        help="Take this many test examples, spread over the data; of generated ones, make as many.",
     ),
 ]
 SavedProgram = Annotated[

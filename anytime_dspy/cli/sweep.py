@@ -66,7 +66,7 @@ def sweep(
     from anytime_dspy.cli.options import open_lm, ray_executor, threads_for
     from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.measure import sweep as sweep_live
-    from anytime_dspy.programs.examples import spread, test_examples
+    from anytime_dspy.programs.examples import test_examples
     from anytime_dspy.programs.measurement import Measurement
     from anytime_dspy.programs.registry import chosen_task
     from anytime_dspy.storage.shards import Shard
@@ -76,7 +76,7 @@ def sweep(
     if batch:
         _check_batch(chosen, model, ray)
     subject = anytime_program(chosen, budgets, program)
-    examples = spread(test_examples(chosen, data, split, seed), limit)
+    examples = test_examples(chosen, data, split, seed, limit)
     folder = out or default_folder("sweep", chosen.name)
     threads = threads or threads_for(model)
     open_one = partial(open_lm, model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)

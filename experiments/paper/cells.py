@@ -125,7 +125,7 @@ def examples_of(data: DataSet, seed: int, *, learning: bool, show_texts: bool) -
     """
     task = chosen_task(data.task, show_texts=show_texts, copies_texts=learning)
     if data.generated:
-        test, train = test_examples(task, None, None, seed), task.generate(data.train, seed)
+        test, train = test_examples(task, None, None, seed, data.limit), task.generate(data.train, seed)
     else:
         test = task.load(data.data, data.split)
         train = task.load(data.train_data or data.data, data.train_split) if learning else []

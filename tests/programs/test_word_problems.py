@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import word_problems
+from anytime_dspy.programs.examples import test_examples as drawn_for_test
 from anytime_dspy.programs.numbers.reader import read_number
 from anytime_dspy.programs.word_problems.stories import STORIES
 
@@ -145,6 +146,15 @@ def test_numbers_may_come_as_numbers(answer: float) -> None:
 def test_no_answer_scores_nothing(prediction: dspy.Prediction | None) -> None:
     assert word_problems.quality(dspy.Example(answer="12"), prediction) == 0.0
     assert word_problems.answer_key(prediction) is None
+
+
+def test_as_many_problems_are_made_to_test_on_as_are_asked_for() -> None:
+    plain = drawn_for_test(word_problems.task, None, None, 3, None)
+    many = drawn_for_test(word_problems.task, None, None, 3, 200)
+    some = drawn_for_test(word_problems.task, None, None, 3, 16)
+    assert len({one.problem for one in many}) == len(many) == 200
+    assert many[: len(plain)] == plain
+    assert [one.id for one in some] == [one.id for one in plain[::4]]
 
 
 @given(
