@@ -199,7 +199,8 @@ class OpenVinoServer(SharedServer):
         while True:
             with self._lock:
                 new, self._waiting = self._waiting, []
-                if not new and not running:
+                # A step is also what frees the memory of requests that were stopped.
+                if not new and not running and not pipeline.has_non_finished_requests():
                     self._is_working = False
                     return
             for job in new:

@@ -6,6 +6,8 @@ import asyncio
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import dspy
@@ -184,3 +186,15 @@ def test_cuts_that_are_answered_at_once_are_answered_alike(lm):
     assert len(lm.history) >= 2
     assert [one.prediction.toDict() for one in together] == [one.prediction.toDict() for one in in_turn]
     assert [one.usage.answer_tokens for one in together] == [one.usage.answer_tokens for one in in_turn]
+
+
+def test_a_request_that_was_stopped_leaves_no_complaint_at_exit(lm):
+    program = """
+from dspy.lm15 import Config, Message, Request
+from anytime_dspy.local import local_lm
+lm = local_lm("smollm2-135m-instruct", engine="openvino", slots=2, context=512)
+asked = Request(lm.model, (Message.user("Tell a story about a fox."),), config=Config(max_tokens=40, stop=(" ",)))
+print(lm.engine.complete(asked).finish_reason)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout, done.stderr) == ("stop\n", "")
