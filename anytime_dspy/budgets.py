@@ -15,6 +15,10 @@ from anytime_dspy.errors import BudgetError
 __all__ = ["Budget", "check_answer_tokens", "check_budgets", "check_same_grid", "parse_budgets"]
 
 
+LARGEST = 10**12
+"""More tokens than any LM writes, and few enough for a plot."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """A limit on a run's reasoning, in one kind or several: the first that runs out ends the reasoning.
@@ -94,6 +98,8 @@ def check_budgets(budgets: Iterable[int], *, smallest: int = 1) -> tuple[int, ..
             raise BudgetError(f"budgets must be whole numbers of tokens, got {budget!r}")
         if budget < smallest:
             raise BudgetError(f"budgets must be at least {smallest} token{'s' * (smallest != 1)}, got {budget}")
+        if budget > LARGEST:
+            raise BudgetError(f"budgets must be at most {LARGEST:,} tokens, got {budget}")
     for lower, upper in pairwise(grid):
         if lower == upper:
             raise BudgetError(f"budget {lower} is given twice: name each budget once")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any
 import dspy
 
 from anytime_dspy.anytime import Anytime
+from anytime_dspy.budgets import whole_number
 from anytime_dspy.dashboards.evaluation import SweepEvaluation, log_sweep
-from anytime_dspy.errors import AnytimeError, DataError, ModelError
+from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError, RunError
 from anytime_dspy.executors import Executor, Run, Running, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.parallel import finished
@@ -24,7 +26,7 @@ from anytime_dspy.storage.jsonl import as_json
 from anytime_dspy.storage.results import ExampleResult, result_from
 from anytime_dspy.storage.run_folder import Busy, RunStore
 
-__all__ = ["example_id", "named_examples", "program_hash", "sweep"]
+__all__ = ["check_inputs", "example_id", "named_examples", "program_hash", "sweep"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +67,14 @@ def sweep(
         run or scored has an `error` and no points.
 
     Raises:
-        DataError: There are no examples, two have the same id, or the folder is a shard of other examples.
+        DataError: There are no examples, one has no inputs, two have the same id, or the folder is another shard's.
         ModelError: The LM cannot be swept, which holds for all examples.
+        ProgramError: The program is no `Anytime`, nor around one.
         ClusterError: The cluster cannot be reached, or cannot run the program.
-        AnytimeError: Every example failed; the message is that of the first one.
+        AnytimeError: Every example failed; the message is that of the first one. Or another argument cannot be used.
     """
+    examples = list(examples)
+    _check(metric, store, threads, examples)
     named = named_examples(examples, store)
     order = [example_id(example, place) for place, example in enumerate(examples)]
     runner = partial((executor or ThreadExecutor()).running, _ScoredRun(program, metric), threads)
@@ -84,6 +89,37 @@ def sweep(
     evaluation = SweepEvaluation([*named.values()], metric, threads, run, private=redact is not None)
     evaluation(program, callback_metadata={"metric_key": metric.__name__})
     return evaluation.results
+
+
+def _check(metric: Any, store: Any, threads: Any, examples: Sequence[Any]) -> None:
+    """Checks the arguments of a sweep before anything is paid for."""
+    if not isinstance(metric, AnytimeIndex):
+        raise AnytimeError(f"metric must be an AnytimeIndex(quality), not a {type(metric).__name__}")
+    if store is not None and not isinstance(store, RunStore):
+        raise RunError(f"store must be a run folder, not {store!r}: open one with RunStore.open(path, fingerprint)")
+    if (whole_number(threads) or 0) < 1:
+        raise AnytimeError(f"threads must be a whole number of at least 1, got {threads!r}")
+    check_inputs(examples, "test")
+
+
+def check_inputs(examples: Sequence[Any], kind: str) -> None:
+    """Checks that examples declare their input fields.
+
+    Args:
+        examples: The examples to check.
+        kind: What error messages call them.
+
+    Raises:
+        DataError: One is no `dspy.Example`, or has no inputs.
+    """
+    for place, example in enumerate(examples):
+        if not isinstance(example, dspy.Example):
+            found = type(example).__name__
+            raise DataError(f"{kind} example {place} is a {found}: make it a dspy.Example(...).with_inputs(...)")
+        try:
+            example.inputs()
+        except ValueError as error:
+            raise DataError(f"{kind} example {place} has no inputs: call .with_inputs(...) on it") from error
 
 
 def _swept(
@@ -130,8 +166,12 @@ def named_examples(examples: Sequence[dspy.Example], store: RunStore | None = No
         DataError: There are no examples, two have the same id, or the folder is a shard of other examples.
     """
     named = {example_id(example, place): example for place, example in enumerate(examples)}
-    if not named or len(named) < len(examples):
-        raise DataError("no examples to sweep over" if not named else "two examples have the same id: make ids unique")
+    if not named:
+        raise DataError("no examples to sweep over")
+    if len(named) < len(examples):
+        ids = Counter(example_id(example, place) for place, example in enumerate(examples))
+        twice = ids.most_common(1)[0][0]
+        raise DataError(f"two examples have the same id, {twice!r}: make ids unique, or leave one of them out")
     if store is None or store.shard is None:
         return named
     here = store.shard.of([*named])
@@ -199,7 +239,7 @@ class _ScoredRun:
     metric: AnytimeIndex
 
     def __call__(self, name: str, example: dspy.Example) -> ExampleResult:
-        inputs = example.inputs().toDict()
+        inputs = example.inputs().toDict()  # as JSON, and as they are before the program may change them
 
         def failed(error: Exception, where: str = "") -> ExampleResult:
             told = f"{type(error).__name__}: {error}{where}"
@@ -207,13 +247,15 @@ class _ScoredRun:
 
         # One bad example must not lose the results that were paid for.
         try:
-            prediction = self.program(**inputs)
+            prediction = self.program(**example.inputs())
         except ModelError:
             raise
         except Exception as error:
             return failed(error)
         try:
             curve = self.metric.curve(example, prediction)
+        except ProgramError:  # the program has no checkpoints, so that no example can be scored
+            raise
         except Exception as error:
             return failed(error, "" if isinstance(error, AnytimeError) else " (raised by the quality function)")
         calls = prediction.checkpoints[-1].calls

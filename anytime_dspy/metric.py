@@ -44,6 +44,10 @@ class AnytimeIndex:
     axis: Axis = field(default="linear", kw_only=True)
     q_max: float = field(default=1.0, kw_only=True)
 
+    def __post_init__(self) -> None:
+        if not callable(self.quality):
+            raise AnytimeError(f"quality must be a function of an example and a prediction, not {self.quality!r}")
+
     @property
     def __name__(self) -> str:
         """What dashboards call it, MLflow for one, as they call a function by its name."""

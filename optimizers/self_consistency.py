@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import dspy
 
 from anytime_dspy.answers import AnswerKey, answer_text, is_answered
-from anytime_dspy.budgets import Budget
+from anytime_dspy.anytime import Anytime
+from anytime_dspy.budgets import Budget, whole_number
 from anytime_dspy.errors import AnytimeError, ProgramError
 from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
 from anytime_dspy.runtime.adapter import BudgetAdapter
@@ -49,6 +50,7 @@ class SelfConsistency(dspy.Module):
 
     Raises:
         AnytimeError: An option is invalid.
+        ProgramError: `program` is an `Anytime`.
 
     Example:
         >>> voting = SelfConsistency(dspy.ChainOfThought("question -> answer"), samples=3)
@@ -66,8 +68,13 @@ class SelfConsistency(dspy.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if samples < 2:
-            raise AnytimeError(f"samples must be at least 2, or there is nothing to agree; got {samples}")
+        if isinstance(program, Anytime):
+            raise ProgramError(
+                "each run of self-consistency has one budget, and an Anytime has several: wrap it the other way round, "
+                'Anytime(SelfConsistency(program), mode="contract")'
+            )
+        if (whole_number(samples) or 0) < 2:
+            raise AnytimeError(f"samples must be a whole number of at least 2, or nothing can agree; got {samples!r}")
         if not temperature > 0:
             raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {temperature}")
         self.program = program

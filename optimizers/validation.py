@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
+from anytime_dspy.budgets import whole_number
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError
+from anytime_dspy.measure import check_inputs
 from anytime_dspy.metric import AnytimeIndex
 
-__all__ = ["check_compile", "check_inputs", "check_options"]
+__all__ = ["check_compile", "check_options"]
 
 
 def check_options(optimiser: Any, **least: int) -> None:
@@ -28,10 +31,15 @@ def check_options(optimiser: Any, **least: int) -> None:
         raise AnytimeError(f"metric must be an AnytimeIndex(quality), not {type(optimiser.metric).__name__}")
     for name, smallest in least.items():
         value = getattr(optimiser, name)
-        if value is not None and value < smallest:
-            raise AnytimeError(f"{name} must be at least {smallest}, got {value}")
-    if not optimiser.temperature > 0:
-        raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {optimiser.temperature}")
+        number = whole_number(value)
+        if value is not None and (number is None or number < smallest):
+            raise AnytimeError(f"{name} must be at least {smallest}, and a whole number; got {value!r}")
+    temperature = optimiser.temperature
+    if not isinstance(temperature, Real) or not temperature > 0:
+        raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {temperature!r}")
+    answer_key = getattr(optimiser, "answer_key", None)
+    if answer_key is not None and not callable(answer_key):
+        raise AnytimeError(f"answer_key must be a function of a prediction, not {answer_key!r}")
 
 
 def check_compile(
@@ -60,20 +68,3 @@ def check_compile(
     check_inputs(trainset, "training")
     if dspy.settings.lm is None and any(predictor.lm is None for predictor in student.predictors()):
         raise ModelError("there is no LM to run the student on: compile inside `with dspy.context(lm=...):`")
-
-
-def check_inputs(examples: Sequence[dspy.Example], kind: str) -> None:
-    """Checks that examples declare their input fields.
-
-    Args:
-        examples: The examples to check.
-        kind: What error messages call them.
-
-    Raises:
-        DataError: An example has no inputs.
-    """
-    for place, example in enumerate(examples):
-        try:
-            example.inputs()
-        except ValueError as error:
-            raise DataError(f"{kind} example {place} has no inputs: call .with_inputs(...) on it") from error

@@ -96,7 +96,7 @@ def _run_file(path: Path) -> ModuleType:
     sys.modules[module_name] = module  # dataclasses and pickle look their module up by name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a plug-in is anyone's code
+    except (Exception, SystemExit) as error:  # a plug-in is anyone's code
         del sys.modules[module_name]
         raise DataError(f"the task file {path} does not import ({_reason(error)}): repair it") from error
     cloudpickle.register_pickle_by_value(module)  # another process, of Ray for one, cannot import it by its name

@@ -101,3 +101,20 @@ def test_a_compile_on_a_database_that_cannot_be_used_pays_for_nothing(tmp_path: 
         done = cli(*arguments, "--storage", "sqlite:////nowhere/at/all", cwd=tmp_path, **key)
         assert_refused(done, "the database sqlite:////nowhere/at/all cannot be used: unable to open database file")
         assert not server.received
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (("--judge", "metrik"), "no judge 'metrik'"),
+        (("--trials", "1"), "trials must be 0, or at least 2"),
+        (("--trials", "0", "--samples", "1"), "samples must be at least 2"),
+    ],
+)
+def test_a_compile_option_that_cannot_be_used_pays_for_nothing_and_takes_no_folder(wrong, complaint, tmp_path: Path):
+    with ChatServer(rhyming) as server:
+        key = {"OPENAI_API_KEY": "none", "OPENAI_API_BASE": server.url}
+        arguments = ("compile", "word_problems", "--model", "openai/gpt-4.1", "--limit", 4, "--out", "run")
+        assert_refused(cli(*arguments, *wrong, cwd=tmp_path, **key), complaint)
+        assert not server.received
+    assert not (tmp_path / "run").exists()

@@ -77,3 +77,13 @@ def test_a_forced_answer_is_told_from_a_whole_one(can_continue):
 
 def test_a_style_is_known_by_its_own_sentence_whatever_the_budgets_are():
     assert [style_of(style.render("Solve it.", (16, 64, 256))) for style in STYLES] == [style.name for style in STYLES]
+
+
+def test_a_request_with_an_image_is_read_like_any_other():
+    lm = scripted_lm(lambda request: "guess" if is_forced(request) else chat(reasoning="r", y="42"))
+    with dspy.context(lm=lm):
+        image = dspy.Image("data:image/png;base64,iVBORw0KGgo=")
+        assert dspy.ChainOfThought("image: dspy.Image, q -> y")(image=image, q="1").y == "42"
+    (request,) = lm.engine.requests
+    assert asked_for(request) == ("reasoning", "y")
+    assert inputs_of(request)["q"] == "1"

@@ -77,7 +77,7 @@ def sweep_batch(
     check_program(program)
     lm = batch_lm(program)
     done = store.done()
-    waiting = [example.inputs().toDict() for name, example in named.items() if name not in done]
+    waiting = [{**example.inputs()} for name, example in named.items() if name not in done]
     folder = store.path / FOLDER
     with _alone(folder):
         jobs = Jobs(folder, BatchProvider.of(lm, poll_seconds), poll_seconds, on_job or _nothing)

@@ -18,6 +18,7 @@ from anytime_dspy.calls import formats
 from anytime_dspy.calls.acceptance import acceptance
 from anytime_dspy.calls.answer_fields import unread
 from anytime_dspy.calls.completion import Completion
+from anytime_dspy.calls.parsing import parsed
 from anytime_dspy.calls.predictor_call import NOT_SENT, PredictorCall
 from anytime_dspy.calls.thinking import least_effort, split_thinking
 from anytime_dspy.calls.tokens import counter_for
@@ -193,11 +194,12 @@ def read_answer(
     if continued or said.thinking or completion.truncated:  # a truncated text may end in half an end mark
         first = formats.answer_fields(signature)[0]
         header = formats.opening(adapter, first)
-        # Some servers start a new reply and repeat the header.
-        if continued and header and not formats.begins_field(adapter, signature, first, text):
+        # Some servers start a new reply and repeat the header, and some LMs answer in JSON.
+        is_whole = formats.begins_field(adapter, signature, first, text) or _is_json(signature, text)
+        if continued and header and not is_whole:
             text = f"{header}{text}"
         try:
-            values = adapter.parse(signature, text[: formats.completion_end(adapter, signature, text)])
+            values = parsed(adapter, signature, text[: formats.completion_end(adapter, signature, text)])
         except dspy.AdapterParseError:
             values = None
     cut = completion.truncated and not formats.is_complete(adapter, signature, text)
@@ -222,6 +224,11 @@ def _derived(signature: Any, restated: bool) -> type[dspy.Signature]:
         instructions = f"{signature.instructions}\n\n{RESTATED_INSTRUCTIONS}"
         derived = derived.append(PARTIAL_REASONING, field, str).with_instructions(instructions)
     return derived
+
+
+def _is_json(signature: type[dspy.Signature], text: str) -> bool:
+    """Whether a text looks like a JSON object of the output fields, and not like the value of one of them."""
+    return text.lstrip().startswith("{") and all(f'"{name}"' in text for name in signature.output_fields)
 
 
 def _calls_tools(adapter: dspy.Adapter, signature: type[dspy.Signature]) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import dspy
 
     from anytime_dspy.anytime import Anytime
-    from anytime_dspy.optimizers import CompileReport
+    from anytime_dspy.optimizers import PDP, CompileReport
     from anytime_dspy.programs.measurement import Measurement
 
 LEARNING = "Learning"
@@ -207,47 +207,37 @@ def compile_and_measure(
     from anytime_dspy.programs.measurement import fingerprint
     from anytime_dspy.storage.run_folder import RunStore
 
+    pdp = optimiser(measurement, recipe, folder, storage)  # an option that cannot be used is refused before all else
     settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
     RunStore.open(folder, fingerprint(measurement.task, student, measurement.lm, **settings))
     # A database that cannot be used is to be known before anything is paid for.
-    made = compiled_program(measurement, student, trainset, recipe, folder, storage) if storage else None
+    made = compiled_program(measurement, student, trainset, pdp, folder) if storage else None
     before = measurement.of("plain", student, folder / "plain")
-    compiled, report = made or compiled_program(measurement, student, trainset, recipe, folder)
+    compiled, report = made or compiled_program(measurement, student, trainset, pdp, folder)
     after = measurement.of(recipe.name, compiled, folder / "compiled")
     title = f"{measurement.task.name} on {measurement.lm.model}"
     differences = compare(before, after, measurement.seed)
     show([before, after], differences, folder, title=title, as_json=as_json, more={"compile": report})
 
 
-def compiled_program(
-    measurement: Measurement,
-    student: Anytime,
-    trainset: list[dspy.Example],
-    recipe: Recipe,
-    folder: Path,
-    storage: str | None = None,
-) -> tuple[Anytime, CompileReport]:
-    """Returns the compiled program and what compiling it was: loaded from the folder, or made now and saved there."""
-    import dspy
+def optimiser(measurement: Measurement, recipe: Recipe, folder: Path, storage: str | None = None) -> PDP:
+    """Returns the optimiser that does what the options say.
 
-    from anytime_dspy.anytime import Anytime
-    from anytime_dspy.cli.progress import compile_bars
+    Raises:
+        AnytimeError: One of them is invalid.
+    """
     from anytime_dspy.metric import AnytimeIndex
-    from anytime_dspy.optimizers import PDP, CompileReport
-    from anytime_dspy.programs.saved import save_program
+    from anytime_dspy.optimizers import PDP
 
-    saved, made = folder / "program.json", folder / "report.json"
-    if saved.exists() and made.exists():
-        known = Anytime(measurement.task.program(), student.budgets, answer_tokens=student.answer_tokens)
-        return known.load(saved), CompileReport.read(made)
-    pdp = PDP(
+    task = measurement.task
+    return PDP(
         # Where quality needs labels nobody can pick the best answer so far: a search goes by the answers at hand.
-        metric=AnytimeIndex(measurement.task.quality, best_so_far=not measurement.task.needs_labels),
+        metric=AnytimeIndex(task.quality, best_so_far=not task.needs_labels),
         samples=recipe.samples,
         sampled=recipe.sampled,
         contrastive=recipe.contrastive,
-        judge=recipe.judge or ("auto" if measurement.task.needs_labels else "checked"),
-        answer_key=measurement.task.answer_key,
+        judge=recipe.judge or ("auto" if task.needs_labels else "checked"),
+        answer_key=task.answer_key,
         threads=measurement.threads,
         seed=measurement.seed,
         trials=recipe.trials,
@@ -256,7 +246,25 @@ def compiled_program(
         log_dir=folder,
         storage=storage,
     )
-    with compile_bars(min(len(trainset), recipe.sampled) * recipe.samples) as bars, dspy.context(lm=measurement.lm):
+
+
+def compiled_program(
+    measurement: Measurement, student: Anytime, trainset: list[dspy.Example], pdp: PDP, folder: Path
+) -> tuple[Anytime, CompileReport]:
+    """Returns the compiled program and what compiling it was: loaded from the folder, or made now and saved there."""
+    import dspy
+
+    from anytime_dspy.anytime import Anytime
+    from anytime_dspy.cli.progress import compile_bars
+    from anytime_dspy.optimizers import CompileReport
+    from anytime_dspy.programs.saved import save_program
+
+    saved, made = folder / "program.json", folder / "report.json"
+    if saved.exists() and made.exists():
+        known = Anytime(measurement.task.program(), student.budgets, answer_tokens=student.answer_tokens)
+        return known.load(saved), CompileReport.read(made)
+    sampled = len(trainset[: pdp.sampled])
+    with compile_bars(sampled * pdp.samples) as bars, dspy.context(lm=measurement.lm):
         compiled = pdp.compile(
             student,
             trainset=trainset,

@@ -29,6 +29,7 @@ from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import ModelError, ProgramError
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.answer_size import check_answer_size
+from anytime_dspy.runtime.copies import own_copy
 from anytime_dspy.runtime.generation import GeneratedMessage, LMCalls, LMRequest, MessageWriter
 from anytime_dspy.runtime.sending import blocking, send, tokens_beyond_cap
 from anytime_dspy.runtime.streaming import StreamFilter
@@ -203,10 +204,11 @@ class BudgetAdapter(dspy.Adapter):
             answer = Answer(values, truncated.answer_tokens, censored=truncated.censored)
         else:
             answer, counted = yield from self._force(writer, call, taped, message, counted)
+        values = own_copy(answer.values)  # the tape keeps what was read: the program may change its own
         finished = Call(
             predictor=_caller_name(self.tracker.names, call.signature),
-            inputs=dict(call.inputs),
-            outputs=answer.values,
+            inputs=own_copy(dict(call.inputs)),
+            outputs=values,
             reasoning=truncated.reasoning,
             reasoning_tokens=truncated.reasoning_tokens,
             answer_tokens=answer.tokens,
@@ -221,7 +223,7 @@ class BudgetAdapter(dspy.Adapter):
         if self.replay and self.tracker.exhausted:
             # Nothing remains whose order could matter, and the forced answer may change the program's path.
             self.replay.order.abandon_recording()
-        return answer.values
+        return values
 
     def _keep(self, call: PredictorCall, taped: _TapedCall, message: GeneratedMessage) -> None:
         if self.replay is None:

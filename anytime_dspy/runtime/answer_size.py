@@ -26,7 +26,7 @@ def check_answer_sizes(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter
     """
     for predictor in predictors:
         lm = predictor.lm or dspy.settings.lm
-        if lm is not None:
+        if isinstance(lm, dspy.BaseLM):  # DSPy says of anything else what is wrong with it
             call = PredictorCall(lm, {}, predictor.signature, [], {})
             check_answer_size(adapter, call, counter_for(lm), answer_tokens)
 

@@ -17,6 +17,7 @@ from anytime_dspy.budgets import Budget
 from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.runtime.context import current_tracker, enforce
+from anytime_dspy.runtime.copies import own_copy
 from anytime_dspy.runtime.tape import Tape
 from anytime_dspy.runtime.telemetry import mark_span
 from anytime_dspy.runtime.tracker import BudgetTracker
@@ -60,6 +61,7 @@ class MultiBudgetRun:
 
     def __post_init__(self) -> None:
         self._names = {id(predictor): name for name, predictor in self.predictors}
+        self._given = own_copy((tuple(self.positional), dict(self.inputs)))
 
     def descending(self) -> Iterator[int]:
         """Yields the budgets from the largest down: in this order forced answers reuse a server's prefix cache."""
@@ -111,7 +113,8 @@ class MultiBudgetRun:
         checkpoint = self._carried(tokens)
         if checkpoint is None:
             with self._running(tokens) as tracker:
-                prediction = await self.program.acall(*self.positional, **self.inputs)
+                positional, inputs = self._arguments(tokens)
+                prediction = await self.program.acall(*positional, **inputs)
             checkpoint = _checkpoint(tokens, prediction, tracker)
         self.checkpoints.append(checkpoint)
         self._mark()
@@ -128,8 +131,20 @@ class MultiBudgetRun:
         if checkpoint is not None:
             return checkpoint
         with self._running(tokens) as tracker:
-            prediction = self.program(*self.positional, **self.inputs)
+            positional, inputs = self._arguments(tokens)
+            prediction = self.program(*positional, **inputs)
         return _checkpoint(tokens, prediction, tracker)
+
+    def _arguments(self, tokens: int) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """Returns the inputs of a run: the caller's own at the largest budget, and elsewhere copies of what they were.
+
+        A program may change its inputs, as a chat does that adds its answer to a history: the caller sees that once,
+        and no budget sees what another one added.
+        """
+        if tokens == self.state.budgets[-1]:
+            return self.positional, self.inputs
+        positional, inputs = own_copy(self._given)
+        return positional, inputs
 
     def _forces_together(self) -> bool:
         """Whether the answers at all cuts can be forced in parallel, and whether that is faster.

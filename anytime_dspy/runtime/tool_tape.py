@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -12,6 +13,7 @@ import dspy
 from anytime_dspy.calls.completion import HistoryRecorder, recording
 from anytime_dspy.runtime.adapter import BudgetAdapter
 from anytime_dspy.runtime.content import content_key
+from anytime_dspy.runtime.copies import own_copy
 from anytime_dspy.runtime.tape import Replay, ToolOutcome
 
 __all__ = ["tape_tools"]
@@ -44,7 +46,7 @@ class _Taped:
             return self._acall(*args, **kwargs)
         replay, key = _replay(), self._key(args, kwargs)
         recorded = replay.tools.next(key) if replay else None
-        outcome = recorded.value if recorded else self._run(replay, key, args, kwargs)
+        outcome = _own(recorded.value) if recorded else self._run(replay, key, args, kwargs)
         # Raised here both live and replayed: an agent shows the traceback to its LM, which must not differ.
         if outcome.error is not None:
             raise outcome.error.with_traceback(outcome.traceback)
@@ -53,7 +55,7 @@ class _Taped:
     async def _acall(self, *args: Any, **kwargs: Any) -> Any:
         replay, key = _replay(), self._key(args, kwargs)
         recorded = replay.tools.next(key) if replay else None
-        outcome = recorded.value if recorded else await self._arun(replay, key, args, kwargs)
+        outcome = _own(recorded.value) if recorded else await self._arun(replay, key, args, kwargs)
         if outcome.error is not None:
             raise outcome.error.with_traceback(outcome.traceback)
         return outcome.value
@@ -97,5 +99,10 @@ def _raised(error: Exception) -> ToolOutcome:
 
 def _kept(replay: Replay | None, key: Hashable, outcome: ToolOutcome, recorder: HistoryRecorder) -> ToolOutcome:
     if replay and not recorder.is_used and not inspect.isawaitable(outcome.value):
-        replay.tools.add(key, outcome)
+        replay.tools.add(key, _own(outcome))
     return outcome
+
+
+def _own(outcome: ToolOutcome) -> ToolOutcome:
+    """Returns an outcome whose value the program may change."""
+    return replace(outcome, value=own_copy(outcome.value))

@@ -11,6 +11,7 @@ from anytime_dspy.calls import formats
 from anytime_dspy.calls.answer_fields import unread
 from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.forced_answer import answer_signature
+from anytime_dspy.calls.parsing import parsed
 from anytime_dspy.calls.thinking import CLOSE, ThinkingSplit, joined_trace, split_thinking
 from anytime_dspy.calls.tokens import TokenCounter
 from anytime_dspy.runtime.allowance import Allowance
@@ -115,7 +116,7 @@ def parsed_fields(
         thinking: Its thinking. Models that think often leave the reasoning field out.
     """
     try:
-        return dict(adapter.parse(signature, text))
+        return parsed(adapter, signature, text)
     except dspy.AdapterParseError:
         if not thinking or not formats.reasoning_fields(signature):
             return None

@@ -24,7 +24,7 @@ __all__ = [
 
 def prompt_of(request: lm15.Request) -> str:
     """Returns all texts of a request as one."""
-    return "\n".join([system_of(request), *(message.text or "" for message in request.messages)])
+    return "\n".join([system_of(request), *(_text(message) for message in request.messages)])
 
 
 def system_of(request: lm15.Request) -> str:
@@ -34,19 +34,19 @@ def system_of(request: lm15.Request) -> str:
 
 def question_of(request: lm15.Request) -> str:
     """Returns the last user message."""
-    return next(message.text or "" for message in reversed(request.messages) if message.role == "user")
+    return next(_text(message) for message in reversed(request.messages) if message.role == "user")
 
 
 def prefill_of(request: lm15.Request) -> str | None:
     """Returns the assistant message that the LM is to continue; None where the request has none."""
     last = request.messages[-1]
-    return (last.text or "") if last.role == "assistant" else None
+    return _text(last) if last.role == "assistant" else None
 
 
 def demos_of(request: lm15.Request) -> list[str]:
     """Returns the assistant messages of the demonstrations."""
     before = request.messages[:-1]
-    return [message.text or "" for message in before if message.role == "assistant"]
+    return [_text(message) for message in before if message.role == "assistant"]
 
 
 def asked_for(request: lm15.Request) -> tuple[str, ...]:
@@ -66,3 +66,8 @@ def inputs_of(request: lm15.Request) -> dict[str, str]:
 def is_forced(request: lm15.Request) -> bool:
     """Whether a request asks a chain of thought for its answer alone: continued, or without the field `reasoning`."""
     return prefill_of(request) is not None or "reasoning" not in asked_for(request)
+
+
+def _text(message: lm15.Message) -> str:
+    """Returns the text of a message; `Message.text` is None where it has parts of other kinds too."""
+    return "\n".join(part.text for part in message.parts if isinstance(getattr(part, "text", None), str))

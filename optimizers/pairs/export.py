@@ -35,7 +35,9 @@ def trl_rows(pairs: Iterable[PreferencePair], *, squeezed: bool = True) -> list[
     Raises:
         DataError: No pair has a row.
     """
-    wanted = (pair for pair in pairs if pair.gap > 0 and (squeezed or not pair.squeezed))
+    wanted = [pair for pair in pairs if pair.gap > 0 and (squeezed or not pair.squeezed)]
+    if not wanted:
+        raise DataError("there is no pair to export: the compile found no two traces of which one is better")
     rows = {content_hash(row): row for pair in wanted for row in _rows(pair)}
     if not rows:
         raise DataError(

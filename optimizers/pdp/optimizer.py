@@ -16,7 +16,7 @@ from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError
-from anytime_dspy.measure import program_hash
+from anytime_dspy.measure import check_inputs, program_hash
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import check_judge
@@ -30,7 +30,7 @@ from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
-from anytime_dspy.optimizers.validation import check_compile, check_inputs, check_options
+from anytime_dspy.optimizers.validation import check_compile, check_options
 from anytime_dspy.storage.jsonl import LineLog, content_hash
 
 __all__ = ["PDP"]
@@ -117,10 +117,10 @@ class PDP(Teleprompter):
     storage: str | None = None
 
     def __post_init__(self) -> None:
-        check_options(self, samples=1, sampled=1, rounds=1, threads=1)
+        check_options(self, samples=1, sampled=1, rounds=1, threads=1, trials=0, examples=1)
         if self.samples < 2 and not self.trials:
             raise AnytimeError("samples must be at least 2 for the paper's recipe, since its pairs compare traces")
-        if self.trials < 0 or self.trials == 1:
+        if self.trials == 1:
             raise AnytimeError(f"trials must be 0, or at least 2 for the student and another; got {self.trials}")
         if (self.rounds or 1) > 1 and not self.trials:
             raise AnytimeError("rounds need a race to tell which program is the best so far: give trials too")
@@ -128,6 +128,10 @@ class PDP(Teleprompter):
             raise AnytimeError(f"examples must be at least {FIRST_HEAT}, the first heat; got {self.examples}")
         if self.programs and not self.trials:
             raise AnytimeError("programs are candidates of a race: give trials too")
+        if not isinstance(self.limits, Limits):
+            raise AnytimeError(f"limits must be Limits(calls=..., tokens=..., ...), not {self.limits!r}")
+        if not all(isinstance(one, tuple | list) and len(one) == 2 for one in self.programs):
+            raise AnytimeError("programs must be pairs of a name and a program, such as [('MIPROv2', program)]")
         check_judge(self.judge)
 
     def compile(
@@ -168,11 +172,12 @@ class PDP(Teleprompter):
                 trial could be measured.
             RunError: `log_dir` or the database belongs to another compile, or cannot be written.
         """
+        trainset, valset = list(trainset), list(valset or ())
         check_compile("PDP", student, trainset, teacher)
-        check_inputs(valset or (), "validation")
+        check_inputs(valset, "validation")
         anytime_index([0.0] * len(student.budgets), student.budgets, axis=self.metric.axis, q_max=self.metric.q_max)
-        sampled = list(trainset)[: self.sampled]
-        validation = self._validation(student, sampled, list(trainset)[len(sampled) :], valset)
+        sampled = trainset[: self.sampled]
+        validation = self._validation(student, sampled, trainset[len(sampled) :], valset)
         for name, program in self.programs:
             _check_candidate(name, program, student)
         job = CompileJob(self, student, sampled, validation, on_trace, on_squeezed, on_trial)
@@ -199,7 +204,7 @@ class PDP(Teleprompter):
         student: Anytime,
         sampled: Sequence[dspy.Example],
         others: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None,
+        valset: Sequence[dspy.Example],
     ) -> Validation:
         """The examples of the race, in order, without those that the student shows."""
         if not self.trials:

@@ -10,7 +10,7 @@ from typing import Any
 
 import dspy
 
-from anytime_dspy.checkpoint import Call, Usage
+from anytime_dspy.checkpoint import Usage
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.judges.agreement import Agreement
@@ -262,17 +262,13 @@ class RoundRun:
 
     def _keeps(self, judge: Judge) -> Keeps | None:
         """Where the judge can measure any answer, an answer of at least the same quality counts as kept."""
-        job = self._job
-        if not isinstance(judge, Checked | Gold) or len(job.student.predictors()) != 1:
+        if not isinstance(judge, Checked | Gold):
             return None
-        labelled = {_inputs_hash(one): one for one in job.trainset} if isinstance(judge, Gold) else {}
+        job = self._job
 
-        def keeps(call: Call, outputs: Mapping[str, Any]) -> bool:
-            bare = dspy.Example(**call.inputs).with_inputs(*call.inputs)
-            example = labelled.get(_inputs_hash(bare), bare)
-            new, old = (
-                job.validation.metric.quality_of(example, dspy.Prediction(**one)) for one in (outputs, call.outputs)
-            )
+        def keeps(place: int, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+            example = job.trainset[place]
+            old, new = (job.validation.metric.quality_of(example, dspy.Prediction(**one)) for one in (own, other))
             return new >= old
 
         return keeps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from numbers import Real
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
@@ -37,8 +38,8 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value > 0:
-                raise AnytimeError(f"the limit of {field.name} must be above 0, got {value}")
+            if value is not None and (not isinstance(value, Real) or not value > 0):
+                raise AnytimeError(f"the limit of {field.name} must be above 0, got {value!r}")
 
     def reached(self, spent: Usage, seconds: float) -> str | None:
         """Returns the name of a limit that is reached, or None.

@@ -34,8 +34,8 @@ __all__ = ["Keeps", "OnSqueezed", "SqueezedTrace", "Squeezing", "rank", "squeeze
 
 logger = logging.getLogger(__name__)
 
-Keeps = Callable[[Call, Mapping[str, Any]], bool]
-"""Whether other outputs may replace a call's own: they have the same answer, or one at least as good."""
+Keeps = Callable[[int, Mapping[str, Any], Mapping[str, Any]], bool]
+"""Whether an answer to the training example of this index may be replaced by another one, which is at least as good."""
 
 OnSqueezed = Callable[["SqueezedTrace"], None]
 
@@ -94,7 +94,7 @@ class Squeezing:
         program: The program whose forced answers decide which units are needed.
         words: Finds the distinguishing words of an input.
         answer_key: Makes answers comparable.
-        keeps: Whether other outputs of a call may replace its own; by default those with the same answer.
+        keeps: Whether another answer of the program may replace its own; by default one that is the same.
         threads: The number of traces squeezed concurrently.
     """
 
@@ -104,10 +104,14 @@ class Squeezing:
     keeps: Keeps | None = None
     threads: int = 1
 
-    def keeps_answer(self, call: Call, outputs: Mapping[str, Any]) -> bool:
-        """Whether outputs may replace a call's own."""
-        if self.keeps is not None:
-            return self.keeps(call, outputs)
+    def keeps_answer(self, trace: SampledTrace, call: Call, outputs: Mapping[str, Any]) -> bool:
+        """Whether outputs may replace a call's own.
+
+        Their quality can be measured only where the program returns them as they are.
+        """
+        last = trace.checkpoints[-1]
+        if self.keeps is not None and len(last.calls) == 1 and dict(last.prediction.items()) == dict(call.outputs):
+            return self.keeps(trace.example_index, call.outputs, outputs)
         return self._key(outputs) == self._key(call.outputs)
 
     def words_of_answer(self, outputs: Mapping[str, Any]) -> frozenset[str]:
@@ -116,8 +120,11 @@ class Squeezing:
 
     def _key(self, outputs: Mapping[str, Any]) -> str | None:
         prediction = dspy.Prediction(**outputs)
-        # A task's own key reads the final answer; an inner call's output is compared as text.
-        return self.answer_key(prediction) or answer_text(prediction)
+        try:
+            key = self.answer_key(prediction)
+        except Exception:  # a task's own key reads the final answer, whose fields an inner call may lack
+            key = None
+        return key or answer_text(prediction)
 
 
 def squeeze_traces(
@@ -180,7 +187,7 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
     with budget(1, answer_tokens=program.answer_tokens) as spent:
         try:
             calls = [
-                _shortened(squeezing, predictors[call.predictor], call)
+                _shortened(squeezing, predictors[call.predictor], trace, call)
                 for call in trace.checkpoints[-1].calls
                 if call.predictor in predictors
             ]
@@ -216,8 +223,8 @@ class _Shortened:
     earned: bool
 
 
-def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Shortened | None:
-    """Squeezes one call; None if it has no reasoning to show."""
+def _shortened(squeezing: Squeezing, predictor: dspy.Predict, trace: SampledTrace, call: Call) -> _Shortened | None:
+    """Squeezes one call of a trace; None if it has no reasoning to show."""
     texts = [call.reasoning, *map(str, call.outputs.values())]
     if not call.answered or not call.reasoning.strip() or any(has_marker(text) for text in texts):
         return None
@@ -243,7 +250,7 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Sh
             answer_tokens=squeezing.program.answer_tokens,
         )
         answered[text] = made
-        return made.answered and squeezing.keeps_answer(call, made.outputs)
+        return made.answered and squeezing.keeps_answer(trace, call, made.outputs)
 
     earned = not keeps("")
     text = shortest(whole, keeps, words)

@@ -329,3 +329,58 @@ def test_a_journal_that_a_kill_tore_is_mended(tmp_path):
     assert compiled(lm, log_dir=tmp_path, trials=2).dump_state() == done.dump_state()
     assert journal.read_bytes().startswith(whole)
     assert not lm.engine.requests
+
+
+class Renaming(dspy.Module):
+    """Its predictor's fields are not its own."""
+
+    def __init__(self, twice=False):
+        super().__init__()
+        self.say = dspy.ChainOfThought("question -> answer")
+        self.twice = twice
+
+    def forward(self, ask, politely="please"):
+        if self.twice:
+            self.say(question=f"{ask} ")
+        return dspy.Prediction(total=self.say(question=ask).answer)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_program_may_change_its_inputs_and_its_answers_where_labels_judge(twice):
+    trainset = [dspy.Example(ask=one.question, total=one.answer).with_inputs("ask") for one in examples(1, 10)]
+    metric = ad.AnytimeIndex(lambda example, prediction: float(str(prediction.total) == example.total))
+    student = ad.Anytime(Renaming(twice), (16, 24, 32, 40), answer_tokens=8)
+    pdp = PDP(metric, judge="metric", samples=3, trials=6, rounds=1, answer_key=lambda prediction: prediction.total)
+    with dspy.context(lm=scripted_lm(simulated)):
+        program = pdp.compile(student, trainset=(one for one in trainset))
+    assert program.compile_report.squeezed > 0
+    assert program.compile_report.search.gain > 0 or twice
+    assert program.program.say.predict.demos or twice
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"limits": {"calls": 9}}, "limits must be Limits"),
+        ({"limits": 3}, "limits must be Limits"),
+        ({"answer_key": "y"}, "answer_key must be a function"),
+        ({"trials": "3"}, "trials must be at least 0, and a whole number"),
+        ({"samples": 2.5}, "samples must be at least 1, and a whole number"),
+        ({"temperature": "warm"}, "temperature must be above 0"),
+        ({"programs": [student()]}, "programs must be pairs"),
+    ],
+)
+def test_options_of_another_kind_are_refused_before_any_call(options, complaint):
+    lm = scripted_lm(simulated)
+    with pytest.raises(AnytimeError, match=complaint):
+        compiled(lm, **options)
+    assert not lm.engine.requests
+
+
+def test_limits_and_metrics_of_another_kind_are_refused():
+    with pytest.raises(AnytimeError, match="limit of calls must be above 0, got 'x'"):
+        Limits(calls="x")
+    with pytest.raises(AnytimeError, match="quality must be a function"):
+        ad.AnytimeIndex("exact match")
+    with pytest.raises(ad.BudgetError, match="at most 1,000,000,000,000 tokens"):
+        ad.Anytime(dspy.Predict("q -> y"), (16, 10**24))

@@ -117,3 +117,10 @@ def test_what_is_compiled_into_the_program_is_what_votes():
 def test_options_that_cannot_be_used_are_refused(options):
     with pytest.raises(AnytimeError, match="must be"):
         voting(**options)
+
+
+def test_an_anytime_program_inside_is_refused_and_the_right_order_named():
+    with pytest.raises(ProgramError, match="the other way round"):
+        SelfConsistency(ad.Anytime(dspy.ChainOfThought("question -> answer"), (8, 64)))
+    with pytest.raises(AnytimeError, match=r"whole number of at least 2, or nothing can agree; got 2\.5"):
+        SelfConsistency(dspy.ChainOfThought("question -> answer"), samples=2.5)
