@@ -207,7 +207,7 @@ class BudgetAdapter(dspy.Adapter):
         values = own_copy(answer.values)  # the tape keeps what was read: the program may change its own
         finished = Call(
             predictor=_caller_name(self.tracker.names, call.signature),
-            inputs=own_copy(dict(call.inputs)),
+            inputs=own_copy(call.inputs),
             outputs=values,
             reasoning=truncated.reasoning,
             reasoning_tokens=truncated.reasoning_tokens,

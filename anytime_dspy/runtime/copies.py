@@ -29,7 +29,7 @@ def own_copy(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is dict:
-        return {name: own_copy(one) for name, one in value.items()}
+        return {name: one if type(one) in _PLAIN else own_copy(one) for name, one in value.items()}  # every call's
     if kind in (list, tuple, set):
         return kind(own_copy(one) for one in value)
     if isinstance(value, BaseModel | dspy.Example):
