@@ -141,7 +141,10 @@ class Anytime(_Wrapper):
             raise ProgramError("the program is anytime already: wrap the program inside it (its .program) instead")
         super().__init__(program, BudgetState(budgets, answer_tokens, mode, stop))
         if not self.named_predictors():
-            raise ProgramError("the program has no predictor, so there is nothing to put a budget on")
+            raise ProgramError(
+                "the program has no predictor, so there is nothing to put a budget on: make its predictors in __init__, "
+                "or run it inside `with ad.budget(...)`"
+            )
         tape_tools(program)
 
     @property

@@ -205,7 +205,9 @@ class MultiBudgetRun:
 def _checkpoint(tokens: int, prediction: Any, tracker: BudgetTracker) -> Checkpoint:
     if not isinstance(prediction, dspy.Prediction):
         kind = type(prediction).__name__
-        raise ProgramError(f"the program returned a {kind}: a program that is to be anytime returns a dspy.Prediction")
+        raise ProgramError(
+            f"the program returned a value of type {kind}: a program that is to be anytime returns a dspy.Prediction"
+        )
     return Checkpoint(
         budget=tokens,
         prediction=prediction,
