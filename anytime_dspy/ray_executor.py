@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 OLDEST = (2, 40)
 PATIENCE = 60.0
-"""Seconds without a free actor after which a word is said."""
+"""Seconds without a free actor after which a warning is logged."""
 
 # These belong to the process that set them.
 _STAYS = (

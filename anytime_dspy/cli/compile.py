@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from anytime_dspy.programs.measurement import Measurement
 
 LEARNING = "Learning"
-"""The help text's panel of what is this verb's own."""
+"""The help panel for the options that only this command has."""
 EXAMPLE = (
     "Example: [cyan]anytime-dspy compile trip --data trip_planning.json --limit 8 --train 6 --out runs/trip-pdp[/cyan]"
 )
@@ -51,9 +51,9 @@ class Recipe:
         sampled: Training examples that traces are sampled on.
         contrastive: Whether rejected traces are shown beside the chosen ones; without, it is PDP(+).
         trials: Candidates of the race; 0 is the paper's recipe.
-        examples: That the race runs at most.
-        rounds: At most; None for what suits the judge.
-        judge: Who says which traces are good; None for a check where the task has one, else "auto".
+        examples: The largest number of examples of the race.
+        rounds: The number of rounds; None for the judge's default.
+        judge: The judge of the traces; None for a check where the task has one, else "auto".
     """
 
     samples: int = 6
@@ -147,7 +147,7 @@ def compile_task(
             metavar="N",
             rich_help_panel=LEARNING,
             min=1,
-            help="Of sampling and racing; by default 2 with metric or checked, else 1.",
+            help="The number of rounds of sampling and racing; by default 2 with metric or checked, else 1.",
         ),
     ] = None,
     program: SavedProgram = None,

@@ -1,4 +1,4 @@
-"""How a compile or a batch shows on the terminal that it is at work."""
+"""Progress bars of a compile, and the status lines of a batch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def compile_bars(traces: int) -> Iterator[CompileBars]:
     """Shows the bars on stderr for as long as the block lasts.
 
     Args:
-        traces: How many there are to be.
+        traces: The expected number of traces.
     """
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn())
     with Progress(*columns, console=stderr, transient=True) as bars:
