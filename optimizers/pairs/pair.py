@@ -44,7 +44,7 @@ class Side:
         complete: Whether the reasoning ended within the budget.
         answered: Whether the answer could be read.
         worked_out: Whether the reasoning reaches the answer: it contains the answer, the question does not, and no
-            answer to the example has a better score.
+            answer to the example has a better score. For a squeezed trace: whether its merit is above 0.
     """
 
     sample: int

@@ -82,9 +82,10 @@ class PDP(Teleprompter):
         programs: Further candidates, as pairs of a name and a program made from the same student, such as the
             `candidate_programs` of MIPROv2.
         limits: Limits that stop the race early.
-        log_dir: A folder for traces.jsonl (one line per finished trace), calls.jsonl (LM calls), judged.jsonl (the
-            judge's answers), squeezed.jsonl, study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected ones
-            marked) and report.json.
+        log_dir: A folder for compile.jsonl (the student, data and settings that the folder belongs to), traces.jsonl
+            (one line per finished trace), calls.jsonl (LM calls), judged.jsonl (the judge's answers), squeezed.jsonl,
+            study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected ones marked), report.json, and locks/.
+            A second round adds traces-1.jsonl and squeezed-1.jsonl, and so on.
         storage: The URL of a database as Optuna takes it, such as postgresql://user@host/database, for hosts that share
             no folder: it holds one compile, and every process with the same URL takes part. It then stores what
             `log_dir` would, except pairs.jsonl and report.json.

@@ -74,7 +74,7 @@ def sample_traces(
     free.
 
     Args:
-        student: The program; each sample uses a copy.
+        student: The program; each sample uses a copy, except the first one with `as_it_is`.
         trainset: Examples with their inputs set; labels are not used.
         sampling: The number of samples, their temperature and styles.
         places: The indices of the examples to run; by default all.
