@@ -96,8 +96,8 @@ def asker(module: dspy.Module | None) -> dspy.Module:
     return dspy.Predict(Verdict) if module is None else module
 
 
-def check_module(module: dspy.Module) -> dspy.Module:
-    """Returns the module if it can give verdicts; this is checked without calling it.
+def check_module(module: dspy.Module) -> None:
+    """Checks, without calling it, that a module can give verdicts.
 
     Raises:
         ProgramError: It does not take task, candidate_a and candidate_b, or none of its predictors returns `better`.
@@ -110,7 +110,6 @@ def check_module(module: dspy.Module) -> dspy.Module:
         raise ProgramError(f"the judge {type(module).__name__} does not take {', '.join(INPUTS)}: {way_out}")
     if predictors and not any(OUTPUT in predictor.signature.output_fields for predictor in predictors):
         raise ProgramError(f"no predictor of the judge {type(module).__name__} returns {OUTPUT!r}: {way_out}")
-    return module
 
 
 def _taken(module: dspy.Module) -> bool:

@@ -24,7 +24,7 @@ from anytime_dspy.optimizers.pairs.pair_sets import candidate_sets
 from anytime_dspy.optimizers.pairs.squeezed import squeezed_pairs, targets
 from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.pdp.report import Round
-from anytime_dspy.optimizers.prompts.instructions import candidate_instructions, in_style
+from anytime_dspy.optimizers.prompts.instructions import in_style, written_instructions
 from anytime_dspy.optimizers.search.pool import FEW_SQUEEZED, Pool
 from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
@@ -302,11 +302,10 @@ class RoundRun:
         )
         if options.trials < WRITING_TRIALS:
             return pool
-        sets = [tuple(ranked[:size])] if ranked else whole[:1]
         with self._job.writing_lm(), phase("writing styles and instructions"):
-            made = candidate_instructions(student, sets)
+            made = written_instructions(student, ranked[:size] or next(iter(whole), ()))
         self._writing += made.usage
-        return replace(pool, written=made.kept[1:])
+        return replace(pool, written=next(iter(made.kept), None))
 
     def _paid_heats(self) -> dict[str, int]:
         """The number of heats whose LM calls are already stored and paid for, by candidate.

@@ -45,7 +45,7 @@ class Pool:
         recipe: The pairs of the paper's recipe, one per budget. They race as PDP(+) early, and as PDP later.
         whole: Sets of pairs of whole traces.
         styled: The student's instructions in the sampling styles, the best style first.
-        written: Instructions with principles that the LM wrote.
+        written: Instructions with principles that the LM wrote, if it wrote any.
         contrastive: Whether rejected traces may be shown.
         best: The best candidate of the earlier rounds.
         programs: Programs from elsewhere, each with a name.
@@ -55,7 +55,7 @@ class Pool:
     recipe: PairSet = ()
     whole: Sequence[PairSet] = ()
     styled: Sequence[Instructions] = ()
-    written: Sequence[Instructions] = ()
+    written: Instructions | None = None
     contrastive: bool = True
     best: Candidate | None = None
     programs: Sequence[tuple[str, Anytime]] = ()
@@ -95,12 +95,15 @@ class Pool:
         if len(self.squeezed) < FEW_SQUEEZED:
             yield from (Candidate("whole traces", None, pairs) for pairs in self.whole)
         yield from itertools.islice(sets, 4)
-        yield from (Candidate("instructions", one) for one in (*self.styled[:1], *self.written[:1]))
-        if self.written and first:
-            yield Candidate("squeezed", self.written[0], first)
+        if style is not None:
+            yield Candidate("instructions", style)
+        if self.written is not None:
+            yield Candidate("instructions", self.written)
+        if self.written is not None and first:
+            yield Candidate("squeezed", self.written, first)
         yield from sets
         yield from (Candidate("whole traces", None, pairs) for pairs in self.whole)
-        yield from (Candidate("instructions", one) for one in (*self.styled[1:], *self.written[1:]))
+        yield from (Candidate("instructions", one) for one in self.styled[1:])
 
     def _sets(self, rng: random.Random, most: int) -> Iterator[Candidate]:
         """Yields two sets of the best squeezed traces, then random sets that use each trace about equally often."""
