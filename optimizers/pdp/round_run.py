@@ -30,8 +30,9 @@ from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import Meter
-from anytime_dspy.optimizers.traces.sampling import SampledTrace, Sampling, TraceGroup, group_traces, sample_traces
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.squeeze import Keeps, SqueezedTrace, Squeezing, rank, squeeze_traces
+from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup, group_traces
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.optimizers.traces.units import WordsOf
 from anytime_dspy.profiling import phase

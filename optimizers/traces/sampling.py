@@ -16,13 +16,13 @@ from anytime_dspy.errors import AnytimeError
 from anytime_dspy.measure import program_hash
 from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
 from anytime_dspy.optimizers.traces.styles import PLAIN, STYLES, Style
-from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup, group_traces
+from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.parallel import finished
 from anytime_dspy.runtime.context import budget
 from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["OnTrace", "SampledTrace", "Sampling", "TraceGroup", "group_traces", "sample_traces"]
+__all__ = ["OnTrace", "Sampling", "sample_traces"]
 
 logger = logging.getLogger(__name__)
 
