@@ -22,6 +22,7 @@ from anytime_dspy.runtime.tool_tape import tape_tools
 from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.state import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.stopping import Converged, check_stop
+from anytime_dspy.storage.jsonl import reason_of
 
 __all__ = ["Anytime", "AnytimePrediction", "AtBudget"]
 
@@ -91,9 +92,8 @@ class _Wrapper(dspy.Module):
         except OSError as error:
             raise ProgramError(f"cannot read {path}: {error.strerror or error}") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON's own error is a ValueError
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise ProgramError(
-                f"{path} is no saved DSPy program: {reason}; save one with program.save(path)"
+                f"{path} is no saved DSPy program: {reason_of(error)}; save one with program.save(path)"
             ) from error
         return self
 

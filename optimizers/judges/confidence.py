@@ -18,7 +18,7 @@ import dspy
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ModelError
-from anytime_dspy.optimizers.failures import Failures, failures_of, reason_of
+from anytime_dspy.optimizers.failures import Failures, failures_of, one_line
 from anytime_dspy.optimizers.judges.agreement import final_votes
 from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import Judgement, Reliability
@@ -145,7 +145,7 @@ class Confidence:
             raise
         except Exception as error:  # one failed request must not lose the traces that are already paid for
             logger.warning("No probability, the request failed: %s", error)
-            return Said(None, error=reason_of(error))
+            return Said(None, error=one_line(error))
 
 
 class _VotedPair(NamedTuple):

@@ -16,10 +16,11 @@ import dspy
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ProgramError
-from anytime_dspy.optimizers.failures import reason_of
+from anytime_dspy.optimizers.failures import one_line
 from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.quoting import quoted
 from anytime_dspy.runtime.context import budget
+from anytime_dspy.runtime.predictors import lm_of
 
 __all__ = ["Duel", "Outcome", "Verdict", "asker", "check_module", "decide"]
 
@@ -149,7 +150,7 @@ def _letter(module: dspy.Module | None, memo: AnswerCache, *texts: str) -> _Lett
         raise
     except Exception as error:
         logger.warning("No verdict, the request failed: %s", error)
-        return _Letter(None, Usage(), reason_of(error))
+        return _Letter(None, Usage(), one_line(error))
 
 
 def _asked(module: dspy.Module | None, inputs: dict[str, str]) -> _Letter:
@@ -163,6 +164,6 @@ def _asked(module: dspy.Module | None, inputs: dict[str, str]) -> _Letter:
 def _who(module: dspy.Module | None) -> list[Any]:
     """What identifies a judge in the cache: its LMs and its prompts."""
     predictors = asker(module).predictors()
-    lms = [predictor.lm or dspy.settings.lm for predictor in predictors] or [dspy.settings.lm]
+    lms = [lm_of(predictor) for predictor in predictors] or [dspy.settings.lm]
     prompts = [[predictor.signature.instructions, list(predictor.demos)] for predictor in predictors]
     return [type(module).__name__, [str(getattr(lm, "model", lm)) for lm in lms], prompts]

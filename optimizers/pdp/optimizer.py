@@ -31,6 +31,7 @@ from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
 from anytime_dspy.optimizers.validation import check_compile, check_inputs, check_options
+from anytime_dspy.runtime.predictors import lm_of
 from anytime_dspy.storage.jsonl import LineLog, content_hash
 
 __all__ = ["PDP"]
@@ -231,7 +232,7 @@ class PDP(Teleprompter):
         metric = self.metric
         return {
             "student": program_hash(student),
-            "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in student.predictors()],
+            "lm": [str(getattr(lm_of(predictor), "model", None)) for predictor in student.predictors()],
             "budgets": student.state.dump_state(),
             "trainset": content_hash([example.toDict() for example in trainset]),
             "valset": content_hash([example.toDict() for example in valset]),

@@ -17,7 +17,7 @@ from anytime_dspy.optimizers.judges.agreement import Agreement
 from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import Judge, Judgement, choose_judge
 from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
-from anytime_dspy.optimizers.judges.registry import Panel, own_lm
+from anytime_dspy.optimizers.judges.registry import Panel
 from anytime_dspy.optimizers.judges.report import judge_report
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, build_pairs, select_pairs, write_pairs
 from anytime_dspy.optimizers.pairs.pair_sets import candidate_sets
@@ -36,6 +36,7 @@ from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup, group
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.optimizers.traces.units import WordsOf
 from anytime_dspy.profiling import phase
+from anytime_dspy.runtime.predictors import own_lm
 from anytime_dspy.storage.jsonl import AnyFile, content_hash
 
 __all__ = ["SCOUTING", "RoundRun"]

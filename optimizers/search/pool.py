@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from anytime_dspy.anytime import Anytime
+from anytime_dspy.optimizers.likeness import jaccard
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, distance
 from anytime_dspy.optimizers.pairs.pair_sets import PairSet
 from anytime_dspy.optimizers.prompts.render import Instructions
@@ -156,7 +157,7 @@ class Pool:
 def _form_distance(pair: PreferencePair, other: PreferencePair) -> float:
     """The Jaccard distance of two reasoning texts without their numbers: of their words and signs."""
     here, there = (frozenset(re.findall(r"[^\W\d]+|[^\w\s]", one.chosen.reasoning.casefold())) for one in (pair, other))
-    return 1.0 - len(here & there) / len(here | there) if here | there else 0.0
+    return 1.0 - jaccard(here, there)
 
 
 def composed(

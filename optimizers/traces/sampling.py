@@ -20,6 +20,7 @@ from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.parallel import finished
 from anytime_dspy.runtime.context import budget
+from anytime_dspy.runtime.predictors import lm_of
 from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["OnTrace", "Sampling", "sample_traces"]
@@ -128,7 +129,7 @@ def _fingerprint(student: Anytime, trainset: Sequence[dspy.Example], sampling: S
     predictors = student.predictors()
     return {
         "student": program_hash(student),
-        "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in predictors],
+        "lm": [str(getattr(lm_of(predictor), "model", None)) for predictor in predictors],
         "budgets": student.state.dump_state(),
         "samples": sampling.samples,
         "temperature": sampling.temperature,

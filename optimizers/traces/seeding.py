@@ -8,6 +8,7 @@ from typing import TypeVar
 import dspy
 
 from anytime_dspy.calls.acceptance import acceptance
+from anytime_dspy.runtime.predictors import lm_of
 
 __all__ = ["sampler", "seed_of"]
 
@@ -35,7 +36,7 @@ def sampler(program: Program, temperature: float, seed: int) -> Program:
             acceptance(predictor.lm)  # before copying, so that copies share what is learned about the LM
     copy: Program = program.deepcopy()
     for predictor in copy.predictors():
-        engine = getattr(predictor.lm or dspy.settings.lm, "engine", None)
+        engine = getattr(lm_of(predictor), "engine", None)
         takes_seed = "seed" in getattr(engine, "supported_params", ())
         # The predictor's configuration takes precedence over its LM's.
         predictor.config = {

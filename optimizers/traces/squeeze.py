@@ -28,6 +28,7 @@ from anytime_dspy.optimizers.traces.units import WordsOf, shortest
 from anytime_dspy.parallel import finished
 from anytime_dspy.runtime.context import budget
 from anytime_dspy.runtime.forced_call import forced_call
+from anytime_dspy.runtime.predictors import lm_of
 from anytime_dspy.storage.jsonl import AnyFile, LineLog
 
 __all__ = ["Keeps", "OnSqueezed", "SqueezedTrace", "Squeezing", "rank", "squeeze_traces"]
@@ -250,7 +251,7 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, call: Call) -> _Sh
     # Nothing could be removed, and even the whole text does not give the answer.
     if text not in answered and not keeps(text):
         return None
-    tokens = counter_for(predictor.lm or dspy.settings.lm).count(text)
+    tokens = counter_for(lm_of(predictor)).count(text)
     return _Shortened(replace(answered[text], reasoning_tokens=tokens), earned)
 
 
