@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import dspy
 
@@ -19,11 +16,10 @@ from anytime_dspy.errors import AnytimeError, DataError, ModelError
 from anytime_dspy.executors import Executor, Run, Running, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.parallel import finished
-from anytime_dspy.state import BUDGETS_KEY
 from anytime_dspy.storage.results import ExampleResult, result_from
 from anytime_dspy.storage.run_folder import Busy, RunStore
 
-__all__ = ["example_id", "named_examples", "program_hash", "sweep"]
+__all__ = ["example_id", "named_examples", "sweep"]
 
 logger = logging.getLogger(__name__)
 
@@ -145,16 +141,6 @@ def example_id(example: dspy.Example, place: int) -> str:
     """Returns an example's `id`, or its position in the data if it has none."""
     own = example.get("id", None)
     return str(place if own is None else own)
-
-
-def program_hash(program: dspy.Module) -> str:
-    """Returns a hash of a program's instructions, fields and demonstrations."""
-    state = {name: _content(value) for name, value in program.dump_state().items() if name != BUDGETS_KEY}
-    return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _content(state: Any) -> Any:
-    return {key: state[key] for key in ("signature", "demos") if key in state} if isinstance(state, dict) else state
 
 
 @dataclass(frozen=True)

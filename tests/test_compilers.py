@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.measure import program_hash
+from anytime_dspy.state import program_hash
 from anytime_dspy.testing import Reply, ScriptedEngine, asked_for, prefill_of, prompt_of, scripted_lm
 from anytime_dspy.testing import chat as chatted
 from experiments.compilers import run as command

@@ -13,7 +13,7 @@ from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.predictor_call import NOT_SENT, PredictorCall
 from anytime_dspy.storage.jsonl import AnyFile, content_hash
 from anytime_dspy.storage.key_value import KeyValueFile
-from anytime_dspy.storage.results import typed
+from anytime_dspy.storage.typed import typed
 
 __all__ = ["CallCache", "call_fingerprint", "current_call_cache", "keeping_calls"]
 

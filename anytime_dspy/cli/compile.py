@@ -169,8 +169,8 @@ def compile_task(
     as_json: Json = False,
 ) -> None:
     """Compiles a task's program with self-judged preference pairs, and measures it before and after on test data."""
-    from anytime_dspy.cli.measure import sweeping_bar
     from anytime_dspy.cli.options import open_lm, threads_for
+    from anytime_dspy.cli.results import sweeping_bar
     from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.programs.examples import spread, test_examples, training_examples
     from anytime_dspy.programs.measurement import Measurement
@@ -203,7 +203,7 @@ def compile_and_measure(
     Leaves in the folder: program.json, pairs.jsonl, traces.jsonl, curve.png, report.json, and a run folder for each of
     the two sweeps. Started again, it takes what is there and does the rest.
     """
-    from anytime_dspy.cli.measure import compare, show
+    from anytime_dspy.cli.results import compare, show
     from anytime_dspy.programs.measurement import fingerprint
     from anytime_dspy.storage.run_folder import RunStore
 

@@ -30,9 +30,9 @@ def demo(
 ) -> None:
     """Measures a plain program on held-out word problems, compiles it in a short race, and measures it again."""
     from anytime_dspy.cli.compile import Recipe, compile_and_measure
-    from anytime_dspy.cli.measure import sweeping_bar
     from anytime_dspy.cli.options import open_lm, threads_for
     from anytime_dspy.cli.profile import show_profile
+    from anytime_dspy.cli.results import sweeping_bar
     from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.profiling import phase, profiled
     from anytime_dspy.programs import get_task

@@ -16,10 +16,10 @@ from pathlib import Path
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.measure import program_hash
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.programs.measurement import Measurement
 from anytime_dspy.programs.saved import save_program
+from anytime_dspy.state import program_hash
 from anytime_dspy.statistics.summary import item_indices
 from experiments.command import sweeping_bar
 from experiments.compilers.compiling import Compiled, compiled_within

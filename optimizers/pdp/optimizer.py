@@ -16,14 +16,12 @@ from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError
-from anytime_dspy.measure import program_hash
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import check_judge
 from anytime_dspy.optimizers.pdp.compiler import compiled_by_race, compiled_by_recipe
 from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.search.limits import Limits, OnTrial
-from anytime_dspy.optimizers.search.locks import AnyFolder
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore
@@ -32,7 +30,9 @@ from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
 from anytime_dspy.optimizers.validation import check_compile, check_inputs, check_options
 from anytime_dspy.runtime.predictors import lm_of
+from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import LineLog, content_hash
+from anytime_dspy.storage.locks import AnyFolder
 
 __all__ = ["PDP"]
 

@@ -13,7 +13,6 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.calls.call_cache import keeping_calls
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.measure import program_hash
 from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
 from anytime_dspy.optimizers.traces.styles import PLAIN, STYLES, Style
 from anytime_dspy.optimizers.traces.trace import SampledTrace
@@ -21,6 +20,7 @@ from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.parallel import finished
 from anytime_dspy.runtime.context import budget
 from anytime_dspy.runtime.predictors import lm_of
+from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["OnTrace", "Sampling", "sample_traces"]
