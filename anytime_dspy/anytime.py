@@ -194,11 +194,11 @@ class Anytime(_Wrapper):
             BudgetError: `deadline` is not positive, or `stop` is no stopping rule.
         """
         run, rule = self._streamed(positional, inputs, deadline, stop)
-        scene = copy_context()
+        context = copy_context()
 
         def steps() -> Generator[Checkpoint, None, None]:
             for tokens in run.ascending(rule):
-                yield scene.run(run.step, tokens)
+                yield context.run(run.step, tokens)
 
         return steps()
 
@@ -207,11 +207,11 @@ class Anytime(_Wrapper):
     ) -> AsyncGenerator[Checkpoint, None]:
         """Yields a checkpoint at each budget as it is reached, asynchronously; see `stream`."""
         run, rule = self._streamed(positional, inputs, deadline, stop)
-        scene = copy_context()
+        context = copy_context()
 
         async def steps() -> AsyncGenerator[Checkpoint, None]:
             for tokens in run.ascending(rule):
-                yield await scene.run(asyncio.ensure_future, run.astep(tokens))
+                yield await context.run(asyncio.ensure_future, run.astep(tokens))
 
         return steps()
 

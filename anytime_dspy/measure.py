@@ -15,7 +15,7 @@ from anytime_dspy.dashboards.evaluation import SweepEvaluation, log_sweep
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
 from anytime_dspy.executors import Executor, Run, Running, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.results import ExampleResult, result_from
 from anytime_dspy.storage.run_folder import Busy, RunStore
 
@@ -97,7 +97,7 @@ def _swept(
             # Examples that another process has claimed come last: by then it has run them, or died.
             for wait in (False, True):
                 waiting = [(name, example, wait) for name, example in named.items() if name not in results]
-                with closing(finished(lambda example: runs.run(*example), waiting, running.slots)) as results_now:
+                with closing(map_unordered(lambda example: runs.run(*example), waiting, running.slots)) as results_now:
                     for _, result in results_now:
                         if result is None:
                             continue

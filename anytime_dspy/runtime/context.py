@@ -63,8 +63,8 @@ def enforce(tracker: BudgetTracker, tape: Tape | None = None, **settings: Any) -
     """
     if tape is not None:
         return _replayed(tracker, tape.replay(), settings)
-    scene: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), tracker), **settings)
-    return scene
+    context: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), tracker), **settings)
+    return context
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from anytime_dspy.optimizers.judges.base import Judgement, Reliability
 from anytime_dspy.optimizers.judges.distinct_answers import contenders, scores_by_answer, task_text
 from anytime_dspy.optimizers.judges.probabilities import Asked, Said, ask
 from anytime_dspy.optimizers.traces.trace import TraceGroup
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 
 __all__ = ["Confidence"]
 
@@ -134,7 +134,9 @@ class Confidence:
         with nullcontext() if self.lm is None else dspy.context(lm=self.lm):
             said = {question: self._ask(question) for question in different[:1]}
             if not _refusal(said):
-                said |= {different[place + 1]: one for place, one in finished(self._ask, different[1:], self.threads)}
+                said |= {
+                    different[place + 1]: one for place, one in map_unordered(self._ask, different[1:], self.threads)
+                }
         return {question: said[question] for question in different if question in said}
 
     def _ask(self, question: Asked) -> Said:

@@ -23,7 +23,7 @@ from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.standing import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
 from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["FIRST_HEAT", "SURE", "Race", "Raced", "heat_ends"]
@@ -194,7 +194,7 @@ class Race:
                 done = self._done()
                 numbers = [(self._numbers[entry.key], entry.heat) for entry in claimed]
                 fresh = [place for place in numbers if place not in done]
-                for _, trial in finished(self._trial, fresh, max(1, len(fresh))):
+                for _, trial in map_unordered(self._trial, fresh, max(1, len(fresh))):
                     self._store.add(trial)
                     self._ran += len(trial.scores)
                     if trial.error:

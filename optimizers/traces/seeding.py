@@ -10,7 +10,7 @@ import dspy
 from anytime_dspy.calls.acceptance import acceptance
 from anytime_dspy.runtime.predictors import lm_of
 
-__all__ = ["sampler", "seed_of"]
+__all__ = ["seed_of", "with_sampling"]
 
 Program = TypeVar("Program", bound=dspy.Module)
 
@@ -25,7 +25,7 @@ def seed_of(*parts: int) -> int:
     return random.Random("/".join(map(str, parts))).randrange(2**31)
 
 
-def sampler(program: Program, temperature: float, seed: int) -> Program:
+def with_sampling(program: Program, temperature: float, seed: int) -> Program:
     """Returns a copy of a program whose predictors use a temperature, and the seed as their rollout id.
 
     The rollout id makes DSPy's cache keep samples with different seeds apart. The seed itself is sent only to engines

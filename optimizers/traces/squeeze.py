@@ -25,7 +25,7 @@ from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import call_from, field_types
 from anytime_dspy.optimizers.traces.units import WordsOf, shortest
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.context import budget
 from anytime_dspy.runtime.forced_call import forced_call
 from anytime_dspy.runtime.predictors import lm_of
@@ -154,7 +154,7 @@ def squeeze_traces(
             on_squeezed(one)
     wanted = [trace for trace in traces if (trace.example_index, trace.sample) not in done]
     failures: list[Exception] = []
-    for place, outcome in finished(partial(_squeezed, squeezing), wanted, squeezing.threads):
+    for place, outcome in map_unordered(partial(_squeezed, squeezing), wanted, squeezing.threads):
         if isinstance(outcome, Exception):
             failures.append(outcome)
             logger.warning("A trace of training example %d was not squeezed: %s", wanted[place].example_index, outcome)
