@@ -63,7 +63,7 @@ def searching_line(now: Searching) -> str:
     Args:
         now: As the race told it.
     """
-    parts = [f"Heat {now.heat + 1} of {now.heats}", f"{now.left} left"]
+    parts = [f"Heat {now.heat + 1} of {now.heats}", f"{now.remaining} left"]
     if now.gain is not None and now.interval is not None:
         parts.append(f"{now.leader} {now.gain:+.2f} [{now.interval[0]:+.2f}, {now.interval[1]:+.2f}]")
     parts += [f"{now.spent.calls} calls", f"{now.spent.tokens:,} tokens"]

@@ -60,7 +60,7 @@ class Progress:
         round: The round of sampling, judging and racing, from 0.
         heat: The current heat, from 0.
         heats: The number of heats.
-        left: The number of candidates still in the race, without the student.
+        remaining: The number of candidates still in the race, without the student.
         trials: The number of finished trials, of those needed to complete this heat.
         of: The number of trials needed to complete this heat.
         leader: A short description of the best candidate so far; None before one is known.
@@ -73,7 +73,7 @@ class Progress:
     round: int
     heat: int
     heats: int
-    left: int
+    remaining: int
     trials: int
     of: int
     leader: str | None

@@ -136,32 +136,32 @@ class Race:
         Raises:
             AnytimeError: The student could not be evaluated, or the metric cannot score.
         """
-        left = list(range(len(self._candidates)))
+        remaining = list(range(len(self._candidates)))
         level = False
         stopped: str | None = None
         self._last = min(self._heats, heats or self._heats)
         for heat in range(self._last):
-            stopped = self._run(left, heat)
-            left = [number for number in left if number not in self._errors]
+            stopped = self._run(remaining, heat)
+            remaining = [number for number in remaining if number not in self._errors]
             if stopped:
                 break
-            level = heat == 0 and len(left) > 1 and self._is_level(left)
+            level = heat == 0 and len(remaining) > 1 and self._is_level(remaining)
             if level:
-                logger.warning("All %d candidates score the same on every example of the first heat", len(left))
+                logger.warning("All %d candidates score the same on every example of the first heat", len(remaining))
                 break
             if heat == self._composing and self._last == self._heats:
-                left += self._compose(heat)
-                stopped = self._run(left, heat)
-                left = [number for number in left if number not in self._errors]
+                remaining += self._compose(heat)
+                stopped = self._run(remaining, heat)
+                remaining = [number for number in remaining if number not in self._errors]
                 if stopped:
                     break
             if heat < self._heats - 1:
-                left = self._best_third(left, heat)
-        report = self._report(left, stopped, level)
+                remaining = self._best_third(remaining, heat)
+        report = self._report(remaining, stopped, level)
         if self._last == self._heats and self._undecided(report):
             self._ends = (*self._ends, len(self._examples))
             stopped = self._run([STUDENT, report.leader], self._heats)
-            report = self._report(left, stopped, level)
+            report = self._report(remaining, stopped, level)
         return Raced(tuple(self._candidates), report)
 
     def _undecided(self, report: RaceReport) -> bool:
@@ -170,14 +170,14 @@ class Race:
             return False
         return len(self._examples) > self._ends[-1] and report.standings[report.leader].gain.chance > LIKELY
 
-    def _run(self, left: Sequence[int], heat: int) -> str | None:
+    def _run(self, remaining: Sequence[int], heat: int) -> str | None:
         """Runs these candidates up to the end of this heat; returns the limit that stopped it, if one did."""
         while True:
             done = self._done()
             todo = [
                 Entry(self._candidates[number].key, one)
                 for one in range(heat + 1)
-                for number in left
+                for number in remaining
                 if (number, one) not in done and number not in self._errors
             ]
             if STUDENT in self._errors:
@@ -200,7 +200,7 @@ class Race:
                     if trial.error:
                         self._errors[self._numbers[trial.key]] = trial.error
                         logger.warning("The candidate %s failed: %s", trial.kind, trial.error)
-                    self._tell(left, heat)
+                    self._tell(remaining, heat)
 
     @property
     def _at_once(self) -> int:
@@ -275,13 +275,13 @@ class Race:
             for candidate, scores in zip(self._candidates[1:], others, strict=True)
         ]
 
-    def _is_level(self, left: Sequence[int]) -> bool:
+    def _is_level(self, remaining: Sequence[int]) -> bool:
         scores = self._scores(0)
-        return len({round(score, 9) for number in left for score in scores[number].values()}) <= 1
+        return len({round(score, 9) for number in remaining for score in scores[number].values()}) <= 1
 
-    def _best_third(self, left: Sequence[int], heat: int) -> list[int]:
+    def _best_third(self, remaining: Sequence[int], heat: int) -> list[int]:
         estimates = gains(self._measured(heat))
-        others = [number for number in left if number != STUDENT]
+        others = [number for number in remaining if number != STUDENT]
         kept = sorted(others, key=lambda number: -estimates[number - 1].mean)[: math.ceil(len(others) / KEPT)]
         return [STUDENT, *sorted(kept)]
 
@@ -290,7 +290,7 @@ class Race:
         self._candidates += made
         return list(range(len(self._candidates) - len(made), len(self._candidates)))
 
-    def _report(self, left: Sequence[int], stopped: str | None, level: bool) -> RaceReport:
+    def _report(self, remaining: Sequence[int], stopped: str | None, level: bool) -> RaceReport:
         done = self._done()
         scores = self._scores(len(self._ends))
         if not scores[STUDENT]:
@@ -307,7 +307,7 @@ class Race:
                     kind=str(candidate),
                     scores=scores[number],
                     heats=len(trials),
-                    state="failed" if number in self._errors else "finished" if number in left else "left",
+                    state="failed" if number in self._errors else "finished" if number in remaining else "left",
                     raw=sum(items) / len(items) if items else None,
                     gain=estimates[number],
                     prompt_tokens=max((trial.prompt_tokens for trial in trials), default=0.0),
@@ -315,7 +315,7 @@ class Race:
                     error=self._errors.get(number),
                 )
             )
-        running = [one for one in standings if one.number in left and one.number != STUDENT and one.scores]
+        running = [one for one in standings if one.number in remaining and one.number != STUDENT and one.scores]
         leader = max(running, key=lambda one: (round(one.gain.mean, 9), -one.prompt_tokens), default=standings[STUDENT])
         return RaceReport(
             standings=tuple(standings),
@@ -327,12 +327,12 @@ class Race:
             level=level,
         )
 
-    def _tell(self, left: Sequence[int], heat: int) -> None:
+    def _tell(self, remaining: Sequence[int], heat: int) -> None:
         if self._on_trial is None:
             return
         done = self._done()
-        here = [(number, one) for number in left for one in range(heat + 1)]
-        running = [number for number in left if number != STUDENT and number not in self._errors]
+        here = [(number, one) for number in remaining for one in range(heat + 1)]
+        running = [number for number in remaining if number != STUDENT and number not in self._errors]
         leader = None
         measured = {number for number, _ in done}
         if STUDENT in measured:
@@ -348,7 +348,7 @@ class Race:
                 round=self._round,
                 heat=heat,
                 heats=max(self._last, heat + 1),
-                left=len(running),
+                remaining=len(running),
                 trials=sum(place in done for place in here),
                 of=len(here),
                 leader=str(self._candidates[leader[1]]) if leader else None,

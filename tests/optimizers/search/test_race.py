@@ -227,8 +227,8 @@ def test_progress_tells_who_is_left_and_how_the_leader_does():
     seen = []
     raced({"shown 0": 0.3}, on_trial=seen.append)
     assert [one.heat for one in seen] == sorted(one.heat for one in seen)
-    assert seen[0].left == 15
-    assert seen[-1].left < 5
+    assert seen[0].remaining == 15
+    assert seen[-1].remaining < 5
     assert (seen[-1].trials, seen[-1].seconds_left) == (seen[-1].of, 0.0)
     low, high = seen[-1].interval
     assert low < seen[-1].gain < high
