@@ -43,8 +43,8 @@ EXAMPLE = (
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a program is compiled.
+class CompileOptions:
+    """The options of a compile.
 
     Attributes:
         samples: Traces sampled for each training example.
@@ -87,7 +87,7 @@ def compile_task(
             min=1,
             help="Training examples that traces are sampled on. As many more settle a race that ends undecided.",
         ),
-    ] = 64,
+    ] = CompileOptions.sampled,
     train_data: Annotated[
         str | None,
         typer.Option(
@@ -106,10 +106,10 @@ def compile_task(
             min=1,
             help="Traces sampled for each training example.",
         ),
-    ] = 6,
+    ] = CompileOptions.samples,
     contrastive: Annotated[
         bool, typer.Option(rich_help_panel=LEARNING, help="Show rejected traces beside the chosen ones.")
-    ] = True,
+    ] = CompileOptions.contrastive,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -119,7 +119,7 @@ def compile_task(
             help="Who says which traces are good: metric (looks at labels: best where there are any), checked, "
             "agreement, pairwise, confidence, auto. By default checked where the task needs no labels, else auto.",
         ),
-    ] = None,
+    ] = CompileOptions.judge,
     trials: Annotated[
         int,
         typer.Option(
@@ -129,7 +129,7 @@ def compile_task(
             min=0,
             help="Candidates that race; 0: the paper's recipe, unmeasured.",
         ),
-    ] = 16,
+    ] = CompileOptions.trials,
     examples: Annotated[
         int,
         typer.Option(
@@ -139,7 +139,7 @@ def compile_task(
             min=8,
             help="Training examples that the race runs.",
         ),
-    ] = 64,
+    ] = CompileOptions.examples,
     rounds: Annotated[
         int | None,
         typer.Option(
@@ -149,7 +149,7 @@ def compile_task(
             min=1,
             help="The number of rounds of sampling and racing; by default 2 with metric or checked, else 1.",
         ),
-    ] = None,
+    ] = CompileOptions.rounds,
     program: SavedProgram = None,
     storage: Annotated[
         str | None,
@@ -184,15 +184,15 @@ def compile_task(
     threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(chosen, test, lm, threads, seed, bar=sweeping_bar)
-    recipe = Recipe(samples, train, contrastive, trials, examples, rounds, judge)
-    compile_and_measure(measurement, student, trainset, recipe, folder, storage=storage, as_json=as_json)
+    options = CompileOptions(samples, train, contrastive, trials, examples, rounds, judge)
+    compile_and_measure(measurement, student, trainset, options, folder, storage=storage, as_json=as_json)
 
 
 def compile_and_measure(
     measurement: Measurement,
     student: Anytime,
     trainset: list[dspy.Example],
-    recipe: Recipe,
+    options: CompileOptions,
     folder: Path,
     *,
     storage: str | None = None,
@@ -207,13 +207,13 @@ def compile_and_measure(
     from anytime_dspy.programs.measurement import fingerprint
     from anytime_dspy.storage.run_folder import RunStore
 
-    settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
+    settings = {**asdict(options), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
     RunStore.open(folder, fingerprint(measurement.task, student, measurement.lm, **settings))
     # A database that cannot be used is to be known before anything is paid for.
-    made = compiled_program(measurement, student, trainset, recipe, folder, storage) if storage else None
+    made = compiled_program(measurement, student, trainset, options, folder, storage) if storage else None
     before = measurement.of("plain", student, folder / "plain")
-    compiled, report = made or compiled_program(measurement, student, trainset, recipe, folder)
-    after = measurement.of(recipe.name, compiled, folder / "compiled")
+    compiled, report = made or compiled_program(measurement, student, trainset, options, folder)
+    after = measurement.of(options.name, compiled, folder / "compiled")
     title = f"{measurement.task.name} on {measurement.lm.model}"
     differences = compare(before, after, measurement.seed)
     show([before, after], differences, folder, title=title, as_json=as_json, more={"compile": report})
@@ -223,7 +223,7 @@ def compiled_program(
     measurement: Measurement,
     student: Anytime,
     trainset: list[dspy.Example],
-    recipe: Recipe,
+    options: CompileOptions,
     folder: Path,
     storage: str | None = None,
 ) -> tuple[Anytime, CompileReport]:
@@ -243,20 +243,20 @@ def compiled_program(
     pdp = PDP(
         # Where quality needs labels nobody can pick the best answer so far: a search goes by the answers at hand.
         metric=AnytimeIndex(measurement.task.quality, best_so_far=not measurement.task.needs_labels),
-        samples=recipe.samples,
-        sampled=recipe.sampled,
-        contrastive=recipe.contrastive,
-        judge=recipe.judge or ("auto" if measurement.task.needs_labels else "checked"),
+        samples=options.samples,
+        sampled=options.sampled,
+        contrastive=options.contrastive,
+        judge=options.judge or ("auto" if measurement.task.needs_labels else "checked"),
         answer_key=measurement.task.answer_key,
         threads=measurement.threads,
         seed=measurement.seed,
-        trials=recipe.trials,
-        examples=recipe.examples,
-        rounds=recipe.rounds,
+        trials=options.trials,
+        examples=options.examples,
+        rounds=options.rounds,
         log_dir=folder,
         storage=storage,
     )
-    with compile_bars(min(len(trainset), recipe.sampled) * recipe.samples) as bars, dspy.context(lm=measurement.lm):
+    with compile_bars(min(len(trainset), options.sampled) * options.samples) as bars, dspy.context(lm=measurement.lm):
         compiled = pdp.compile(
             student,
             trainset=trainset,
