@@ -13,7 +13,7 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.dashboards.evaluation import SweepEvaluation, log_sweep
 from anytime_dspy.errors import AnytimeError, DataError, ModelError
-from anytime_dspy.executors import Executor, Run, Running, ThreadExecutor
+from anytime_dspy.executors import Executor, ReadyExecutor, RunExample, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.results import ExampleResult, result_from
@@ -85,7 +85,7 @@ def _swept(
     named: Mapping[str, dspy.Example],
     order: Sequence[str],
     store: RunStore | None,
-    runner: Callable[[], AbstractContextManager[Running]],
+    runner: Callable[[], AbstractContextManager[ReadyExecutor]],
     on_result: Callable[[ExampleResult], None] | None,
     redact: Callable[[ExampleResult], ExampleResult] | None,
 ) -> list[ExampleResult]:
@@ -147,7 +147,7 @@ def example_id(example: dspy.Example, place: int) -> str:
 class _ExampleRuns:
     """Runs examples, each once among all processes that sweep into the same folder."""
 
-    run_example: Run
+    run_example: RunExample
     store: RunStore | None
     redact: Callable[[ExampleResult], ExampleResult] | None
 

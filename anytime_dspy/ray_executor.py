@@ -18,7 +18,7 @@ import cloudpickle
 import dspy
 
 from anytime_dspy.errors import ClusterError
-from anytime_dspy.executors import Run, Running
+from anytime_dspy.executors import ReadyExecutor, RunExample
 from anytime_dspy.storage.results import ExampleResult
 
 __all__ = ["RayExecutor"]
@@ -81,7 +81,7 @@ class RayExecutor:
         self.make_lm = make_lm
 
     @contextmanager
-    def running(self, run: Run, threads: int) -> Iterator[Running]:
+    def running(self, run: RunExample, threads: int) -> Iterator[ReadyExecutor]:
         """Starts the actors and ends them with the block.
 
         Raises:
@@ -95,11 +95,11 @@ class RayExecutor:
             pool = _Pool(ray, job, threads, self.num_cpus)
             try:
                 pool.start(actors)
-                yield Running(pool.run, actors * threads)
+                yield ReadyExecutor(pool.run, actors * threads)
             finally:
                 pool.end()
 
-    def _packed(self, run: Run) -> bytes:
+    def _packed(self, run: RunExample) -> bytes:
         settings = {name: value for name, value in dspy.settings.copy().items() if name not in _STAYS}
         lm = dspy.settings.lm
         make_lm = self.make_lm or (lm.copy if lm is not None else None)  # a copy leaves its history behind

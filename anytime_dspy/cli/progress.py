@@ -13,7 +13,7 @@ from anytime_dspy.cli.options import stderr
 
 if TYPE_CHECKING:
     from anytime_dspy.batch import BatchJob
-    from anytime_dspy.optimizers.search.limits import Progress as Searching
+    from anytime_dspy.optimizers.search.progress import RaceProgress
 
 __all__ = ["CompileBars", "compile_bars", "searching_line", "show_job"]
 
@@ -38,7 +38,7 @@ class CompileBars:
         """Shows one more squeezed trace."""
         self.bars.update(self.squeezed, advance=1, visible=True)
 
-    def on_trial(self, now: Searching) -> None:
+    def on_trial(self, now: RaceProgress) -> None:
         """Shows how far the race is."""
         self.bars.update(self.trials, description=searching_line(now), completed=now.trials, total=now.of, visible=True)
 
@@ -57,7 +57,7 @@ def compile_bars(traces: int) -> Iterator[CompileBars]:
         yield CompileBars(bars, sampling, squeezing, bars.add_task("Racing", total=None, visible=False))
 
 
-def searching_line(now: Searching) -> str:
+def searching_line(now: RaceProgress) -> str:
     """Returns a race's state in one line.
 
     Args:

@@ -21,7 +21,8 @@ from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import check_judge
 from anytime_dspy.optimizers.pdp.compiler import compiled_by_race, compiled_by_recipe
 from anytime_dspy.optimizers.pdp.job import CompileJob
-from anytime_dspy.optimizers.search.limits import Limits, OnTrial
+from anytime_dspy.optimizers.search.limits import Limits
+from anytime_dspy.optimizers.search.progress import OnTrial
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore

@@ -17,8 +17,9 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.search.effects import Gain, Measured, gains, item_sd
-from anytime_dspy.optimizers.search.limits import Limits, OnTrial, Progress
+from anytime_dspy.optimizers.search.limits import Limits
 from anytime_dspy.optimizers.search.pool import COMPOSED, composed
+from anytime_dspy.optimizers.search.progress import OnTrial, RaceProgress
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.standing import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
@@ -344,7 +345,7 @@ class Race:
         )
         each = (time.monotonic() - self._began) / self._ran if self._ran else None
         self._on_trial(
-            Progress(
+            RaceProgress(
                 round=self._round,
                 heat=heat,
                 heats=max(self._last, heat + 1),
