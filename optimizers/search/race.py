@@ -20,8 +20,8 @@ from anytime_dspy.optimizers.search.effects import Gain, Measured, gains, item_s
 from anytime_dspy.optimizers.search.limits import Limits
 from anytime_dspy.optimizers.search.pool import COMPOSED, composed
 from anytime_dspy.optimizers.search.progress import OnTrial, RaceProgress
+from anytime_dspy.optimizers.search.race_report import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
-from anytime_dspy.optimizers.search.standing import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
 from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
 from anytime_dspy.parallel import map_unordered
