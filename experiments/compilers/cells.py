@@ -28,12 +28,12 @@ from experiments.compilers.methods import BASE, COMPILERS, Job
 from experiments.compilers.plan import Bench, Cell, Plan
 from experiments.compilers.result import Point, Result
 
-__all__ = ["Desk"]
+__all__ = ["CellRunner"]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What the cells of one bench and seed share.
+class CellRunner:
+    """Runs the cells of one bench and seed.
 
     Attributes:
         plan: The plan.
@@ -52,8 +52,8 @@ class Desk:
     folder: Path
 
     @classmethod
-    def of(cls, plan: Plan, cell: Cell, lm: dspy.LM, work: Path) -> Desk:
-        """Returns the desk of a cell.
+    def of(cls, plan: Plan, cell: Cell, lm: dspy.LM, work: Path) -> CellRunner:
+        """Returns the runner of a cell.
 
         Raises:
             DataError: Its examples cannot be had.
