@@ -22,6 +22,7 @@ from anytime_dspy.calls.formats import answer_fields
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import AnytimeError, DataError
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.checks import check_compile, check_options
 from anytime_dspy.optimizers.prompts.ask_lm import Proposals
 from anytime_dspy.optimizers.prompts.principles import Mistake, condensed, learned_from, principles_block
 from anytime_dspy.optimizers.prompts.render import demonstration
@@ -30,7 +31,6 @@ from anytime_dspy.optimizers.traces.sampling import CALLS, OnTrace, Sampling, sa
 from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
-from anytime_dspy.optimizers.validation import check_compile, check_options
 from anytime_dspy.runtime.predictors import own_lm
 from anytime_dspy.storage.jsonl import read_json, reading, write_json
 

@@ -17,6 +17,7 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.checks import check_compile, check_inputs, check_options
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import check_judge
 from anytime_dspy.optimizers.pdp.compiler import compiled_by_race, compiled_by_recipe
@@ -29,7 +30,6 @@ from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
-from anytime_dspy.optimizers.validation import check_compile, check_inputs, check_options
 from anytime_dspy.runtime.predictors import lm_of
 from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import LineLog, content_hash

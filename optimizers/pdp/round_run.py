@@ -29,7 +29,7 @@ from anytime_dspy.optimizers.search.pool import FEW_SQUEEZED, Pool
 from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore
-from anytime_dspy.optimizers.search.trials import Meter
+from anytime_dspy.optimizers.search.trials import SpendingLimit
 from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.squeeze import Keeps, SqueezedTrace, Squeezing, rank, squeeze_traces
 from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup, group_traces
@@ -188,7 +188,7 @@ class RoundRun:
             pool.squeezed,
             job.validation,
             TrialStore(job.shared, f"round-{self.number}"),
-            Meter(options.limits, usage, job.begun, self._paid_heats()),
+            SpendingLimit(options.limits, usage, job.begun, self._paid_heats()),
             round=self.number,
             on_trial=job.on_trial,
         )

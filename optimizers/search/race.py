@@ -23,7 +23,7 @@ from anytime_dspy.optimizers.search.progress import OnTrial, RaceProgress
 from anytime_dspy.optimizers.search.race_report import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
-from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
+from anytime_dspy.optimizers.search.trials import Evaluation, SpendingLimit, Validation
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import content_hash
 
@@ -93,7 +93,7 @@ class Race:
         squeezed: The pairs that new sets are composed of.
         validation: The examples and the metric.
         store: The trials.
-        meter: The limits.
+        limit: What the compile may spend, and has spent before this race.
         round: The number of the round, for the progress.
         on_trial: Called after each trial.
     """
@@ -105,7 +105,7 @@ class Race:
         squeezed: Sequence[PreferencePair],
         validation: Validation,
         store: TrialStore,
-        meter: Meter,
+        limit: SpendingLimit,
         *,
         round: int = 0,
         on_trial: OnTrial | None = None,
@@ -115,7 +115,7 @@ class Race:
         self._squeezed = squeezed
         self._validation = validation
         self._store = store
-        self._meter = meter
+        self._limit = limit
         self._round = round
         self._on_trial = on_trial
         self._began = time.monotonic()
@@ -188,7 +188,7 @@ class Race:
                 )
             if not todo:
                 return None
-            stopped = self._meter.reached(self._store.spent())
+            stopped = self._limit.reached(self._store.spent())
             if stopped:
                 return stopped
             with self._store.claim(todo, self._at_once) as claimed:
@@ -207,7 +207,7 @@ class Race:
     def _at_once(self) -> int:
         """The number of trials claimed together: enough to keep all threads busy, fewer if there are limits."""
         busy = math.ceil(self._validation.threads / FIRST_HEAT)
-        return busy if self._meter.limits != Limits() else 4 * busy
+        return busy if self._limit.limits != Limits() else 4 * busy
 
     def _trial(self, of: tuple[int, int]) -> Trial:
         number, heat = of
@@ -230,7 +230,7 @@ class Race:
             kind=str(candidate),
             scores=evaluation.scores,
             prompt_tokens=sum(prompts) / max(1, len(prompts)),
-            usage=Usage() if heat < self._meter.paid.get(candidate.key, 0) else evaluation.usage,
+            usage=Usage() if heat < self._limit.paid.get(candidate.key, 0) else evaluation.usage,
             error=error,
         )
 
@@ -355,7 +355,7 @@ class Race:
                 leader=str(self._candidates[leader[1]]) if leader else None,
                 gain=leader[0].mean if leader else None,
                 interval=leader[0].interval if leader else None,
-                spent=self._meter.before + self._store.spent(),
+                spent=self._limit.before + self._store.spent(),
                 seconds_left=None if each is None else each * ahead,
             )
         )

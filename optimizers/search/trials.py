@@ -22,7 +22,7 @@ from anytime_dspy.optimizers.search.limits import Limits
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.context import budget
 
-__all__ = ["Evaluation", "Meter", "Validation"]
+__all__ = ["Evaluation", "SpendingLimit", "Validation"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Meter:
+class SpendingLimit:
     """What a compile spent before this race, and its limits.
 
     Attributes:

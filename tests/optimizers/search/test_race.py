@@ -20,7 +20,7 @@ from anytime_dspy.optimizers.search.pool import Pool
 from anytime_dspy.optimizers.search.race import Race, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate
 from anytime_dspy.optimizers.search.trial_store import TrialStore
-from anytime_dspy.optimizers.search.trials import Meter, Validation
+from anytime_dspy.optimizers.search.trials import SpendingLimit, Validation
 from anytime_dspy.optimizers.search.verdict import verdict
 from tests.fakes.scored import METRIC, ScoredProgram, questions, shown
 
@@ -38,7 +38,7 @@ def raced(
         pool.squeezed,
         validation(examples, overtime, threads),
         store or TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
         on_trial=on_trial,
     ).run()
 
@@ -175,7 +175,7 @@ def test_a_candidate_that_dies_of_lm_errors_failed_and_is_no_score_of_0():
         POOL.squeezed,
         Validation(questions(16), METRIC),
         TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
     )
     report = race.run().report
     failed = [one for one in report.standings if one.state == "failed"]
@@ -194,7 +194,7 @@ def test_a_student_that_cannot_be_measured_is_told_with_the_reason():
         (),
         Validation(questions(8), METRIC),
         TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
     )
     with pytest.raises(AnytimeError, match="overloaded"):
         race.run()
@@ -208,7 +208,7 @@ def test_a_student_without_rivals_is_returned():
         (),
         Validation(questions(16), METRIC),
         TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
     )
     report = race.run().report
     assert (report.winner, report.leader, len(report.standings)) == (0, 0, 1)
