@@ -22,6 +22,7 @@ from anytime_dspy.runtime.tool_tape import tape_tools
 from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.state import BUDGETS_KEY, NOT_LEARNED, BudgetState, Mode, check_state
 from anytime_dspy.stopping import Converged, check_stop
+from anytime_dspy.storage.jsonl import reason_of
 
 __all__ = ["Anytime", "AnytimePrediction", "AtBudget"]
 
@@ -91,9 +92,8 @@ class _Wrapper(dspy.Module):
         except OSError as error:
             raise ProgramError(f"cannot read {path}: {error.strerror or error}") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON's own error is a ValueError
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise ProgramError(
-                f"{path} is no saved DSPy program: {reason}; save one with program.save(path)"
+                f"{path} is no saved DSPy program: {reason_of(error)}; save one with program.save(path)"
             ) from error
         return self
 
@@ -142,8 +142,8 @@ class Anytime(_Wrapper):
         super().__init__(program, BudgetState(budgets, answer_tokens, mode, stop))
         if not self.named_predictors():
             raise ProgramError(
-                "the program has no predictor, so there is nothing to put a budget on: make its predictors in __init__, "
-                "or run it inside `with ad.budget(...)`"
+                "the program has no predictor, so there is nothing to put a budget on: make its predictors in "
+                "__init__, or run it inside `with ad.budget(...)`"
             )
         tape_tools(program)
 
@@ -197,11 +197,11 @@ class Anytime(_Wrapper):
             BudgetError: `deadline` is not positive, or `stop` is no stopping rule.
         """
         run, rule = self._streamed(positional, inputs, deadline, stop)
-        scene = copy_context()
+        context = copy_context()
 
         def steps() -> Generator[Checkpoint, None, None]:
             for tokens in run.ascending(rule):
-                yield scene.run(run.step, tokens)
+                yield context.run(run.step, tokens)
 
         return steps()
 
@@ -210,11 +210,11 @@ class Anytime(_Wrapper):
     ) -> AsyncGenerator[Checkpoint, None]:
         """Yields a checkpoint at each budget as it is reached, asynchronously; see `stream`."""
         run, rule = self._streamed(positional, inputs, deadline, stop)
-        scene = copy_context()
+        context = copy_context()
 
         async def steps() -> AsyncGenerator[Checkpoint, None]:
             for tokens in run.ascending(rule):
-                yield await scene.run(asyncio.ensure_future, run.astep(tokens))
+                yield await context.run(asyncio.ensure_future, run.astep(tokens))
 
         return steps()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
@@ -12,7 +12,7 @@ from typing import Any
 
 from anytime_dspy.errors import BudgetError
 
-__all__ = ["Budget", "check_answer_tokens", "check_budgets", "check_same_grid", "parse_budgets"]
+__all__ = ["Budget", "check_answer_tokens", "check_budgets", "check_same_grid", "middle", "parse_budgets"]
 
 
 LARGEST = 10**12
@@ -142,6 +142,15 @@ def check_same_grid(grids: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
         first, second = (",".join(map(str, grid)) for grid in different[:2])
         raise BudgetError(f"results on budgets {first} and {second} cannot be compared: measure both on one grid")
     return different[0]
+
+
+def middle(budgets: Sequence[int]) -> int:
+    """Returns the middle budget of a grid, the lower one of two.
+
+    >>> middle((64, 128, 256, 512))
+    128
+    """
+    return budgets[(len(budgets) - 1) // 2]
 
 
 def check_answer_tokens(answer_tokens: int) -> int:

@@ -11,14 +11,14 @@ import dspy
 
 from anytime_dspy.storage.results import ExampleResult
 
-__all__ = ["Executor", "Run", "Running", "ThreadExecutor"]
+__all__ = ["Executor", "RunExample", "ReadyExecutor", "ThreadExecutor"]
 
-Run = Callable[[str, dspy.Example], ExampleResult]
+RunExample = Callable[[str, dspy.Example], ExampleResult]
 """Runs and scores one example, given its id."""
 
 
 @dataclass(frozen=True)
-class Running:
+class ReadyExecutor:
     """An executor that is ready to run examples.
 
     Attributes:
@@ -26,14 +26,14 @@ class Running:
         slots: Examples that run at the same time.
     """
 
-    run: Run
+    run: RunExample
     slots: int
 
 
 class Executor(Protocol):
     """Runs a sweep's examples; the sweep stores the results."""
 
-    def running(self, run: Run, threads: int) -> AbstractContextManager[Running]:
+    def running(self, run: RunExample, threads: int) -> AbstractContextManager[ReadyExecutor]:
         """Starts what runs the examples, for the time of the `with` block.
 
         Args:
@@ -50,6 +50,6 @@ class ThreadExecutor:
     """Runs examples in the threads of this process."""
 
     @contextmanager
-    def running(self, run: Run, threads: int) -> Iterator[Running]:
+    def running(self, run: RunExample, threads: int) -> Iterator[ReadyExecutor]:
         """Yields `run` itself."""
-        yield Running(run, threads)
+        yield ReadyExecutor(run, threads)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,15 +16,14 @@ from anytime_dspy.anytime import Anytime
 from anytime_dspy.budgets import whole_number
 from anytime_dspy.dashboards.evaluation import SweepEvaluation, log_sweep
 from anytime_dspy.errors import AnytimeError, DataError, ModelError, ProgramError, RunError
-from anytime_dspy.executors import Executor, Run, Running, ThreadExecutor
+from anytime_dspy.executors import Executor, ReadyExecutor, RunExample, ThreadExecutor
 from anytime_dspy.metric import AnytimeIndex
-from anytime_dspy.parallel import finished
-from anytime_dspy.state import BUDGETS_KEY
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import as_json
 from anytime_dspy.storage.results import ExampleResult, result_from
 from anytime_dspy.storage.run_folder import Busy, RunStore
 
-__all__ = ["check_inputs", "example_id", "named_examples", "program_hash", "sweep"]
+__all__ = ["check_inputs", "example_id", "named_examples", "sweep"]
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +123,7 @@ def _swept(
     named: Mapping[str, dspy.Example],
     order: Sequence[str],
     store: RunStore | None,
-    runner: Callable[[], AbstractContextManager[Running]],
+    runner: Callable[[], AbstractContextManager[ReadyExecutor]],
     on_result: Callable[[ExampleResult], None] | None,
     redact: Callable[[ExampleResult], ExampleResult] | None,
 ) -> list[ExampleResult]:
@@ -138,7 +135,7 @@ def _swept(
             # Examples that another process has claimed come last: by then it has run them, or died.
             for wait in (False, True):
                 waiting = [(name, example, wait) for name, example in named.items() if name not in results]
-                with closing(finished(lambda example: runs.run(*example), waiting, running.slots)) as results_now:
+                with closing(map_unordered(lambda example: runs.run(*example), waiting, running.slots)) as results_now:
                     for _, result in results_now:
                         if result is None:
                             continue
@@ -188,21 +185,11 @@ def example_id(example: dspy.Example, place: int) -> str:
     return str(place if own is None else own)
 
 
-def program_hash(program: dspy.Module) -> str:
-    """Returns a hash of a program's instructions, fields and demonstrations."""
-    state = {name: _content(value) for name, value in program.dump_state().items() if name != BUDGETS_KEY}
-    return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _content(state: Any) -> Any:
-    return {key: state[key] for key in ("signature", "demos") if key in state} if isinstance(state, dict) else state
-
-
 @dataclass(frozen=True)
 class _ExampleRuns:
     """Runs examples, each once among all processes that sweep into the same folder."""
 
-    run_example: Run
+    run_example: RunExample
     store: RunStore | None
     redact: Callable[[ExampleResult], ExampleResult] | None
 

@@ -11,17 +11,17 @@ from typing import TypeVar
 from anytime_dspy.dashboards.mlflow_runs import active_run_id, outer_run
 from anytime_dspy.runtime.telemetry import current_spans, shared_spans
 
-__all__ = ["finished", "scene"]
+__all__ = ["copied_context", "map_unordered"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def scene() -> Context:
+def copied_context() -> Context:
     """Returns a copy of the caller's context for a thread that works on one of many items.
 
-    DSPy keeps its settings in context variables, which the threads of a pool do not inherit. The thread is also told
-    what is around all items and is none's own: MLflow's active run, and the current span of a trace.
+    DSPy keeps its settings in context variables, which the threads of a pool do not inherit. The copy also records
+    MLflow's active run and the current trace span, which belong to all items together.
     """
     copied = copy_context()
     copied.run(outer_run.set, active_run_id())
@@ -29,13 +29,13 @@ def scene() -> Context:
     return copied
 
 
-def finished(
+def map_unordered(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Generator[tuple[int, Result], None, None]:
     """Runs `function` on every item and yields each item's position and result as it finishes.
 
-    Each call sees the caller's settings, as `scene` says. An exception of a call is raised here, and calls that have
-    not started are dropped.
+    Each call sees the caller's settings, as `copied_context` says. An exception of a call is raised here, and calls
+    that have not started are dropped.
 
     Args:
         function: The function; called from several threads.
@@ -48,7 +48,7 @@ def finished(
 
     def begin(most: int) -> None:
         for place, item in itertools.islice(waiting, most):
-            running[pool.submit(scene().run, function, item)] = place
+            running[pool.submit(copied_context().run, function, item)] = place
 
     try:
         begin(threads)

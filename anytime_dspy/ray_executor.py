@@ -18,7 +18,7 @@ import cloudpickle
 import dspy
 
 from anytime_dspy.errors import ClusterError
-from anytime_dspy.executors import Run, Running
+from anytime_dspy.executors import ReadyExecutor, RunExample
 from anytime_dspy.storage.jsonl import as_json
 from anytime_dspy.storage.results import ExampleResult
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 OLDEST = (2, 40)
 PATIENCE = 60.0
-"""Seconds without a free actor after which a word is said."""
+"""Seconds without a free actor after which a warning is logged."""
 
 # These belong to the process that set them.
 _STAYS = (
@@ -82,7 +82,7 @@ class RayExecutor:
         self.make_lm = make_lm
 
     @contextmanager
-    def running(self, run: Run, threads: int) -> Iterator[Running]:
+    def running(self, run: RunExample, threads: int) -> Iterator[ReadyExecutor]:
         """Starts the actors and ends them with the block.
 
         Raises:
@@ -96,11 +96,11 @@ class RayExecutor:
             pool = _Pool(ray, job, threads, self.num_cpus)
             try:
                 pool.start(actors)
-                yield Running(pool.run, actors * threads)
+                yield ReadyExecutor(pool.run, actors * threads)
             finally:
                 pool.end()
 
-    def _packed(self, run: Run) -> bytes:
+    def _packed(self, run: RunExample) -> bytes:
         settings = {name: value for name, value in dspy.settings.copy().items() if name not in _STAYS}
         lm = dspy.settings.lm
         make_lm = self.make_lm or (lm.copy if lm is not None else None)  # a copy leaves its history behind

@@ -1,7 +1,9 @@
-"""The saved state of an anytime program, and the check that it fits the program that loads it."""
+"""The saved state of an anytime program, the check that it fits the program that loads it, and a hash of it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -14,7 +16,7 @@ from anytime_dspy.budgets import check_answer_tokens, check_budgets
 from anytime_dspy.errors import BudgetError, ProgramError
 from anytime_dspy.stopping import Converged, check_stop
 
-__all__ = ["BUDGETS_KEY", "NOT_LEARNED", "BudgetState", "Mode", "check_state"]
+__all__ = ["BUDGETS_KEY", "NOT_LEARNED", "BudgetState", "Mode", "check_state", "program_hash"]
 
 Mode = Literal["trace", "contract"]
 
@@ -122,3 +124,13 @@ def _is_same(found: Any, wanted: Mapping[str, Any], name: str) -> bool:
     if unwritten:
         return bool(unwritten[1] == name)
     return bool(described == wanted["description"] or prefix == wanted["prefix"])
+
+
+def program_hash(program: dspy.Module) -> str:
+    """Returns a hash of a program's instructions, fields and demonstrations."""
+    state = {name: _content(value) for name, value in program.dump_state().items() if name != BUDGETS_KEY}
+    return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _content(state: Any) -> Any:
+    return {key: state[key] for key in ("signature", "demos") if key in state} if isinstance(state, dict) else state

@@ -10,14 +10,13 @@ import griffe
 
 _HEADING = re.compile(r"^Example:$", re.MULTILINE)
 _BARE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
-_BY_KEYWORD = re.compile(r"^ *_: What follows is given by keyword\.\n", re.MULTILINE)
 
 
 class Docstrings(griffe.Extension):
-    """Puts doctests into a section "Examples", under whatever heading or none, and leaves out `dataclasses.KW_ONLY`."""
+    """Puts doctests into a section "Examples", under whatever heading or none."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Called with each object that was read."""
         if obj.docstring:
-            text = _BY_KEYWORD.sub("", _HEADING.sub("Examples:", obj.docstring.value))
+            text = _HEADING.sub("Examples:", obj.docstring.value)
             obj.docstring.value = _BARE.sub(lambda found: f"Examples:\n{textwrap.indent(found[0], '    ')}", text)

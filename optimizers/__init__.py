@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anytime_dspy.optimizers.pdp.optimizer import PDP as PDP
     from anytime_dspy.optimizers.pdp.report import CompileReport as CompileReport
     from anytime_dspy.optimizers.search.limits import Limits as Limits
-    from anytime_dspy.optimizers.search.limits import Progress as Progress
+    from anytime_dspy.optimizers.search.progress import RaceProgress as RaceProgress
     from anytime_dspy.optimizers.self_consistency import SelfConsistency as SelfConsistency
 
 # Loaded when first used: DSPy's own teleprompters, which PDP is one of, are slow to import.
@@ -38,7 +38,7 @@ _HOMES = {
     "PDP": "pdp.optimizer",
     "Pairwise": "judges.pairwise",
     "PreferencePair": "pairs.pair",
-    "Progress": "search.limits",
+    "RaceProgress": "search.progress",
     "SelfConsistency": "self_consistency",
     "Teacher": "judges.pairwise",
     "pairs_dataset": "pairs.export",

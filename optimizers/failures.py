@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from anytime_dspy.errors import AnytimeError
 
-__all__ = ["Failures", "failures_of", "reason_of"]
+__all__ = ["Failures", "failures_of", "one_line"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Failures:
             raise AnytimeError(f"{self.summary(questions)}: fix the LM{way_out}, and compile again")
 
 
-def reason_of(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Returns an error in one line: its type and the first line of its message."""
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first}".rstrip(": ")

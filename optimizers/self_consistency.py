@@ -14,7 +14,7 @@ from anytime_dspy.answers import AnswerKey, answer_text, is_answered
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.budgets import Budget, whole_number
 from anytime_dspy.errors import AnytimeError, ProgramError
-from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
+from anytime_dspy.optimizers.traces.seeding import seed_of, with_sampling
 from anytime_dspy.runtime.adapter import BudgetAdapter
 from anytime_dspy.runtime.allowance import Remaining
 from anytime_dspy.runtime.context import budget, current_tracker
@@ -112,7 +112,7 @@ class SelfConsistency(dspy.Module):
                 'wrap it in ad.Anytime(..., mode="contract")'
             )
         for sample in range(self.samples):
-            program = sampler(self.program, self.temperature, seed_of(self.seed, sample))
+            program = with_sampling(self.program, self.temperature, seed_of(self.seed, sample))
             around = current_tracker()
             if around is None:
                 yield program, nullcontext()

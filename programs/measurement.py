@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.measure import example_id, program_hash, sweep
+from anytime_dspy.measure import example_id, sweep
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.profiling import phase
+from anytime_dspy.state import program_hash
 from anytime_dspy.statistics.early_stopping import EarlyStopping, early_stopping
 from anytime_dspy.statistics.summary import Summary, summarise
 from anytime_dspy.stopping import Converged

@@ -103,7 +103,7 @@ def test_two_that_work_side_by_side_make_each_call_once(tmp_path):
     here, there = CallCache(path), CallCache(path)  # as two processes have it open
 
     def asked(log):
-        with dspy.context(lm=lm, anytime_call_log=log), ad.budget(8, answer_tokens=16):
+        with dspy.context(lm=lm, anytime_call_cache=log), ad.budget(8, answer_tokens=16):
             return dspy.ChainOfThought("question -> answer")(question="?")
 
     assert asked(here) == asked(there)

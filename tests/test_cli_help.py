@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.measure import show
 from anytime_dspy.cli.options import threads_for
+from anytime_dspy.cli.results import show
 from anytime_dspy.errors import ModelError
 from anytime_dspy.programs import get_task
 from anytime_dspy.programs.measurement import Measurement

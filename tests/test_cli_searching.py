@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.cli.progress import compile_bars, searching_line
-from anytime_dspy.optimizers import Progress
+from anytime_dspy.optimizers import RaceProgress
 
-BEGUN = Progress(0, 0, 4, 15, 1, 16, None, None, None, Usage(900, 100, calls=12), None)
-LATER = Progress(
+BEGUN = RaceProgress(0, 0, 4, 15, 1, 16, None, None, None, Usage(900, 100, calls=12), None)
+LATER = RaceProgress(
     0, 1, 4, 8, 20, 25, "squeezed 4", 0.1234, (-0.02, 0.26), Usage(90_000, calls=1200, dollars=0.5), seconds_left=130.0
 )
 

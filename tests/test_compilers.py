@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.measure import program_hash
+from anytime_dspy.state import program_hash
 from anytime_dspy.testing import Reply, ScriptedEngine, asked_for, prefill_of, prompt_of, scripted_lm
 from anytime_dspy.testing import chat as chatted
 from experiments.compilers import run as command
-from experiments.compilers.cells import Desk
+from experiments.compilers.cells import CellRunner
 from experiments.compilers.examples import examples_of
 from experiments.compilers.figures import figures_of, gain
 from experiments.compilers.meter import LimitReached, TokenMeter
@@ -220,11 +220,11 @@ class Killed(BaseException):
 def test_a_killed_cell_goes_on_and_pays_for_nothing_twice(name: str, plan: Plan, tmp_path: Path) -> None:
     cell = next(cell for cell in plan.cells() if cell.compiler == name)
 
-    def desk(engine: ScriptedEngine, folder: str) -> Desk:
-        return Desk.of(plan, cell, dspy.LM("simulated/killed", engine=engine, temperature=0.0), tmp_path / folder)
+    def cell_runner(engine: ScriptedEngine, folder: str) -> CellRunner:
+        return CellRunner.of(plan, cell, dspy.LM("simulated/killed", engine=engine, temperature=0.0), tmp_path / folder)
 
     whole = ScriptedEngine(writing())
-    expected = desk(whole, "whole").run(name)
+    expected = cell_runner(whole, "whole").run(name)
     assert expected.error is None
 
     written, left = writing(), itertools.count(150, -1)
@@ -236,9 +236,9 @@ def test_a_killed_cell_goes_on_and_pays_for_nothing_twice(name: str, plan: Plan,
 
     engine = ScriptedEngine(mortal)
     with pytest.raises(Killed):
-        desk(engine, "killed").run(name)
+        cell_runner(engine, "killed").run(name)
     assert len(engine.requests) == 150
-    assert desk(engine, "killed").run(name) == expected
+    assert cell_runner(engine, "killed").run(name) == expected
     assert len(engine.requests) == len(whole.requests)
 
 
@@ -262,7 +262,7 @@ def test_a_cell_that_failed_is_named_and_made_up_for(tmp_path: Path) -> None:
 def test_a_race_without_tokens_to_measure_with_leaves_the_student(plan: Plan, tmp_path: Path) -> None:
     poor = replace_bench(plan, tokens=8000)
     cell = next(cell for cell in poor.cells() if cell.compiler == "PDP raced")
-    result = Desk.of(poor, cell, scripted_lm(writing(), temperature=0.0, cache=True), tmp_path).run("PDP raced")
+    result = CellRunner.of(poor, cell, scripted_lm(writing(), temperature=0.0, cache=True), tmp_path).run("PDP raced")
     assert result.error is None
     assert all(point.is_student and point.ended == "at the limit" for point in result.points)
 

@@ -14,8 +14,10 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.runtime.content import content_key
+from anytime_dspy.runtime.context import enforce
 from anytime_dspy.runtime.tape import Tape
 from anytime_dspy.runtime.tool_tape import tape_tools
+from anytime_dspy.runtime.tracker import BudgetTracker
 from anytime_dspy.testing import chat, prefill_of, scripted_lm, words
 
 
@@ -123,9 +125,11 @@ def test_two_recordings_of_one_length_are_told_apart_in_a_sweep(make):
     lm = scripted_lm(reply)
     tape = Tape()
     with dspy.context(lm=lm):
-        with ad.budget(100, tape=tape):
+        with enforce(BudgetTracker(ad.Budget(tokens=100), 64), tape):
             assert program(turned=False).answer == "four A four B"
-        with ad.budget(100, tape=tape):  # the program goes another way: what it asks first now was asked last before
+        with enforce(
+            BudgetTracker(ad.Budget(tokens=100), 64), tape
+        ):  # the program goes another way: what it asks first now was asked last before
             assert program(turned=True).answer == "four B four A"
     assert len(lm.engine.requests) == 2
 

@@ -30,7 +30,7 @@ ClusterError Converged DataError ModelError ProgramError RunError RunStore Usage
 local_lm summarise sweep"""
 
 OPTIMIZERS = """Agreement Checked CompileReport Confidence Judge JudgeReport LEAP LeapReport Limits PDP Pairwise
-PreferencePair Progress SelfConsistency Teacher pairs_dataset read_pairs"""
+PreferencePair RaceProgress SelfConsistency Teacher pairs_dataset read_pairs"""
 
 
 def test_the_public_names_are_these():

@@ -8,7 +8,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.cli.measure import show
+from anytime_dspy.cli.results import show
 from anytime_dspy.measure import sweep
 from anytime_dspy.programs.measurement import MeasuredProgram
 from anytime_dspy.statistics.early_stopping import early_stopping, stopped_by

@@ -19,7 +19,7 @@ from anytime_dspy.batch.provider import BatchProvider
 from anytime_dspy.errors import ModelError, RunError
 from anytime_dspy.measure import named_examples, sweep
 from anytime_dspy.metric import AnytimeIndex
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.multi_budget import MultiBudgetRun
 from anytime_dspy.runtime.predictors import named_predictors
 from anytime_dspy.storage.results import ExampleResult
@@ -102,7 +102,7 @@ def _asked(
     """Returns the requests of these examples that have no reply and can be made already."""
     # These calls only collect requests: they are no part of any trace, log or count.
     with dspy.context(trace=None, callbacks=[], usage_tracker=None):
-        for _ in finished(partial(_rehearse, program), waiting, threads):
+        for _ in map_unordered(partial(_rehearse, program), waiting, threads):
             pass
     return gateway.take()
 

@@ -13,7 +13,7 @@ from anytime_dspy.calls.completion import Completion
 from anytime_dspy.calls.predictor_call import NOT_SENT, PredictorCall
 from anytime_dspy.storage.jsonl import AnyFile, content_hash
 from anytime_dspy.storage.key_value import KeyValueFile
-from anytime_dspy.storage.results import typed
+from anytime_dspy.storage.typed import typed
 
 __all__ = ["CallCache", "call_fingerprint", "current_call_cache", "keeping_calls"]
 
@@ -49,13 +49,13 @@ def keeping_calls(path: AnyFile) -> Iterator[None]:
     Raises:
         RunError: The file holds something else, is damaged, or cannot be written.
     """
-    with dspy.context(anytime_call_log=current_call_cache() or CallCache(path)):
+    with dspy.context(anytime_call_cache=current_call_cache() or CallCache(path)):
         yield
 
 
 def current_call_cache() -> CallCache | None:
     """Returns the cache of the surrounding `keeping_calls`, None if there is none."""
-    cache = dspy.settings.get("anytime_call_log", None)
+    cache = dspy.settings.get("anytime_call_cache", None)
     return cache if isinstance(cache, CallCache) else None
 
 

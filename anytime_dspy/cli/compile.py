@@ -36,24 +36,24 @@ if TYPE_CHECKING:
     from anytime_dspy.programs.measurement import Measurement
 
 LEARNING = "Learning"
-"""The help text's panel of what is this verb's own."""
+"""The help panel for the options that only this command has."""
 EXAMPLE = (
     "Example: [cyan]anytime-dspy compile trip --data trip_planning.json --limit 8 --train 6 --out runs/trip-pdp[/cyan]"
 )
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a program is compiled.
+class CompileOptions:
+    """The options of a compile.
 
     Attributes:
         samples: Traces sampled for each training example.
         sampled: Training examples that traces are sampled on.
         contrastive: Whether rejected traces are shown beside the chosen ones; without, it is PDP(+).
         trials: Candidates of the race; 0 is the paper's recipe.
-        examples: That the race runs at most.
-        rounds: At most; None for what suits the judge.
-        judge: Who says which traces are good; None for a check where the task has one, else "auto".
+        examples: The largest number of examples of the race.
+        rounds: The number of rounds; None for the judge's default.
+        judge: The judge of the traces; None for a check where the task has one, else "auto".
     """
 
     samples: int = 6
@@ -87,7 +87,7 @@ def compile_task(
             min=1,
             help="Training examples that traces are sampled on. As many more settle a race that ends undecided.",
         ),
-    ] = 64,
+    ] = CompileOptions.sampled,
     train_data: Annotated[
         str | None,
         typer.Option(
@@ -106,10 +106,10 @@ def compile_task(
             min=1,
             help="Traces sampled for each training example.",
         ),
-    ] = 6,
+    ] = CompileOptions.samples,
     contrastive: Annotated[
         bool, typer.Option(rich_help_panel=LEARNING, help="Show rejected traces beside the chosen ones.")
-    ] = True,
+    ] = CompileOptions.contrastive,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -119,7 +119,7 @@ def compile_task(
             help="Who says which traces are good: metric (looks at labels: best where there are any), checked, "
             "agreement, pairwise, confidence, auto. By default checked where the task needs no labels, else auto.",
         ),
-    ] = None,
+    ] = CompileOptions.judge,
     trials: Annotated[
         int,
         typer.Option(
@@ -129,7 +129,7 @@ def compile_task(
             min=0,
             help="Candidates that race; 0: the paper's recipe, unmeasured.",
         ),
-    ] = 16,
+    ] = CompileOptions.trials,
     examples: Annotated[
         int,
         typer.Option(
@@ -139,7 +139,7 @@ def compile_task(
             min=8,
             help="Training examples that the race runs.",
         ),
-    ] = 64,
+    ] = CompileOptions.examples,
     rounds: Annotated[
         int | None,
         typer.Option(
@@ -147,9 +147,9 @@ def compile_task(
             metavar="N",
             rich_help_panel=LEARNING,
             min=1,
-            help="Of sampling and racing; by default 2 with metric or checked, else 1.",
+            help="The number of rounds of sampling and racing; by default 2 with metric or checked, else 1.",
         ),
-    ] = None,
+    ] = CompileOptions.rounds,
     program: SavedProgram = None,
     storage: Annotated[
         str | None,
@@ -169,8 +169,8 @@ def compile_task(
     as_json: Json = False,
 ) -> None:
     """Compiles a task's program with self-judged preference pairs, and measures it before and after on test data."""
-    from anytime_dspy.cli.measure import sweeping_bar
     from anytime_dspy.cli.options import open_lm, threads_for
+    from anytime_dspy.cli.results import sweeping_bar
     from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.programs.examples import test_examples, training_examples
     from anytime_dspy.programs.measurement import Measurement
@@ -184,15 +184,15 @@ def compile_task(
     threads = threads or threads_for(model)
     lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
     measurement = Measurement(chosen, test, lm, threads, seed, bar=sweeping_bar)
-    recipe = Recipe(samples, train, contrastive, trials, examples, rounds, judge)
-    compile_and_measure(measurement, student, trainset, recipe, folder, storage=storage, as_json=as_json)
+    options = CompileOptions(samples, train, contrastive, trials, examples, rounds, judge)
+    compile_and_measure(measurement, student, trainset, options, folder, storage=storage, as_json=as_json)
 
 
 def compile_and_measure(
     measurement: Measurement,
     student: Anytime,
     trainset: list[dspy.Example],
-    recipe: Recipe,
+    options: CompileOptions,
     folder: Path,
     *,
     storage: str | None = None,
@@ -203,24 +203,24 @@ def compile_and_measure(
     Leaves in the folder: program.json, pairs.jsonl, traces.jsonl, curve.png, report.json, and a run folder for each of
     the two sweeps. Started again, it takes what is there and does the rest.
     """
-    from anytime_dspy.cli.measure import compare, show
+    from anytime_dspy.cli.results import compare, show
     from anytime_dspy.programs.measurement import fingerprint
     from anytime_dspy.storage.run_folder import RunStore
 
-    pdp = optimiser(measurement, recipe, folder, storage)  # an option that cannot be used is refused before all else
-    settings = {**asdict(recipe), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
+    pdp = optimiser(measurement, options, folder, storage)  # an option that cannot be used is refused before all else
+    settings = {**asdict(options), "seed": measurement.seed, "training examples": [str(e.get("id")) for e in trainset]}
     RunStore.open(folder, fingerprint(measurement.task, student, measurement.lm, **settings))
     # A database that cannot be used is to be known before anything is paid for.
     made = compiled_program(measurement, student, trainset, pdp, folder) if storage else None
     before = measurement.of("plain", student, folder / "plain")
     compiled, report = made or compiled_program(measurement, student, trainset, pdp, folder)
-    after = measurement.of(recipe.name, compiled, folder / "compiled")
+    after = measurement.of(options.name, compiled, folder / "compiled")
     title = f"{measurement.task.name} on {measurement.lm.model}"
     differences = compare(before, after, measurement.seed)
     show([before, after], differences, folder, title=title, as_json=as_json, more={"compile": report})
 
 
-def optimiser(measurement: Measurement, recipe: Recipe, folder: Path, storage: str | None = None) -> PDP:
+def optimiser(measurement: Measurement, options: CompileOptions, folder: Path, storage: str | None = None) -> PDP:
     """Returns the optimiser that does what the options say.
 
     Raises:
@@ -233,16 +233,16 @@ def optimiser(measurement: Measurement, recipe: Recipe, folder: Path, storage: s
     return PDP(
         # Where quality needs labels nobody can pick the best answer so far: a search goes by the answers at hand.
         metric=AnytimeIndex(task.quality, best_so_far=not task.needs_labels),
-        samples=recipe.samples,
-        sampled=recipe.sampled,
-        contrastive=recipe.contrastive,
-        judge=recipe.judge or ("auto" if task.needs_labels else "checked"),
+        samples=options.samples,
+        sampled=options.sampled,
+        contrastive=options.contrastive,
+        judge=options.judge or ("auto" if task.needs_labels else "checked"),
         answer_key=task.answer_key,
         threads=measurement.threads,
         seed=measurement.seed,
-        trials=recipe.trials,
-        examples=recipe.examples,
-        rounds=recipe.rounds,
+        trials=options.trials,
+        examples=options.examples,
+        rounds=options.rounds,
         log_dir=folder,
         storage=storage,
     )

@@ -29,10 +29,10 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Measures a plain program on held-out word problems, compiles it in a short race, and measures it again."""
-    from anytime_dspy.cli.compile import Recipe, compile_and_measure
-    from anytime_dspy.cli.measure import sweeping_bar
+    from anytime_dspy.cli.compile import CompileOptions, compile_and_measure
     from anytime_dspy.cli.options import open_lm, threads_for
     from anytime_dspy.cli.profile import show_profile
+    from anytime_dspy.cli.results import sweeping_bar
     from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.profiling import phase, profiled
     from anytime_dspy.programs import get_task
@@ -45,12 +45,12 @@ def demo(
     threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)
     student = anytime_program(task, None, None)
-    recipe = Recipe(
+    options = CompileOptions(
         SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=ROUNDS, judge="metric"
     )
     with profiled() as spent, phase("everything else"):
         lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
         measurement = Measurement(task, test, lm, threads, seed, bar=sweeping_bar)
-        compile_and_measure(measurement, student, trainset, recipe, folder, as_json=as_json)
+        compile_and_measure(measurement, student, trainset, options, folder, as_json=as_json)
     if profile:
         show_profile(spent)

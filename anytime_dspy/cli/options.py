@@ -99,7 +99,7 @@ Temperature = Annotated[
         rich_help_panel=MODEL,
         min=0.0,
         max=2.0,
-        help="Of the model; by default 0.0, or what the model is set to where it refuses that.",
+        help="The sampling temperature; by default 0.0, or the model's own default if it rejects that.",
     ),
 ]
 Effort = Annotated[
@@ -135,7 +135,7 @@ Split = Annotated[
         "--split",
         metavar="NAME",
         rich_help_panel=DATA,
-        help="Of the data: 2024 or 2025 for aime, diamond, main or extended for gpqa, ...",
+        help="The split of the data: 2024 or 2025 for aime, diamond, main or extended for gpqa, ...",
     ),
 ]
 ShowGpqa = Annotated[
@@ -174,7 +174,10 @@ Budgets = Annotated[
         help="Reasoning tokens, with commas between: 64,128,256. By default the program's own.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", rich_help_panel=RUN, help="Of data, samples and intervals.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", rich_help_panel=RUN, help="The random seed of data, samples and intervals."),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

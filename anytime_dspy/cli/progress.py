@@ -1,4 +1,4 @@
-"""How a compile or a batch shows on the terminal that it is at work."""
+"""Progress bars of a compile, and the status lines of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anytime_dspy.cli.options import stderr
 
 if TYPE_CHECKING:
     from anytime_dspy.batch import BatchJob
-    from anytime_dspy.optimizers.search.limits import Progress as Searching
+    from anytime_dspy.optimizers.search.progress import RaceProgress
 
 __all__ = ["CompileBars", "compile_bars", "searching_line", "show_job"]
 
@@ -38,7 +38,7 @@ class CompileBars:
         """Shows one more squeezed trace."""
         self.bars.update(self.squeezed, advance=1, visible=True)
 
-    def on_trial(self, now: Searching) -> None:
+    def on_trial(self, now: RaceProgress) -> None:
         """Shows how far the race is."""
         self.bars.update(self.trials, description=searching_line(now), completed=now.trials, total=now.of, visible=True)
 
@@ -48,7 +48,7 @@ def compile_bars(traces: int) -> Iterator[CompileBars]:
     """Shows the bars on stderr for as long as the block lasts.
 
     Args:
-        traces: How many there are to be.
+        traces: The expected number of traces.
     """
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn())
     with Progress(*columns, console=stderr, transient=True) as bars:
@@ -57,13 +57,13 @@ def compile_bars(traces: int) -> Iterator[CompileBars]:
         yield CompileBars(bars, sampling, squeezing, bars.add_task("Racing", total=None, visible=False))
 
 
-def searching_line(now: Searching) -> str:
+def searching_line(now: RaceProgress) -> str:
     """Returns a race's state in one line.
 
     Args:
         now: As the race told it.
     """
-    parts = [f"Heat {now.heat + 1} of {now.heats}", f"{now.left} left"]
+    parts = [f"Heat {now.heat + 1} of {now.heats}", f"{now.remaining} left"]
     if now.gain is not None and now.interval is not None:
         parts.append(f"{now.leader} {now.gain:+.2f} [{now.interval[0]:+.2f}, {now.interval[1]:+.2f}]")
     parts += [f"{now.spent.calls} calls", f"{now.spent.tokens:,} tokens"]

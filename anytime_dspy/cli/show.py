@@ -23,7 +23,9 @@ Outputs = Annotated[
 ]
 Target = Annotated[
     float | None,
-    typer.Option("--target", help="The quality whose price in tokens is told; else what the first run ends with."),
+    typer.Option(
+        "--target", help="Report the tokens needed to reach this quality; by default the first run's final quality."
+    ),
 ]
 
 

@@ -62,8 +62,8 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Runs a task's program on its test data and scores the answer at every budget."""
-    from anytime_dspy.cli.measure import show, sweeping_bar
     from anytime_dspy.cli.options import open_lm, ray_executor, threads_for
+    from anytime_dspy.cli.results import show, sweeping_bar
     from anytime_dspy.cli.tasks import anytime_program, default_folder
     from anytime_dspy.measure import sweep as sweep_live
     from anytime_dspy.programs.examples import test_examples

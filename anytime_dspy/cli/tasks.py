@@ -1,4 +1,4 @@
-"""From what was typed to a program and a folder."""
+"""Builds the program and the default folder from command-line arguments."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the dashboards that people already have are told: DSPy's callbacks, and MLflow where a process uses it."""
+"""Shows sweeps on existing dashboards: by DSPy's callbacks, and in MLflow where a process uses it."""

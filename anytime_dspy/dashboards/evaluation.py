@@ -34,7 +34,7 @@ class SweepEvaluation(dspy.Evaluate):
         metric: Scores the checkpoints.
         threads: Examples run at the same time.
         run: Runs the sweep.
-        private: Whether the examples' texts may not be shown: then a result shows what the sweep has kept of them.
+        private: Whether the examples' texts must not be shown; results then show only what the sweep stored of them.
 
     Attributes:
         results: What the sweep returned.

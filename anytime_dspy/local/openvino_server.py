@@ -79,7 +79,7 @@ class OpenVinoServer(SharedServer):
 
     Get one by `OpenVinoServer.shared`: equal settings give the same server as long as it is referenced, and
     its memory is freed afterwards. Every method may be called from several threads: requests are decoded
-    together, and what one of them has read of a prompt none of the others reads again.
+    together, and share the cached prefixes of their prompts.
     """
 
     def __init__(self, settings: ServerSettings) -> None:

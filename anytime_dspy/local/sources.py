@@ -41,12 +41,12 @@ _PIP_OPTIONS = (
 
 
 class SourceError(Exception):
-    """A source that failed; the message says why, to be read after the source's name."""
+    """A failure of a source; its message gives the reason, and is shown after the source's name."""
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """The files of a pull that is under way; what is finished stays through a kill, and the next pull goes on from it.
+    """The files of a pull in progress; finished parts survive a kill, and the next pull resumes from them.
 
     Attributes:
         target: The model's file as it will be.

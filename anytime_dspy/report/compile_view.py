@@ -30,7 +30,7 @@ class PairView:
         judge: The judge that preferred the chosen trace.
         chosen: The better trace.
         rejected: The worse one.
-        selected: Whether the program was made from it.
+        selected: Whether the program was compiled from it.
         squeezed: Whether the chosen trace is a squeezed part of the rejected one.
     """
 

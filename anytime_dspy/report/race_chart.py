@@ -37,10 +37,10 @@ class RaceChart:
 
     Attributes:
         title: The chart's title.
-        bars: Those that ran longest first.
+        bars: One per candidate, the longest-running first.
         heats: The end of each heat: its place, and the number of examples.
-        width: Of the picture, in the units of its viewBox.
-        height: The same.
+        width: The width of the picture, in the units of its viewBox.
+        height: Its height, in the same units.
         left: Where the axis begins.
     """
 

@@ -241,7 +241,9 @@ def _caption(rows: Sequence[tuple[str, Summary]]) -> str:
     budgets = check_same_grid(summary.budgets for _, summary in rows)
     axes = {summary.axis for _, summary in rows}
     if len(axes) > 1:
-        raise AnytimeError("indices on a linear and on a log axis cannot be compared: sum up both runs on one axis")
+        raise AnytimeError(
+            "indices on a linear and on a log axis cannot be compared: summarise both runs on the same axis"
+        )
     grid = ", ".join(map(str, budgets))
     failures = [f"{summary.failed} of {label}" for label, summary in rows if summary.failed]
     return (

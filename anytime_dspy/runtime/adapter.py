@@ -68,7 +68,7 @@ class _TapedCall:
 
 @dataclass(frozen=True)
 class _Counted:
-    """What counts of a call under the budget.
+    """How a call is charged to the budget.
 
     Attributes:
         truncated: The message, truncated to the budget.

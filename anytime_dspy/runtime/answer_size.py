@@ -14,6 +14,7 @@ from anytime_dspy.calls.predictor_call import PredictorCall
 from anytime_dspy.calls.signature_text import KNOWN
 from anytime_dspy.calls.tokens import TokenCounter, counter_for
 from anytime_dspy.errors import BudgetError
+from anytime_dspy.runtime.predictors import lm_of
 
 __all__ = ["check_answer_size", "check_answer_sizes"]
 
@@ -25,7 +26,7 @@ def check_answer_sizes(predictors: Iterable[dspy.Predict], adapter: dspy.Adapter
         BudgetError: See `check_answer_size`.
     """
     for predictor in predictors:
-        lm = predictor.lm or dspy.settings.lm
+        lm = lm_of(predictor)
         if isinstance(lm, dspy.BaseLM):  # DSPy says of anything else what is wrong with it
             call = PredictorCall(lm, {}, predictor.signature, [], {})
             check_answer_size(adapter, call, counter_for(lm), answer_tokens)

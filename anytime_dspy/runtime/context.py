@@ -24,7 +24,6 @@ def budget(
     limit: int | Budget,
     *,
     answer_tokens: int = ANSWER_TOKENS,
-    tape: Tape | None = None,
     names: Mapping[int, str] | None = None,
 ) -> Iterator[BudgetTracker]:
     """Caps the reasoning of every DSPy call made inside the `with` block.
@@ -35,7 +34,6 @@ def budget(
     Args:
         limit: Reasoning tokens of all calls together, or a `Budget` of tokens, seconds, dollars.
         answer_tokens: The most tokens of each answer, on top of the budget.
-        tape: Calls are replayed from this tape; those that it lacks are made and recorded.
         names: Names of the predictors by their identity, for the calls that are recorded.
 
     Yields:
@@ -48,7 +46,7 @@ def budget(
     whole = limit if isinstance(limit, Budget) else Budget(tokens=limit)
     tracker = BudgetTracker(whole, check_answer_tokens(answer_tokens), parent=current_tracker(), names=names)
     try:
-        with enforce(tracker, tape):
+        with enforce(tracker):
             yield tracker
     finally:
         if tracker.calls:
@@ -60,13 +58,13 @@ def enforce(tracker: BudgetTracker, tape: Tape | None = None, **settings: Any) -
 
     Args:
         tracker: The budget.
-        tape: As for `budget`.
+        tape: Calls are replayed from this tape; those that it lacks are made and recorded.
         **settings: More settings for `dspy.context`.
     """
     if tape is not None:
         return _replayed(tracker, tape.replay(), settings)
-    scene: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), tracker), **settings)
-    return scene
+    context: AbstractContextManager[None] = dspy.context(adapter=BudgetAdapter(inner_adapter(), tracker), **settings)
+    return context
 
 
 @contextmanager

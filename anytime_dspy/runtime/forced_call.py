@@ -16,6 +16,7 @@ from anytime_dspy.checkpoint import Call
 from anytime_dspy.runtime.allowance import Allowance
 from anytime_dspy.runtime.context import current_tracker, enforce
 from anytime_dspy.runtime.generation import GeneratedMessage
+from anytime_dspy.runtime.predictors import lm_of
 from anytime_dspy.runtime.tape import Recorded, Replay, Tape
 from anytime_dspy.runtime.tracker import BudgetTracker
 
@@ -40,7 +41,7 @@ def forced_call(
     Raises:
         AnytimeError: The LM cannot be called under a budget.
     """
-    counter = counter_for(predictor.lm or dspy.settings.lm)
+    counter = counter_for(lm_of(predictor))
     field = formats.reasoning_fields(predictor.signature)[0]
     text = formats.begun(dspy.settings.adapter or dspy.ChatAdapter(), field, reasoning)
     tokens = max(1, counter.count(text))

@@ -18,6 +18,7 @@ from anytime_dspy.checkpoint import Checkpoint, Usage
 from anytime_dspy.errors import ProgramError
 from anytime_dspy.runtime.context import current_tracker, enforce
 from anytime_dspy.runtime.copies import own_copy
+from anytime_dspy.runtime.predictors import lm_of
 from anytime_dspy.runtime.tape import Tape
 from anytime_dspy.runtime.telemetry import mark_span
 from anytime_dspy.runtime.tracker import BudgetTracker
@@ -156,7 +157,7 @@ class MultiBudgetRun:
             return False
         if len(self.predictors) != 1 or not self._tape.is_one_call:
             return False
-        engine = getattr(self.predictors[0][1].lm or dspy.settings.lm, "engine", None)
+        engine = getattr(lm_of(self.predictors[0][1]), "engine", None)
         return bool(getattr(engine, "shares_prefixes", False))
 
     def _carried(self, tokens: int) -> Checkpoint | None:
@@ -205,9 +206,7 @@ class MultiBudgetRun:
 def _checkpoint(tokens: int, prediction: Any, tracker: BudgetTracker) -> Checkpoint:
     if not isinstance(prediction, dspy.Prediction):
         kind = type(prediction).__name__
-        raise ProgramError(
-            f"the program returned a value of type {kind}: a program that is to be anytime returns a dspy.Prediction"
-        )
+        raise ProgramError(f"the program returned a {kind}: a program that is to be anytime returns a dspy.Prediction")
     return Checkpoint(
         budget=tokens,
         prediction=prediction,

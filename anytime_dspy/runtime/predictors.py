@@ -1,4 +1,4 @@
-"""A program's predictors; looked up for every run, since a program may be changed at any time."""
+"""A program's predictors and their LMs; looked up for every run, since a program may be changed at any time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dspy
 
 from anytime_dspy._dspy import Parameter
 
-__all__ = ["named_predictors"]
+__all__ = ["lm_of", "named_predictors", "own_lm"]
 
 _HISTORY = "history"
 
@@ -28,6 +28,20 @@ def named_predictors(program: dspy.Module) -> list[tuple[str, dspy.Predict]]:
         if isinstance(parameter, dspy.Predict):
             found.setdefault(id(parameter), (name, parameter))
     return list(found.values())
+
+
+def lm_of(predictor: dspy.Predict) -> Any:
+    """Returns the LM that a predictor calls: its own, else that of the surrounding `dspy.context`; None without any."""
+    return predictor.lm or dspy.settings.lm
+
+
+def own_lm(program: dspy.Module) -> Any:
+    """Returns the LM with which a program judges and writes for itself; None without any.
+
+    It is that of the surrounding `dspy.context`, else the first of its predictors' own.
+    """
+    own = (predictor.lm for predictor in program.predictors() if predictor.lm is not None)
+    return dspy.settings.lm or next(own, None)
 
 
 def _parameters(module: dspy.Module) -> Iterator[tuple[str, Any]]:

@@ -61,8 +61,8 @@ class StreamFilter:
         elif len(request.begun) >= len(self._text) or not request.begun:
             self._text, self._thinking = request.begun, ""
             self._is_open, self._is_sure, self._is_answering, self._held = True, False, False, []
-        scene: AbstractContextManager[Any] = dspy.context(send_stream=self)
-        return scene
+        context: AbstractContextManager[Any] = dspy.context(send_stream=self)
+        return context
 
     async def send(self, chunk: Any) -> None:
         """Takes a chunk from the LM; called by DSPy."""

@@ -1,1 +1,1 @@
-"""What results say, and how sure one may be of it."""
+"""Statistics of results: summaries with intervals, paired tests, and what early stopping saves."""

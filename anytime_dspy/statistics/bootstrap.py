@@ -24,7 +24,7 @@ _RESAMPLES = 9_999
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval; both ends are NaN for a single item, which tells nothing of the variance."""
+    """A confidence interval; both ends are NaN for a single item, which has no variance."""
 
     low: float
     high: float

@@ -62,7 +62,7 @@ _LEASES = sql.Table(
 
 
 class DatabaseFolder:
-    """What processes share that have no folder in common; to be closed, as a `with` block does.
+    """A shared folder kept in a database, for processes on several hosts. Close it, or use it in a `with` block.
 
     Its files are used as those of a folder: `folder / "calls.jsonl"` is what a `LineLog` takes.
 
@@ -104,7 +104,7 @@ class DatabaseFolder:
 
     @contextmanager
     def lease(self, name: str, *, wait: bool = True) -> Iterator[None]:
-        """Keeps others off something inside the block; the lease is renewed until then, and runs out with the process.
+        """Holds a lease inside the block; it is renewed until the block ends, and expires if the process dies.
 
         A process that lives but cannot renew it, for want of a network, may lose it: work that others do meanwhile is
         done twice, and what was written first stays.
@@ -146,7 +146,7 @@ class DatabaseFolder:
             raise self.refusal(error) from error
 
     def refusal(self, error: BaseException) -> RunError:
-        """Returns what to tell of an error of the database."""
+        """Returns a database error as a `RunError`."""
         cause = error.orig if isinstance(error, DBAPIError) else error
         why = str(cause).strip().partition("\n")[0] or type(cause).__name__
         return RunError(f"the database {self} cannot be used: {why}; mend that, or choose another database")

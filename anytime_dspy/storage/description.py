@@ -28,7 +28,7 @@ class Description:
     Attributes:
         fingerprint: All that decides a result.
         created: When the run was begun and with which versions; it decides nothing.
-        shard: Which examples of the data the folder is for; None where it is for whichever come.
+        shard: The shard that the folder holds; None for a whole run.
     """
 
     fingerprint: dict[str, JsonValue]

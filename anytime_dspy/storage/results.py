@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import dspy
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
 from anytime_dspy.checkpoint import BudgetOutcome, Checkpoint, ScoredCheckpoint
 from anytime_dspy.storage.jsonl import as_json
 
-__all__ = ["ExampleResult", "result_from", "typed", "without_texts"]
+__all__ = ["ExampleResult", "result_from", "without_texts"]
 
 COUNTS = ("predictor", "reasoning_tokens", "answer_tokens", "forced")
 """The parts of a stored call that hold no text."""
@@ -85,27 +85,6 @@ def without_texts(result: ExampleResult, answer_key: Callable[[Any], str | None]
         error=result.error
         and f"{result.error.partition(':')[0]}: the message is left out, it may hold the data's text",
     )
-
-
-def typed(values: Mapping[str, Any], annotations: Mapping[str, Any]) -> dict[str, Any]:
-    """Validates each value against its field's type; values that fail, or have no type, are returned unchanged.
-
-    Args:
-        values: Values read from JSON, by field.
-        annotations: The fields' types.
-
-    Example:
-        >>> typed({"seen": [1, 2], "note": None}, {"seen": set[int], "note": str})
-        {'seen': {1, 2}, 'note': None}
-    """
-    return {name: _typed(value, annotations.get(name, Any)) for name, value in values.items()}
-
-
-def _typed(value: Any, annotation: Any) -> Any:
-    try:
-        return TypeAdapter(annotation).validate_python(value)
-    except ValidationError:
-        return value
 
 
 def _scored(checkpoint: Checkpoint, quality: float) -> ScoredCheckpoint:

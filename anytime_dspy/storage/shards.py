@@ -1,4 +1,4 @@
-"""Shards: which part of a data set a job takes that knows nothing of the other jobs."""
+"""Shards: splits a data set among jobs that do not communicate."""
 
 from __future__ import annotations
 

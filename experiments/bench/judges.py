@@ -10,7 +10,8 @@ import anytime_dspy as ad
 from anytime_dspy.optimizers.judges.base import Choice, Judge
 from anytime_dspy.optimizers.judges.registry import Panel
 from anytime_dspy.optimizers.judges.report import JudgeReport, judge_report
-from anytime_dspy.optimizers.traces.sampling import Sampling, TraceGroup, group_traces, sample_traces
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
+from anytime_dspy.optimizers.traces.trace import TraceGroup, group_traces
 from anytime_dspy.programs import get_task
 
 BUDGET = 96

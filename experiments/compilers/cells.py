@@ -16,10 +16,10 @@ from pathlib import Path
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.measure import program_hash
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.programs.measurement import Measurement
 from anytime_dspy.programs.saved import save_program
+from anytime_dspy.state import program_hash
 from anytime_dspy.statistics.summary import item_indices
 from experiments.command import sweeping_bar
 from experiments.compilers.compiling import Compiled, compiled_within
@@ -28,12 +28,12 @@ from experiments.compilers.methods import BASE, COMPILERS, Job
 from experiments.compilers.plan import Bench, Cell, Plan
 from experiments.compilers.result import Point, Result
 
-__all__ = ["Desk"]
+__all__ = ["CellRunner"]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What the cells of one bench and seed share.
+class CellRunner:
+    """Runs the cells of one bench and seed.
 
     Attributes:
         plan: The plan.
@@ -52,8 +52,8 @@ class Desk:
     folder: Path
 
     @classmethod
-    def of(cls, plan: Plan, cell: Cell, lm: dspy.LM, work: Path) -> Desk:
-        """Returns the desk of a cell.
+    def of(cls, plan: Plan, cell: Cell, lm: dspy.LM, work: Path) -> CellRunner:
+        """Returns the runner of a cell.
 
         Raises:
             DataError: Its examples cannot be had.

@@ -8,7 +8,7 @@ from typing import Any
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.calls.tokens import counter_for
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.measure import program_hash
+from anytime_dspy.state import program_hash
 from experiments.compilers.meter import LimitReached, TokenMeter
 from experiments.compilers.methods import Job, Method
 from experiments.compilers.result import Ended

@@ -17,7 +17,7 @@ What is taken of a compiler that the limit stops:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 
 import dspy
 
@@ -73,7 +73,6 @@ class Method:
 
     Attributes:
         compile: Returns the compiled program.
-        _: What follows is given by keyword.
         uses: The settings that decide what comes of it.
         watcher: Sees which programs it has scored.
         peer: Whether it is DSPy's own.
@@ -81,11 +80,10 @@ class Method:
     """
 
     compile: Callable[[Job], Anytime]
-    _: KW_ONLY
-    uses: tuple[str, ...] = ()
-    watcher: Callable[[Job], Watcher] = _nobody
-    peer: bool = False
-    stops_itself: bool = False
+    uses: tuple[str, ...] = field(default=(), kw_only=True)
+    watcher: Callable[[Job], Watcher] = field(default=_nobody, kw_only=True)
+    peer: bool = field(default=False, kw_only=True)
+    stops_itself: bool = field(default=False, kw_only=True)
 
 
 def _random_search(job: Job) -> Anytime:

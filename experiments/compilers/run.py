@@ -15,7 +15,7 @@ from rich.console import Console
 
 from anytime_dspy.storage.jsonl import write_text
 from experiments.command import run
-from experiments.compilers.cells import Desk
+from experiments.compilers.cells import CellRunner
 from experiments.compilers.picture import draw
 from experiments.compilers.plan import Cell, Plan, read_plan
 from experiments.compilers.result import Result, read_result, write_result
@@ -48,7 +48,7 @@ def compare_compilers(
         if cell.bench.name not in lms:
             lm = open_model(cell.bench.model, plan.threads)
             lms[cell.bench.name] = lm.copy(max_tokens=plan.settings.reply_tokens)
-        found[cell] = Desk.of(plan, cell, lms[cell.bench.name], work).run(cell.compiler)
+        found[cell] = CellRunner.of(plan, cell, lms[cell.bench.name], work).run(cell.compiler)
         write_result(results, cell, found[cell])
         report(plan, found, results)
         stderr.print(f"{cell}: {found[cell].error or 'done'}", highlight=False, markup=False)

@@ -17,8 +17,8 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.measure import program_hash
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["MiniBatchWatcher", "Scored", "ValidationWatcher", "Watcher"]

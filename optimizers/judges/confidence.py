@@ -18,14 +18,14 @@ import dspy
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ModelError
-from anytime_dspy.optimizers.failures import Failures, failures_of, reason_of
+from anytime_dspy.optimizers.failures import Failures, failures_of, one_line
 from anytime_dspy.optimizers.judges.agreement import final_votes
 from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import Judgement, Reliability
 from anytime_dspy.optimizers.judges.distinct_answers import contenders, scores_by_answer, task_text
 from anytime_dspy.optimizers.judges.probabilities import Asked, Said, ask
 from anytime_dspy.optimizers.traces.trace import TraceGroup
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 
 __all__ = ["Confidence"]
 
@@ -134,7 +134,9 @@ class Confidence:
         with nullcontext() if self.lm is None else dspy.context(lm=self.lm):
             said = {question: self._ask(question) for question in different[:1]}
             if not _refusal(said):
-                said |= {different[place + 1]: one for place, one in finished(self._ask, different[1:], self.threads)}
+                said |= {
+                    different[place + 1]: one for place, one in map_unordered(self._ask, different[1:], self.threads)
+                }
         return {question: said[question] for question in different if question in said}
 
     def _ask(self, question: Asked) -> Said:
@@ -145,7 +147,7 @@ class Confidence:
             raise
         except Exception as error:  # one failed request must not lose the traces that are already paid for
             logger.warning("No probability, the request failed: %s", error)
-            return Said(None, error=reason_of(error))
+            return Said(None, error=one_line(error))
 
 
 class _VotedPair(NamedTuple):

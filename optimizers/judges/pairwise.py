@@ -21,7 +21,7 @@ from anytime_dspy.optimizers.judges.distinct_answers import contenders, scores_b
 from anytime_dspy.optimizers.judges.tournament import first_pairs, strengths
 from anytime_dspy.optimizers.judges.verdicts import Duel, Outcome, check_module, decide
 from anytime_dspy.optimizers.traces.trace import TraceGroup
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 
 __all__ = ["Pairwise", "Teacher"]
 
@@ -78,9 +78,9 @@ class Pairwise:
             return Reliability(self.name, 0.0, "no two samples of an example differ in their answer")
         asked = random.Random(self.seed).sample(duels, min(RELIABILITY_PAIRS, len(duels)))
         with self._asking():
-            outcomes = [outcome for _, outcome in finished(self._decide, asked[:FIRST_PAIRS], self.threads)]
+            outcomes = [outcome for _, outcome in map_unordered(self._decide, asked[:FIRST_PAIRS], self.threads)]
             if any(outcome.decided for outcome in outcomes):
-                outcomes += [outcome for _, outcome in finished(self._decide, asked[FIRST_PAIRS:], self.threads)]
+                outcomes += [outcome for _, outcome in map_unordered(self._decide, asked[FIRST_PAIRS:], self.threads)]
         orders, failures = _orders(outcomes), _failures(outcomes)
         if failures.all_of_them:
             return Reliability(self.name, 0.0, failures.summary("questions"), _cost(outcomes))
@@ -97,7 +97,7 @@ class Pairwise:
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
         """Compares the different answers to each example, and scores every trace at every checkpoint."""
         with self._asking():
-            judged = dict(finished(self._judged, groups, self.threads))
+            judged = dict(map_unordered(self._judged, groups, self.threads))
         outcomes = [outcome for place in range(len(groups)) for outcome in judged[place].outcomes]
         return Judgement(
             self.name,

@@ -19,7 +19,7 @@ from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
 from anytime_dspy.optimizers.judges.pairwise import Pairwise
 from anytime_dspy.optimizers.judges.verdicts import check_module
 
-__all__ = ["JUDGES", "Panel", "check_judge", "own_lm"]
+__all__ = ["JUDGES", "Panel", "check_judge"]
 
 JUDGES = ("auto", "agreement", "pairwise", "confidence", "checked", "metric")
 """The names of judges. "auto" takes the most reliable of agreement, pairwise and confidence, which need neither labels
@@ -44,12 +44,6 @@ def check_judge(judge: Any) -> None:
         raise AnytimeError(
             f"a judge is one of {', '.join(JUDGES)}, a Judge or a DSPy module, not {type(judge).__name__}"
         )
-
-
-def own_lm(program: dspy.Module) -> Any:
-    """Returns the LM with which a program judges itself: that of the surrounding `dspy.context`, else its own."""
-    own = (predictor.lm for predictor in program.predictors() if predictor.lm is not None)
-    return dspy.settings.lm or next(own, None)
 
 
 @dataclass(frozen=True)

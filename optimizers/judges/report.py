@@ -27,21 +27,11 @@ class GoldCheck:
         pairs: The number of pairs that were compared.
         agree: The pairs in which the trace that the judge prefers has the higher gold quality.
         disagree: The pairs in which it has the lower one. In the rest, the judge or gold quality sees no difference.
-
-    Example:
-        >>> GoldCheck(pairs=10, agree=6, disagree=2).accuracy
-        0.75
     """
 
     pairs: int
     agree: int
     disagree: int
-
-    @property
-    def accuracy(self) -> float | None:
-        """The share of agreeing pairs among agreeing and disagreeing ones; None without any."""
-        decided = self.agree + self.disagree
-        return self.agree / decided if decided else None
 
 
 @dataclass(frozen=True)

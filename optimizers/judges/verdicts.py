@@ -16,10 +16,11 @@ import dspy
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError, ProgramError
-from anytime_dspy.optimizers.failures import reason_of
+from anytime_dspy.optimizers.failures import one_line
 from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.quoting import quoted
 from anytime_dspy.runtime.context import budget
+from anytime_dspy.runtime.predictors import lm_of
 
 __all__ = ["Duel", "Outcome", "Verdict", "asker", "check_module", "decide"]
 
@@ -96,8 +97,8 @@ def asker(module: dspy.Module | None) -> dspy.Module:
     return dspy.Predict(Verdict) if module is None else module
 
 
-def check_module(module: dspy.Module) -> dspy.Module:
-    """Returns the module if it can give verdicts; this is checked without calling it.
+def check_module(module: dspy.Module) -> None:
+    """Checks, without calling it, that a module can give verdicts.
 
     Raises:
         ProgramError: It does not take task, candidate_a and candidate_b, or none of its predictors returns `better`.
@@ -110,7 +111,6 @@ def check_module(module: dspy.Module) -> dspy.Module:
         raise ProgramError(f"the judge {type(module).__name__} does not take {', '.join(INPUTS)}: {way_out}")
     if predictors and not any(OUTPUT in predictor.signature.output_fields for predictor in predictors):
         raise ProgramError(f"no predictor of the judge {type(module).__name__} returns {OUTPUT!r}: {way_out}")
-    return module
 
 
 def _taken(module: dspy.Module) -> bool:
@@ -150,7 +150,7 @@ def _letter(module: dspy.Module | None, memo: AnswerCache, *texts: str) -> _Lett
         raise
     except Exception as error:
         logger.warning("No verdict, the request failed: %s", error)
-        return _Letter(None, Usage(), reason_of(error))
+        return _Letter(None, Usage(), one_line(error))
 
 
 def _asked(module: dspy.Module | None, inputs: dict[str, str]) -> _Letter:
@@ -164,6 +164,6 @@ def _asked(module: dspy.Module | None, inputs: dict[str, str]) -> _Letter:
 def _who(module: dspy.Module | None) -> list[Any]:
     """What identifies a judge in the cache: its LMs and its prompts."""
     predictors = asker(module).predictors()
-    lms = [predictor.lm or dspy.settings.lm for predictor in predictors] or [dspy.settings.lm]
+    lms = [lm_of(predictor) for predictor in predictors] or [dspy.settings.lm]
     prompts = [[predictor.signature.instructions, list(predictor.demos)] for predictor in predictors]
     return [type(module).__name__, [str(getattr(lm, "model", lm)) for lm in lms], prompts]

@@ -22,6 +22,7 @@ from anytime_dspy.calls.formats import answer_fields
 from anytime_dspy.checkpoint import Call, Usage
 from anytime_dspy.errors import AnytimeError, DataError
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.checks import check_compile, check_options
 from anytime_dspy.optimizers.prompts.ask_lm import Proposals
 from anytime_dspy.optimizers.prompts.principles import Mistake, condensed, learned_from, principles_block
 from anytime_dspy.optimizers.prompts.render import demonstration
@@ -30,7 +31,7 @@ from anytime_dspy.optimizers.traces.sampling import CALLS, OnTrace, Sampling, sa
 from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
-from anytime_dspy.optimizers.validation import check_compile, check_options
+from anytime_dspy.runtime.predictors import own_lm
 from anytime_dspy.storage.jsonl import read_json, reading, write_json
 
 __all__ = ["LEAP", "Level", "LeapReport"]
@@ -156,8 +157,7 @@ class LEAP(Teleprompter):
         check_compile("LEAP", student, trainset, teacher)
         labels = [_labels(student, example, place) for place, example in enumerate(trainset)]
         folder = None if self.log_dir is None else Path(self.log_dir)
-        writing_lm = dspy.settings.lm or student.predictors()[0].lm
-        with dspy.context(lm=writing_lm), keeping_calls(folder / CALLS) if folder else nullcontext():
+        with dspy.context(lm=own_lm(student)), keeping_calls(folder / CALLS) if folder else nullcontext():
             traces = self._sampled(student, trainset, folder, on_trace)
             answered = [trace for trace in traces if trace.checkpoints[-1].answered]
             verdicts = [self._is_right(trace, trainset[trace.example_index]) for trace in answered]

@@ -22,6 +22,7 @@ from anytime_dspy.checkpoint import Call, Checkpoint
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.optimizers.judges.base import Judgement
+from anytime_dspy.optimizers.likeness import jaccard
 from anytime_dspy.optimizers.traces.chat_prompt import Prompt
 from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup
 from anytime_dspy.storage.jsonl import reading, write_lines
@@ -44,7 +45,7 @@ class Side:
         complete: Whether the reasoning ended within the budget.
         answered: Whether the answer could be read.
         worked_out: Whether the reasoning reaches the answer: it contains the answer, the question does not, and no
-            answer to the example has a better score.
+            answer to the example has a better score. For a squeezed trace: whether its merit is above 0.
     """
 
     sample: int
@@ -223,8 +224,7 @@ def select_pairs(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
 
 def distance(pair: PreferencePair, other: PreferencePair) -> float:
     """Returns the distance of two pairs' problems, in [0, 1]: the Jaccard distance of the words of their inputs."""
-    here, there = _words(pair.inputs), _words(other.inputs)
-    return 1.0 - len(here & there) / len(here | there) if here | there else 0.0
+    return 1.0 - jaccard(_words(pair.inputs), _words(other.inputs))
 
 
 def write_pairs(path: Path, pairs: Iterable[PreferencePair], selected: Sequence[PreferencePair] = ()) -> None:

@@ -38,8 +38,8 @@ def targets(groups: Sequence[TraceGroup], judgement: Judgement, place: int) -> l
         if best <= 0 or best < least:
             continue
         right = [trace for trace, score in zip(group.traces, final, strict=True) if score == best]
-        complete = [trace for trace in right if trace.checkpoints[-1].answered]
-        found += sorted(complete, key=lambda trace: (trace.checkpoints[-1].reasoning_tokens, trace.sample))[place:][:1]
+        answered = [trace for trace in right if trace.checkpoints[-1].answered]
+        found += sorted(answered, key=lambda trace: (trace.checkpoints[-1].reasoning_tokens, trace.sample))[place:][:1]
     return found
 
 

@@ -15,7 +15,6 @@ from anytime_dspy.optimizers.pdp.report import CompileReport, gold_agreement, se
 from anytime_dspy.optimizers.pdp.round_run import SCOUTING, RoundRun
 from anytime_dspy.optimizers.prompts.render import prompted
 from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
-from anytime_dspy.optimizers.search.locks import held
 from anytime_dspy.optimizers.search.race import Raced
 from anytime_dspy.optimizers.search.space import Candidate
 from anytime_dspy.optimizers.search.verdict import verdict
@@ -23,6 +22,7 @@ from anytime_dspy.optimizers.traces.sampling import Sampling
 from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.profiling import phase
 from anytime_dspy.storage.jsonl import write_json
+from anytime_dspy.storage.locks import held
 
 __all__ = ["compiled_by_race", "compiled_by_recipe"]
 

@@ -15,12 +15,12 @@ from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.calls.call_cache import keeping_calls
 from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
-from anytime_dspy.optimizers.judges.registry import own_lm
-from anytime_dspy.optimizers.search.limits import OnTrial
-from anytime_dspy.optimizers.search.locks import AnyFolder
+from anytime_dspy.optimizers.search.progress import OnTrial
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace, Sampling
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
+from anytime_dspy.runtime.predictors import own_lm
+from anytime_dspy.storage.locks import AnyFolder
 
 if TYPE_CHECKING:
     from anytime_dspy.optimizers.pdp.optimizer import PDP

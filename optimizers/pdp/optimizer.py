@@ -16,22 +16,25 @@ from anytime_dspy.answers import AnswerKey
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.curve import anytime_index
 from anytime_dspy.errors import AnytimeError, DataError, ProgramError
-from anytime_dspy.measure import check_inputs, program_hash
+from anytime_dspy.measure import check_inputs
 from anytime_dspy.metric import AnytimeIndex
+from anytime_dspy.optimizers.checks import check_compile, check_options
 from anytime_dspy.optimizers.judges.base import Judge
 from anytime_dspy.optimizers.judges.registry import check_judge
 from anytime_dspy.optimizers.pdp.compiler import compiled_by_race, compiled_by_recipe
 from anytime_dspy.optimizers.pdp.job import CompileJob
-from anytime_dspy.optimizers.search.limits import Limits, OnTrial
-from anytime_dspy.optimizers.search.locks import AnyFolder
+from anytime_dspy.optimizers.search.limits import Limits
+from anytime_dspy.optimizers.search.progress import OnTrial
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
-from anytime_dspy.optimizers.validation import check_compile, check_options
+from anytime_dspy.runtime.predictors import lm_of
+from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import LineLog, content_hash
+from anytime_dspy.storage.locks import AnyFolder
 
 __all__ = ["PDP"]
 
@@ -82,9 +85,10 @@ class PDP(Teleprompter):
         programs: Further candidates, as pairs of a name and a program made from the same student, such as the
             `candidate_programs` of MIPROv2.
         limits: Limits that stop the race early.
-        log_dir: A folder for traces.jsonl (one line per finished trace), calls.jsonl (LM calls), judged.jsonl (the
-            judge's answers), squeezed.jsonl, study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected ones
-            marked) and report.json.
+        log_dir: A folder for compile.jsonl (the student, data and settings that the folder belongs to), traces.jsonl
+            (one line per finished trace), calls.jsonl (LM calls), judged.jsonl (the judge's answers), squeezed.jsonl,
+            study.jsonl (Optuna's journal), pairs.jsonl (all pairs, the selected ones marked), report.json, and locks/.
+            A second round adds traces-1.jsonl and squeezed-1.jsonl, and so on.
         storage: The URL of a database as Optuna takes it, such as postgresql://user@host/database, for hosts that share
             no folder: it holds one compile, and every process with the same URL takes part. It then stores what
             `log_dir` would, except pairs.jsonl and report.json.
@@ -235,7 +239,7 @@ class PDP(Teleprompter):
         metric = self.metric
         return {
             "student": program_hash(student),
-            "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in student.predictors()],
+            "lm": [str(getattr(lm_of(predictor), "model", None)) for predictor in student.predictors()],
             "budgets": student.state.dump_state(),
             "trainset": content_hash([example.toDict() for example in trainset]),
             "valset": content_hash([example.toDict() for example in valset]),

@@ -14,7 +14,7 @@ from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.judges.base import Reliability
 from anytime_dspy.optimizers.judges.report import GoldCheck, JudgeReport, gold_qualities
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
-from anytime_dspy.optimizers.search.standing import RaceReport
+from anytime_dspy.optimizers.search.race_report import RaceReport
 from anytime_dspy.optimizers.search.verdict import verdict
 from anytime_dspy.storage.jsonl import read_json, reading
 

@@ -17,24 +17,26 @@ from anytime_dspy.optimizers.judges.agreement import Agreement
 from anytime_dspy.optimizers.judges.answer_cache import AnswerCache
 from anytime_dspy.optimizers.judges.base import Judge, Judgement, choose_judge
 from anytime_dspy.optimizers.judges.metric_judges import Checked, Gold
-from anytime_dspy.optimizers.judges.registry import Panel, own_lm
+from anytime_dspy.optimizers.judges.registry import Panel
 from anytime_dspy.optimizers.judges.report import judge_report
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, build_pairs, select_pairs, write_pairs
 from anytime_dspy.optimizers.pairs.pair_sets import candidate_sets
 from anytime_dspy.optimizers.pairs.squeezed import squeezed_pairs, targets
 from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.pdp.report import Round
-from anytime_dspy.optimizers.prompts.instructions import candidate_instructions, in_style
+from anytime_dspy.optimizers.prompts.instructions import in_style, written_instructions
 from anytime_dspy.optimizers.search.pool import FEW_SQUEEZED, Pool
 from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore
-from anytime_dspy.optimizers.search.trials import Meter
-from anytime_dspy.optimizers.traces.sampling import SampledTrace, Sampling, TraceGroup, group_traces, sample_traces
+from anytime_dspy.optimizers.search.trials import SpendingLimit
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
 from anytime_dspy.optimizers.traces.squeeze import Keeps, SqueezedTrace, Squeezing, rank, squeeze_traces
+from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup, group_traces
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.optimizers.traces.units import WordsOf
 from anytime_dspy.profiling import phase
+from anytime_dspy.runtime.predictors import own_lm
 from anytime_dspy.storage.jsonl import AnyFile, content_hash
 
 __all__ = ["SCOUTING", "RoundRun"]
@@ -186,7 +188,7 @@ class RoundRun:
             pool.squeezed,
             job.validation,
             TrialStore(job.shared, f"round-{self.number}"),
-            Meter(options.limits, usage, job.begun, self._paid_heats()),
+            SpendingLimit(options.limits, usage, job.begun, self._paid_heats()),
             round=self.number,
             on_trial=job.on_trial,
         )
@@ -298,11 +300,10 @@ class RoundRun:
         )
         if options.trials < WRITING_TRIALS:
             return pool
-        sets = [tuple(ranked[:size])] if ranked else whole[:1]
         with self._job.writing_lm(), phase("writing styles and instructions"):
-            made = candidate_instructions(student, sets)
+            made = written_instructions(student, ranked[:size] or next(iter(whole), ()))
         self._writing += made.usage
-        return replace(pool, written=made.kept[1:])
+        return replace(pool, written=next(iter(made.kept), None))
 
     def _paid_heats(self) -> dict[str, int]:
         """The number of heats whose LM calls are already stored and paid for, by candidate.

@@ -13,7 +13,8 @@ import dspy
 from anytime_dspy.calls.markers import defused
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.optimizers.failures import reason_of
+from anytime_dspy.optimizers.failures import one_line
+from anytime_dspy.optimizers.likeness import jaccard
 from anytime_dspy.runtime.context import budget
 
 __all__ = ["Proposals", "Written", "distinct", "listed", "written"]
@@ -76,7 +77,7 @@ def written(signature: type[dspy.Signature], inputs: Mapping[str, Any], tokens: 
             raise
         except Exception as error:
             logger.warning("The LM wrote no %s: %s", field, error)
-            return Written("", spent.usage, reason_of(error))
+            return Written("", spent.usage, one_line(error))
     return Written(defused(text).strip(), spent.usage)
 
 
@@ -105,14 +106,9 @@ def distinct(texts: Iterable[str], *, known: Iterable[str] = ()) -> list[str]:
     said = [text for text in known if _words(text)]
     kept: list[str] = []
     for text in texts:
-        if _words(text) and all(_likeness(text, other) < ALIKE for other in (*said, *kept)):
+        if _words(text) and all(jaccard(_words(text), _words(other)) < ALIKE for other in (*said, *kept)):
             kept.append(text)
     return kept
-
-
-def _likeness(text: str, other: str) -> float:
-    here, there = _words(text), _words(other)
-    return len(here & there) / len(here | there)
 
 
 def _words(text: str) -> frozenset[str]:

@@ -1,21 +1,21 @@
-"""Candidate instructions: the student's own, and those with principles that the LM writes."""
+"""Candidate instructions: the student's own in a style, and those with principles that the LM writes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.failures import failures_of
-from anytime_dspy.optimizers.pairs.pair_sets import PairSet
+from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.prompts.ask_lm import Proposals, distinct, listed, written
 from anytime_dspy.optimizers.prompts.render import Instructions, contrast_block, contrasts
 from anytime_dspy.optimizers.traces.styles import Style
 
-__all__ = ["candidate_instructions", "in_style"]
+__all__ = ["in_style", "written_instructions"]
 
 WRITING_TOKENS = 96
 """The token limit of the principles of one set of pairs."""
@@ -38,31 +38,27 @@ class WritePrinciples(dspy.Signature):
     rules: str = dspy.OutputField(desc="at most three short rules, one a line")
 
 
-def candidate_instructions(student: Anytime, sets: Sequence[PairSet]) -> Proposals[Instructions]:
-    """Returns the student's own instructions, and those with principles that the LM writes.
+def written_instructions(student: Anytime, pairs: Sequence[PreferencePair]) -> Proposals[Instructions]:
+    """Returns the student's instructions with principles that the LM writes; none if it wrote nothing new.
 
     Principles are short rules: what the chosen traces did under the budget that the rejected ones did not. The LM of
-    the surrounding `dspy.context` writes them once for each set of pairs and predictor. Duplicates are removed. Failed
-    requests are logged.
+    the surrounding `dspy.context` writes them once for each predictor. Failed requests are logged.
 
     Args:
         student: The program; it is not changed.
-        sets: The sets of pairs to write principles from.
+        pairs: The pairs to write principles from.
     """
     own = {name: str(predictor.signature.instructions) for name, predictor in student.named_predictors()}
-    principled, spent, errors = [], Usage(), []
-    for pairs in sets:
-        texts = dict(own)
-        for name, text in own.items():
-            if compared := contrasts(pairs, name):
-                asked = {"told": text, "comparisons": contrast_block(compared, HEADING)}
-                one = written(WritePrinciples, asked, WRITING_TOKENS)
-                spent += one.usage
-                errors.append(one.error)
-                texts[name] = "\n".join([text, "", *(f"- {rule}" for rule in _principles(one.text))]).rstrip()
-        principled.append(texts)
+    texts, spent, errors = dict(own), Usage(), []
+    for name, text in own.items():
+        if compared := contrasts(pairs, name):
+            asked = {"told": text, "comparisons": contrast_block(compared, HEADING)}
+            one = written(WritePrinciples, asked, WRITING_TOKENS)
+            spent += one.usage
+            errors.append(one.error)
+            texts[name] = "\n".join([text, "", *(f"- {rule}" for rule in _principles(one.text))]).rstrip()
     failures_of(errors).tell("requests for principles")
-    return Proposals(_different([own, *principled]), spent)
+    return Proposals((texts,) if _plain(texts) != _plain(own) else (), spent)
 
 
 def in_style(student: Anytime, style: Style) -> Instructions:
@@ -75,13 +71,6 @@ def in_style(student: Anytime, style: Style) -> Instructions:
 
 def _principles(text: str) -> list[str]:
     return distinct(line for line in listed(text) if len(line.split()) <= WORDS)[:MOST]
-
-
-def _different(candidates: Iterable[Instructions]) -> tuple[Instructions, ...]:
-    kept: dict[str, Instructions] = {}
-    for one in candidates:
-        kept.setdefault(_plain(one), one)
-    return tuple(kept.values())
 
 
 def _plain(candidate: Mapping[str, str]) -> str:

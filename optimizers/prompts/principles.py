@@ -14,7 +14,7 @@ import dspy
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.failures import failures_of
 from anytime_dspy.optimizers.prompts.ask_lm import Proposals, Written, distinct, listed, written
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 
 __all__ = ["Mistake", "condensed", "learned_from", "principles_block"]
 
@@ -80,7 +80,7 @@ def learned_from(mistakes: Sequence[Mistake], threads: int) -> Proposals[str]:
     Raises:
         AnytimeError: All calls failed.
     """
-    answers = dict(finished(_asked, mistakes, threads))
+    answers = dict(map_unordered(_asked, mistakes, threads))
     said = [answers[place] for place in range(len(mistakes))]
     failures_of(one.error for one in said).refuse("questions about mistakes")
     # A principle is one paragraph; what an LM writes after it is left out.

@@ -1,15 +1,14 @@
-"""The limits of a compile, and the progress of its race."""
+"""The limits of a compile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from numbers import Real
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 
-__all__ = ["Limits", "OnTrial", "Progress"]
+__all__ = ["Limits"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,38 +50,3 @@ class Limits:
         now = {"calls": spent.calls, "tokens": spent.tokens, "dollars": spent.dollars or 0.0, "seconds": seconds}
         limits = {name: getattr(self, name) for name in now}
         return next((name for name, limit in limits.items() if limit is not None and now[name] >= limit), None)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a race after a trial, which is one candidate in one heat.
-
-    Attributes:
-        round: The round of sampling, judging and racing, from 0.
-        heat: The current heat, from 0.
-        heats: The number of heats.
-        left: The number of candidates still in the race, without the student.
-        trials: The number of finished trials, of those needed to complete this heat.
-        of: The number of trials needed to complete this heat.
-        leader: A short description of the best candidate so far; None before one is known.
-        gain: Its estimated gain over the student.
-        interval: The 95% interval of that gain.
-        spent: The usage of the whole compile.
-        seconds_left: An estimate from this process's trials; None before the first.
-    """
-
-    round: int
-    heat: int
-    heats: int
-    left: int
-    trials: int
-    of: int
-    leader: str | None
-    gain: float | None
-    interval: tuple[float, float] | None
-    spent: Usage
-    seconds_left: float | None
-
-
-OnTrial = Callable[[Progress], None]
-"""Called in the caller's thread after each trial."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from anytime_dspy.anytime import Anytime
+from anytime_dspy.optimizers.likeness import jaccard
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, distance
 from anytime_dspy.optimizers.pairs.pair_sets import PairSet
 from anytime_dspy.optimizers.prompts.render import Instructions
@@ -42,10 +43,10 @@ class Pool:
 
     Attributes:
         squeezed: Pairs whose chosen trace is squeezed, the best first, one per example.
-        recipe: The pairs of the paper's recipe, one per budget. They race as PDP(+) early, and as PDP later.
+        recipe: The pairs of the paper's recipe, one per budget; they race as PDP(+) and as PDP.
         whole: Sets of pairs of whole traces.
         styled: The student's instructions in the sampling styles, the best style first.
-        written: Instructions with principles that the LM wrote.
+        written: Instructions with principles that the LM wrote, if it wrote any.
         contrastive: Whether rejected traces may be shown.
         best: The best candidate of the earlier rounds.
         programs: Programs from elsewhere, each with a name.
@@ -55,7 +56,7 @@ class Pool:
     recipe: PairSet = ()
     whole: Sequence[PairSet] = ()
     styled: Sequence[Instructions] = ()
-    written: Sequence[Instructions] = ()
+    written: Instructions | None = None
     contrastive: bool = True
     best: Candidate | None = None
     programs: Sequence[tuple[str, Anytime]] = ()
@@ -79,28 +80,30 @@ class Pool:
         """Yields first what did best in our experiments, since a short race has room for few candidates."""
         sets = self._sets(rng, most)
         style = self.styled[0] if self.styled else None
-        best = list(itertools.islice(sets, 2))
-        first = best[0].pairs if best else ()
-        yield from best
-        if self.recipe:
-            yield Candidate("recipe", None, self.recipe)
-        yield from itertools.islice(sets, 2)
+        head = list(itertools.islice(sets, 4))
+        yield from head
+        first = head[0].pairs if head else ()
         if style is not None and first:
             yield Candidate("squeezed", style, first)
         yield from itertools.islice(sets, 2)
         if self.contrastive and first:
             yield Candidate("squeezed", None, first, contrast=True)
-        if self.contrastive and self.recipe:
-            yield Candidate("recipe", None, self.recipe, contrast=True)
+        if self.recipe:
+            yield Candidate("recipe", None, self.recipe)
+            if self.contrastive:
+                yield Candidate("recipe", None, self.recipe, contrast=True)
         if len(self.squeezed) < FEW_SQUEEZED:
             yield from (Candidate("whole traces", None, pairs) for pairs in self.whole)
         yield from itertools.islice(sets, 4)
-        yield from (Candidate("instructions", one) for one in (*self.styled[:1], *self.written[:1]))
-        if self.written and first:
-            yield Candidate("squeezed", self.written[0], first)
+        if style is not None:
+            yield Candidate("instructions", style)
+        if self.written is not None:
+            yield Candidate("instructions", self.written)
+        if self.written is not None and first:
+            yield Candidate("squeezed", self.written, first)
         yield from sets
         yield from (Candidate("whole traces", None, pairs) for pairs in self.whole)
-        yield from (Candidate("instructions", one) for one in (*self.styled[1:], *self.written[1:]))
+        yield from (Candidate("instructions", one) for one in self.styled[1:])
 
     def _sets(self, rng: random.Random, most: int) -> Iterator[Candidate]:
         """Yields two sets of the best squeezed traces, then random sets that use each trace about equally often."""
@@ -153,7 +156,7 @@ class Pool:
 def _form_distance(pair: PreferencePair, other: PreferencePair) -> float:
     """The Jaccard distance of two reasoning texts without their numbers: of their words and signs."""
     here, there = (frozenset(re.findall(r"[^\W\d]+|[^\w\s]", one.chosen.reasoning.casefold())) for one in (pair, other))
-    return 1.0 - len(here & there) / len(here | there) if here | there else 0.0
+    return 1.0 - jaccard(here, there)
 
 
 def composed(

@@ -17,13 +17,14 @@ from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.search.effects import Gain, Measured, gains, item_sd
-from anytime_dspy.optimizers.search.limits import Limits, OnTrial, Progress
+from anytime_dspy.optimizers.search.limits import Limits
 from anytime_dspy.optimizers.search.pool import COMPOSED, composed
+from anytime_dspy.optimizers.search.progress import OnTrial, RaceProgress
+from anytime_dspy.optimizers.search.race_report import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
-from anytime_dspy.optimizers.search.standing import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
-from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
-from anytime_dspy.parallel import finished
+from anytime_dspy.optimizers.search.trials import Evaluation, SpendingLimit, Validation
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["FIRST_HEAT", "KEPT", "SURE", "Race", "Raced", "heat_ends"]
@@ -92,7 +93,7 @@ class Race:
         squeezed: The pairs that new sets are composed of.
         validation: The examples and the metric.
         store: The trials.
-        meter: The limits.
+        limit: What the compile may spend, and has spent before this race.
         round: The number of the round, for the progress.
         on_trial: Called after each trial.
     """
@@ -104,7 +105,7 @@ class Race:
         squeezed: Sequence[PreferencePair],
         validation: Validation,
         store: TrialStore,
-        meter: Meter,
+        limit: SpendingLimit,
         *,
         round: int = 0,
         on_trial: OnTrial | None = None,
@@ -114,7 +115,7 @@ class Race:
         self._squeezed = squeezed
         self._validation = validation
         self._store = store
-        self._meter = meter
+        self._limit = limit
         self._round = round
         self._on_trial = on_trial
         self._began = time.monotonic()
@@ -136,32 +137,32 @@ class Race:
         Raises:
             AnytimeError: The student could not be evaluated, or the metric cannot score.
         """
-        left = list(range(len(self._candidates)))
+        remaining = list(range(len(self._candidates)))
         level = False
         stopped: str | None = None
         self._last = min(self._heats, heats or self._heats)
         for heat in range(self._last):
-            stopped = self._run(left, heat)
-            left = [number for number in left if number not in self._errors]
+            stopped = self._run(remaining, heat)
+            remaining = [number for number in remaining if number not in self._errors]
             if stopped:
                 break
-            level = heat == 0 and len(left) > 1 and self._is_level(left)
+            level = heat == 0 and len(remaining) > 1 and self._is_level(remaining)
             if level:
-                logger.warning("All %d candidates score the same on every example of the first heat", len(left))
+                logger.warning("All %d candidates score the same on every example of the first heat", len(remaining))
                 break
             if heat == self._composing and self._last == self._heats:
-                left += self._compose(heat)
-                stopped = self._run(left, heat)
-                left = [number for number in left if number not in self._errors]
+                remaining += self._compose(heat)
+                stopped = self._run(remaining, heat)
+                remaining = [number for number in remaining if number not in self._errors]
                 if stopped:
                     break
             if heat < self._heats - 1:
-                left = self._best_third(left, heat)
-        report = self._report(left, stopped, level)
+                remaining = self._best_third(remaining, heat)
+        report = self._report(remaining, stopped, level)
         if self._last == self._heats and self._undecided(report):
             self._ends = (*self._ends, len(self._examples))
             stopped = self._run([STUDENT, report.leader], self._heats)
-            report = self._report(left, stopped, level)
+            report = self._report(remaining, stopped, level)
         return Raced(tuple(self._candidates), report)
 
     def _undecided(self, report: RaceReport) -> bool:
@@ -170,14 +171,14 @@ class Race:
             return False
         return len(self._examples) > self._ends[-1] and report.standings[report.leader].gain.chance > LIKELY
 
-    def _run(self, left: Sequence[int], heat: int) -> str | None:
+    def _run(self, remaining: Sequence[int], heat: int) -> str | None:
         """Runs these candidates up to the end of this heat; returns the limit that stopped it, if one did."""
         while True:
             done = self._done()
             todo = [
                 Entry(self._candidates[number].key, one)
                 for one in range(heat + 1)
-                for number in left
+                for number in remaining
                 if (number, one) not in done and number not in self._errors
             ]
             if STUDENT in self._errors:
@@ -187,26 +188,26 @@ class Race:
                 )
             if not todo:
                 return None
-            stopped = self._meter.reached(self._store.spent())
+            stopped = self._limit.reached(self._store.spent())
             if stopped:
                 return stopped
             with self._store.claim(todo, self._at_once) as claimed:
                 done = self._done()
                 numbers = [(self._numbers[entry.key], entry.heat) for entry in claimed]
                 fresh = [place for place in numbers if place not in done]
-                for _, trial in finished(self._trial, fresh, max(1, len(fresh))):
+                for _, trial in map_unordered(self._trial, fresh, max(1, len(fresh))):
                     self._store.add(trial)
                     self._ran += len(trial.scores)
                     if trial.error:
                         self._errors[self._numbers[trial.key]] = trial.error
                         logger.warning("The candidate %s failed: %s", trial.kind, trial.error)
-                    self._tell(left, heat)
+                    self._tell(remaining, heat)
 
     @property
     def _at_once(self) -> int:
         """The number of trials claimed together: enough to keep all threads busy, fewer if there are limits."""
         busy = math.ceil(self._validation.threads / FIRST_HEAT)
-        return busy if self._meter.limits != Limits() else 4 * busy
+        return busy if self._limit.limits != Limits() else 4 * busy
 
     def _trial(self, of: tuple[int, int]) -> Trial:
         number, heat = of
@@ -229,7 +230,7 @@ class Race:
             kind=str(candidate),
             scores=evaluation.scores,
             prompt_tokens=sum(prompts) / max(1, len(prompts)),
-            usage=Usage() if heat < self._meter.paid.get(candidate.key, 0) else evaluation.usage,
+            usage=Usage() if heat < self._limit.paid.get(candidate.key, 0) else evaluation.usage,
             error=error,
         )
 
@@ -275,13 +276,13 @@ class Race:
             for candidate, scores in zip(self._candidates[1:], others, strict=True)
         ]
 
-    def _is_level(self, left: Sequence[int]) -> bool:
+    def _is_level(self, remaining: Sequence[int]) -> bool:
         scores = self._scores(0)
-        return len({round(score, 9) for number in left for score in scores[number].values()}) <= 1
+        return len({round(score, 9) for number in remaining for score in scores[number].values()}) <= 1
 
-    def _best_third(self, left: Sequence[int], heat: int) -> list[int]:
+    def _best_third(self, remaining: Sequence[int], heat: int) -> list[int]:
         estimates = gains(self._measured(heat))
-        others = [number for number in left if number != STUDENT]
+        others = [number for number in remaining if number != STUDENT]
         kept = sorted(others, key=lambda number: -estimates[number - 1].mean)[: math.ceil(len(others) / KEPT)]
         return [STUDENT, *sorted(kept)]
 
@@ -290,7 +291,7 @@ class Race:
         self._candidates += made
         return list(range(len(self._candidates) - len(made), len(self._candidates)))
 
-    def _report(self, left: Sequence[int], stopped: str | None, level: bool) -> RaceReport:
+    def _report(self, remaining: Sequence[int], stopped: str | None, level: bool) -> RaceReport:
         done = self._done()
         scores = self._scores(len(self._ends))
         if not scores[STUDENT]:
@@ -307,7 +308,7 @@ class Race:
                     kind=str(candidate),
                     scores=scores[number],
                     heats=len(trials),
-                    state="failed" if number in self._errors else "finished" if number in left else "left",
+                    state="failed" if number in self._errors else "finished" if number in remaining else "left",
                     raw=sum(items) / len(items) if items else None,
                     gain=estimates[number],
                     prompt_tokens=max((trial.prompt_tokens for trial in trials), default=0.0),
@@ -315,7 +316,7 @@ class Race:
                     error=self._errors.get(number),
                 )
             )
-        running = [one for one in standings if one.number in left and one.number != STUDENT and one.scores]
+        running = [one for one in standings if one.number in remaining and one.number != STUDENT and one.scores]
         leader = max(running, key=lambda one: (round(one.gain.mean, 9), -one.prompt_tokens), default=standings[STUDENT])
         return RaceReport(
             standings=tuple(standings),
@@ -327,12 +328,12 @@ class Race:
             level=level,
         )
 
-    def _tell(self, left: Sequence[int], heat: int) -> None:
+    def _tell(self, remaining: Sequence[int], heat: int) -> None:
         if self._on_trial is None:
             return
         done = self._done()
-        here = [(number, one) for number in left for one in range(heat + 1)]
-        running = [number for number in left if number != STUDENT and number not in self._errors]
+        here = [(number, one) for number in remaining for one in range(heat + 1)]
+        running = [number for number in remaining if number != STUDENT and number not in self._errors]
         leader = None
         measured = {number for number, _ in done}
         if STUDENT in measured:
@@ -344,17 +345,17 @@ class Race:
         )
         each = (time.monotonic() - self._began) / self._ran if self._ran else None
         self._on_trial(
-            Progress(
+            RaceProgress(
                 round=self._round,
                 heat=heat,
                 heats=max(self._last, heat + 1),
-                left=len(running),
+                remaining=len(running),
                 trials=sum(place in done for place in here),
                 of=len(here),
                 leader=str(self._candidates[leader[1]]) if leader else None,
                 gain=leader[0].mean if leader else None,
                 interval=leader[0].interval if leader else None,
-                spent=self._meter.before + self._store.spent(),
+                spent=self._limit.before + self._store.spent(),
                 seconds_left=None if each is None else each * ahead,
             )
         )

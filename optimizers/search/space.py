@@ -9,10 +9,10 @@ from functools import cached_property
 import dspy
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.measure import program_hash
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.pairs.pair_sets import PairSet
 from anytime_dspy.optimizers.prompts.render import Instructions, prompted
+from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import content_hash
 
 __all__ = ["Candidate", "demonstration_effect", "shown_inputs"]

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import RunError
-from anytime_dspy.optimizers.search.locks import AnyFolder, Busy, held
 from anytime_dspy.optimizers.search.quiet import quiet_optuna
 from anytime_dspy.storage.jsonl import DAMAGE, parsed_line, reason_of, writing
+from anytime_dspy.storage.locks import AnyFolder, Busy, held
 from anytime_dspy.storage.shared_lines import SharedLines
 
 if TYPE_CHECKING:

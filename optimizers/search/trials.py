@@ -19,10 +19,10 @@ from anytime_dspy.dashboards.mlflow_runs import joined_run
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers.search.limits import Limits
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.context import budget
 
-__all__ = ["Evaluation", "Meter", "Validation"]
+__all__ = ["Evaluation", "SpendingLimit", "Validation"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Meter:
+class SpendingLimit:
     """What a compile spent before this race, and its limits.
 
     Attributes:
@@ -102,7 +102,9 @@ class Evaluation(dspy.Evaluate):
         failure: Exception | None = None
         run = partial(self._run, program)
         one = self.num_threads == 1  # needs no thread
-        for at, outcome in enumerate(map(run, self.devset)) if one else finished(run, self.devset, self.num_threads):
+        for at, outcome in (
+            enumerate(map(run, self.devset)) if one else map_unordered(run, self.devset, self.num_threads)
+        ):
             scored, usage = outcome
             self.usage += usage
             if isinstance(scored, Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anytime_dspy.optimizers.search.race import SURE
-from anytime_dspy.optimizers.search.standing import RaceReport
+from anytime_dspy.optimizers.search.race_report import RaceReport
 
 __all__ = ["verdict"]
 

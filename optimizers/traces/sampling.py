@@ -13,16 +13,17 @@ import dspy
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.calls.call_cache import keeping_calls
 from anytime_dspy.errors import AnytimeError
-from anytime_dspy.measure import program_hash
-from anytime_dspy.optimizers.traces.seeding import sampler, seed_of
+from anytime_dspy.optimizers.traces.seeding import seed_of, with_sampling
 from anytime_dspy.optimizers.traces.styles import PLAIN, STYLES, Style
-from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup, group_traces
+from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.context import budget
+from anytime_dspy.runtime.predictors import lm_of
+from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["OnTrace", "SampledTrace", "Sampling", "TraceGroup", "group_traces", "sample_traces"]
+__all__ = ["OnTrace", "Sampling", "sample_traces"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +71,11 @@ def sample_traces(
 ) -> list[SampledTrace]:
     """Runs the student several times on each example.
 
-    Each sample has its own rollout id (see `sampler`), so DSPy's cache keeps samples apart, and a repeated compile is
-    free.
+    Each sample has its own rollout id (see `with_sampling`), so DSPy's cache keeps samples apart, and a repeated
+    compile is free.
 
     Args:
-        student: The program; each sample uses a copy.
+        student: The program; each sample uses a copy, except the first one with `as_it_is`.
         trainset: Examples with their inputs set; labels are not used.
         sampling: The number of samples, their temperature and styles.
         places: The indices of the examples to run; by default all.
@@ -106,7 +107,7 @@ def sample_traces(
     failures: list[Exception] = []
     # Calls are stored too, so that a trace that was interrupted repeats none of its calls.
     with keeping_calls(log.path.with_name(CALLS)) if log else nullcontext():
-        for order, outcome in finished(_run, runs, sampling.threads):
+        for order, outcome in map_unordered(_run, runs, sampling.threads):
             if isinstance(outcome, Exception):
                 failures.append(outcome)
                 logger.warning("A run on training example %d failed: %s", runs[order][0], outcome)
@@ -128,7 +129,7 @@ def _fingerprint(student: Anytime, trainset: Sequence[dspy.Example], sampling: S
     predictors = student.predictors()
     return {
         "student": program_hash(student),
-        "lm": [str(getattr(predictor.lm or dspy.settings.lm, "model", None)) for predictor in predictors],
+        "lm": [str(getattr(lm_of(predictor), "model", None)) for predictor in predictors],
         "budgets": student.state.dump_state(),
         "samples": sampling.samples,
         "temperature": sampling.temperature,
@@ -158,7 +159,7 @@ class _Variant:
         if sampling.as_it_is and sample == 0:
             return cls(student, PLAIN.name, sample, seed)
         style = sampling.styles[sample % len(sampling.styles)]
-        program = sampler(student, sampling.temperature, seed)
+        program = with_sampling(student, sampling.temperature, seed)
         for predictor in program.predictors():
             rendered = style.render(predictor.signature.instructions, student.budgets)
             predictor.signature = predictor.signature.with_instructions(rendered)

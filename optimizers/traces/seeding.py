@@ -8,8 +8,9 @@ from typing import TypeVar
 import dspy
 
 from anytime_dspy.calls.acceptance import acceptance
+from anytime_dspy.runtime.predictors import lm_of
 
-__all__ = ["sampler", "seed_of"]
+__all__ = ["seed_of", "with_sampling"]
 
 Program = TypeVar("Program", bound=dspy.Module)
 
@@ -24,7 +25,7 @@ def seed_of(*parts: int) -> int:
     return random.Random("/".join(map(str, parts))).randrange(2**31)
 
 
-def sampler(program: Program, temperature: float, seed: int) -> Program:
+def with_sampling(program: Program, temperature: float, seed: int) -> Program:
     """Returns a copy of a program whose predictors use a temperature, and the seed as their rollout id.
 
     The rollout id makes DSPy's cache keep samples with different seeds apart. The seed itself is sent only to engines
@@ -35,7 +36,7 @@ def sampler(program: Program, temperature: float, seed: int) -> Program:
             acceptance(predictor.lm)  # before copying, so that copies share what is learned about the LM
     copy: Program = program.deepcopy()
     for predictor in copy.predictors():
-        engine = getattr(predictor.lm or dspy.settings.lm, "engine", None)
+        engine = getattr(lm_of(predictor), "engine", None)
         takes_seed = "seed" in getattr(engine, "supported_params", ())
         # The predictor's configuration takes precedence over its LM's.
         predictor.config = {

@@ -17,6 +17,7 @@ import dspy
 
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.anytime import Anytime
+from anytime_dspy.budgets import middle
 from anytime_dspy.calls import formats
 from anytime_dspy.calls.markers import has_marker
 from anytime_dspy.calls.tokens import counter_for
@@ -25,9 +26,10 @@ from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import call_from, field_types
 from anytime_dspy.optimizers.traces.units import WordsOf, shortest
-from anytime_dspy.parallel import finished
+from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.context import budget
 from anytime_dspy.runtime.forced_call import forced_call
+from anytime_dspy.runtime.predictors import lm_of
 from anytime_dspy.storage.jsonl import AnyFile, LineLog
 
 __all__ = ["Keeps", "OnSqueezed", "SqueezedTrace", "Squeezing", "rank", "squeeze_traces"]
@@ -160,7 +162,7 @@ def squeeze_traces(
             on_squeezed(one)
     wanted = [trace for trace in traces if (trace.example_index, trace.sample) not in done]
     failures: list[Exception] = []
-    for place, outcome in finished(partial(_squeezed, squeezing), wanted, squeezing.threads):
+    for place, outcome in map_unordered(partial(_squeezed, squeezing), wanted, squeezing.threads):
         if isinstance(outcome, Exception):
             failures.append(outcome)
             logger.warning("A trace of training example %d was not squeezed: %s", wanted[place].example_index, outcome)
@@ -199,7 +201,6 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
     reasoned = "\n".join(one.call.reasoning for one in made)
     inputs = frozenset().union(*(squeezing.words.in_inputs(one.call.inputs) for one in made))
     answers = frozenset().union(*(squeezing.words_of_answer(one.call.outputs) for one in made))
-    middle = program.budgets[(len(program.budgets) - 1) // 2]
     tokens = sum(one.call.reasoning_tokens for one in made)
     return SqueezedTrace(
         example_index=trace.example_index,
@@ -209,7 +210,7 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
         states_answer=WordsOf.share(answers, reasoned),
         uses_input=WordsOf.share(inputs, reasoned, beside=answers),
         earned=any(one.earned for one in made),
-        brevity=min(1.0, middle / max(1, tokens)),
+        brevity=min(1.0, middle(program.budgets) / max(1, tokens)),
         usage=spent.usage,
         substance=len(squeezing.words.in_text(reasoned)),
     )
@@ -257,7 +258,7 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, trace: SampledTrac
     # Nothing could be removed, and even the whole text does not give the answer.
     if text not in answered and not keeps(text):
         return None
-    tokens = counter_for(predictor.lm or dspy.settings.lm).count(text)
+    tokens = counter_for(lm_of(predictor)).count(text)
     return _Shortened(replace(answered[text], reasoning_tokens=tokens), earned)
 
 

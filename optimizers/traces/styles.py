@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from anytime_dspy.budgets import middle
+
 __all__ = ["PLAIN", "STYLES", "Style"]
 
 
@@ -38,8 +40,7 @@ def _plain(instructions: str, budgets: Sequence[int]) -> str:
 
 
 def _brief(instructions: str, budgets: Sequence[int]) -> str:
-    middle = budgets[len(budgets) // 2 if len(budgets) % 2 else len(budgets) // 2 - 1]
-    return f"{instructions}\n\nThink in at most {middle} tokens: keep only what the answer depends on."
+    return f"{instructions}\n\nThink in at most {middle(budgets)} tokens: keep only what the answer depends on."
 
 
 def _terse(instructions: str, budgets: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from anytime_dspy.checkpoint import Call, Checkpoint, Usage
 from anytime_dspy.errors import RunError
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.storage.jsonl import AnyFile, LineLog
-from anytime_dspy.storage.results import typed
+from anytime_dspy.storage.typed import typed
 
 __all__ = ["TraceLog", "call_from", "field_types"]
 

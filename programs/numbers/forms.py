@@ -100,7 +100,7 @@ _RANGE = re.compile(r"[-–]|\s–\s|\sto\s[$€£¥₹]?")
 
 
 def numbers_in(text: str) -> list[Written]:
-    """Returns the numbers of a text that `number_text.plain` has rewritten, in order.
+    """Returns the numbers of a text that `numbers.text.plain` has rewritten, in order.
 
     Digits inside a name (`CO2`, `m^2`, `x_1`) and the numbers of steps are left out.
     """

@@ -1,4 +1,4 @@
-"""New arithmetic word problems, told from the stories of `word_stories`."""
+"""New arithmetic word problems, told from the stories of `stories`."""
 
 from __future__ import annotations
 

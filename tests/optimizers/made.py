@@ -5,7 +5,7 @@ from __future__ import annotations
 import dspy
 
 from anytime_dspy.checkpoint import Call, Checkpoint, Usage
-from anytime_dspy.optimizers.traces.sampling import SampledTrace, TraceGroup
+from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup
 
 BUDGETS = (16, 32)
 

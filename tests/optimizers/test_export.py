@@ -12,7 +12,8 @@ from anytime_dspy.optimizers import pairs_dataset
 from anytime_dspy.optimizers.judges.base import Judgement
 from anytime_dspy.optimizers.pairs.export import trl_rows
 from anytime_dspy.optimizers.pairs.pair import build_pairs, read_pairs, write_pairs
-from anytime_dspy.optimizers.traces.sampling import Sampling, group_traces, sample_traces
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
+from anytime_dspy.optimizers.traces.trace import group_traces
 from anytime_dspy.testing import chat, prefill_of, scripted_lm
 from tests.fakes.programs import Pipeline
 

@@ -10,7 +10,7 @@ import pytest
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers import LEAP, PDP
-from anytime_dspy.optimizers.failures import Failures, reason_of
+from anytime_dspy.optimizers.failures import Failures, one_line
 from anytime_dspy.optimizers.judges.confidence import Confidence
 from anytime_dspy.optimizers.judges.pairwise import Pairwise
 from anytime_dspy.testing import asked_for, scripted_lm
@@ -108,5 +108,5 @@ def test_nothing_asked_is_nothing_failed(caplog):
 
 
 def test_a_reason_is_one_line():
-    assert reason_of(ValueError("one\ntwo")) == "ValueError: one"
-    assert reason_of(ValueError()) == "ValueError"
+    assert one_line(ValueError("one\ntwo")) == "ValueError: one"
+    assert one_line(ValueError()) == "ValueError"

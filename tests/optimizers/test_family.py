@@ -12,7 +12,8 @@ from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.optimizers import PDP
 from anytime_dspy.optimizers.judges.metric_judges import Gold
 from anytime_dspy.optimizers.judges.pairwise import Pairwise, Teacher
-from anytime_dspy.optimizers.judges.registry import JUDGES, Panel, check_judge, own_lm
+from anytime_dspy.optimizers.judges.registry import JUDGES, Panel, check_judge
+from anytime_dspy.runtime.predictors import own_lm
 from anytime_dspy.testing import asked_for, chat, inputs_of, prefill_of, scripted_lm, words
 from tests.optimizers.made import group
 

@@ -50,4 +50,3 @@ def test_a_judge_that_compares_nothing_has_no_orders():
     report = judge_report(Choice(Agreement(), (), ""), Agreement().scores(groups), groups, LABELLED, METRIC)
     assert (report.orders, report.consistency, report.tie_rate, report.position_bias) == (None, None, None, None)
     assert report.gold == GoldCheck(0, 0, 0)
-    assert report.gold.accuracy is None

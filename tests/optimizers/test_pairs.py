@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.optimizers.judges.base import Judgement
 from anytime_dspy.optimizers.pairs.pair import build_pairs, read_pairs, select_pairs, write_pairs
-from anytime_dspy.optimizers.traces.sampling import TraceGroup
+from anytime_dspy.optimizers.traces.trace import TraceGroup
 from tests.optimizers.made import group, trace
 
 

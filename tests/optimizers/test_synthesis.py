@@ -7,7 +7,8 @@ import pytest
 
 import anytime_dspy as ad
 from anytime_dspy.errors import AnytimeError, ProgramError
-from anytime_dspy.optimizers.traces.sampling import Sampling, group_traces, sample_traces
+from anytime_dspy.optimizers.traces.sampling import Sampling, sample_traces
+from anytime_dspy.optimizers.traces.trace import group_traces
 from anytime_dspy.testing import chat, prefill_of, prompt_of, question_of, scripted_lm, words
 from tests.fakes.programs import Pipeline
 

@@ -16,7 +16,7 @@ import pytest
 from dspy.lm15 import ServerError
 
 from anytime_dspy.anytime import Anytime
-from anytime_dspy.cli.measure import show
+from anytime_dspy.cli.results import show
 from anytime_dspy.cli.show import present
 from anytime_dspy.errors import DataError
 from anytime_dspy.programs import gpqa

@@ -23,7 +23,7 @@ from anytime_dspy.optimizers.search.pool import Pool
 from anytime_dspy.optimizers.search.race import Race, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate
 from anytime_dspy.optimizers.search.trial_store import TrialStore
-from anytime_dspy.optimizers.search.trials import Evaluation, Meter, Validation
+from anytime_dspy.optimizers.search.trials import Evaluation, SpendingLimit, Validation
 from anytime_dspy.optimizers.search.verdict import verdict
 from anytime_dspy.testing import chat, scripted_lm
 from tests.fakes.scored import METRIC, ScoredProgram, questions, shown
@@ -42,7 +42,7 @@ def raced(
         pool.squeezed,
         validation(examples, overtime, threads),
         store or TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
         on_trial=on_trial,
     ).run()
 
@@ -179,7 +179,7 @@ def test_a_candidate_that_dies_of_lm_errors_failed_and_is_no_score_of_0():
         POOL.squeezed,
         Validation(questions(16), METRIC),
         TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
     )
     report = race.run().report
     failed = [one for one in report.standings if one.state == "failed"]
@@ -198,7 +198,7 @@ def test_a_student_that_cannot_be_measured_is_told_with_the_reason():
         (),
         Validation(questions(8), METRIC),
         TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
     )
     with pytest.raises(AnytimeError, match="overloaded"):
         race.run()
@@ -212,7 +212,7 @@ def test_a_student_without_rivals_is_returned():
         (),
         Validation(questions(16), METRIC),
         TrialStore(None, "race"),
-        Meter(Limits(), Usage(), time.monotonic()),
+        SpendingLimit(Limits(), Usage(), time.monotonic()),
     )
     report = race.run().report
     assert (report.winner, report.leader, len(report.standings)) == (0, 0, 1)
@@ -231,8 +231,8 @@ def test_progress_tells_who_is_left_and_how_the_leader_does():
     seen = []
     raced({"shown 0": 0.3}, on_trial=seen.append)
     assert [one.heat for one in seen] == sorted(one.heat for one in seen)
-    assert seen[0].left == 15
-    assert seen[-1].left < 5
+    assert seen[0].remaining == 15
+    assert seen[-1].remaining < 5
     assert (seen[-1].trials, seen[-1].seconds_left) == (seen[-1].of, 0.0)
     low, high = seen[-1].interval
     assert low < seen[-1].gain < high

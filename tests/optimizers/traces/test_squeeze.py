@@ -88,7 +88,7 @@ def test_what_the_answer_works_out_is_reasoning_too():
 
 
 def test_a_long_trace_ranks_below_a_short_one():
-    made, _ = squeezed(scripted_lm(rambling), keeps=lambda call, outputs: False)
+    made, _ = squeezed(scripted_lm(rambling), keeps=lambda place, own, other: False)
     assert made == []
     short, long = (SqueezedTrace(0, 0, "plain", (), 1.0, 1.0, earned=False, brevity=brevity) for brevity in (1.0, 0.5))
     assert short.merit > long.merit
@@ -128,7 +128,7 @@ def test_answers_that_a_log_holds_are_not_asked_for_twice(tmp_path):
 
 def test_another_answer_may_stand_in_where_it_is_as_good():
     """Graded quality: any answer above 10 is as good, so all that must stay is what the answer rests on."""
-    made, _ = squeezed(scripted_lm(rambling), keeps=lambda call, outputs: int(outputs["answer"]) > 10)
+    made, _ = squeezed(scripted_lm(rambling), keeps=lambda place, own, other: int(other["answer"]) > 10)
     assert {one.calls[0].reasoning for one in made} == {"3 * 4 = 12.", "5 * 6 = 30.", "8 * 9 = 72."}
 
 
