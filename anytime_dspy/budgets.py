@@ -98,7 +98,7 @@ def check_budgets(budgets: Iterable[int], *, smallest: int = 1) -> tuple[int, ..
             raise BudgetError(f"budgets must be whole numbers of tokens, got {budget!r}")
         if budget < smallest:
             raise BudgetError(f"budgets must be at least {smallest} token{'s' * (smallest != 1)}, got {budget}")
-        if budget > LARGEST:
+        if int(budget) > LARGEST:
             raise BudgetError(f"budgets must be at most {LARGEST:,} tokens, got {budget}")
     for lower, upper in pairwise(grid):
         if lower == upper:

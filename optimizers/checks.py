@@ -35,7 +35,7 @@ def check_options(optimiser: Any, **least: int) -> None:
         if value is not None and (number is None or number < smallest):
             raise AnytimeError(f"{name} must be at least {smallest}, and a whole number; got {value!r}")
     temperature = optimiser.temperature
-    if not isinstance(temperature, Real) or not temperature > 0:
+    if not isinstance(temperature, Real) or not float(temperature) > 0:
         raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {temperature!r}")
     answer_key = getattr(optimiser, "answer_key", None)
     if answer_key is not None and not callable(answer_key):

@@ -120,5 +120,5 @@ def _checked(candidate: object, complaint: str) -> Task:
     return candidate
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -204,11 +204,11 @@ class BudgetAdapter(dspy.Adapter):
             answer = Answer(values, truncated.answer_tokens, censored=truncated.censored)
         else:
             answer, counted = yield from self._force(writer, call, taped, message, counted)
-        values = own_copy(answer.values)  # the tape keeps what was read: the program may change its own
+        outputs: dict[str, Any] = own_copy(answer.values)  # the tape keeps its own
         finished = Call(
             predictor=_caller_name(self.tracker.names, call.signature),
             inputs=own_copy(call.inputs),
-            outputs=values,
+            outputs=outputs,
             reasoning=truncated.reasoning,
             reasoning_tokens=truncated.reasoning_tokens,
             answer_tokens=answer.tokens,
@@ -223,7 +223,7 @@ class BudgetAdapter(dspy.Adapter):
         if self.replay and self.tracker.exhausted:
             # Nothing remains whose order could matter, and the forced answer may change the program's path.
             self.replay.order.abandon_recording()
-        return values
+        return outputs
 
     def _keep(self, call: PredictorCall, taped: _TapedCall, message: GeneratedMessage) -> None:
         if self.replay is None:

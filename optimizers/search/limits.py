@@ -37,7 +37,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and (not isinstance(value, Real) or not value > 0):
+            if value is not None and (not isinstance(value, Real) or not float(value) > 0):
                 raise AnytimeError(f"the limit of {field.name} must be above 0, got {value!r}")
 
     def reached(self, spent: Usage, seconds: float) -> str | None:
