@@ -55,11 +55,12 @@ def compiled_by_race(job: CompileJob) -> Anytime:
     """
     rounds: list[RoundRun] = []
     races: list[Raced] = []
-    leader = Candidate()
+    leader, lost = Candidate(), Usage()
     while len(rounds) < job.rounds:
         last = len(rounds) == job.rounds - 1
         current = _prepared(job, rounds, leader)
-        if current is None:
+        if isinstance(current, Usage):
+            lost = current
             races[-1] = rounds[-1].run_race()  # it stopped after the scouting heats
             break
         rounds.append(current)
@@ -72,14 +73,14 @@ def compiled_by_race(job: CompileJob) -> Anytime:
             leader = races[-1].candidates[report.leader]
     best = races[-1].winner
     compiled = best.applied(job.student)
-    compiled.compile_report = _reported(job, rounds, best.pairs)
+    compiled.compile_report = _reported(job, rounds, best.pairs, lost)
     _set_dspy_attributes(compiled, job.student, races)
     return compiled
 
 
-def _prepared(job: CompileJob, before: Sequence[RoundRun], best: Candidate) -> RoundRun | None:
-    """Returns the next round, ready to race; None if it failed and an earlier round can be used instead."""
-    number = len(before)
+def _prepared(job: CompileJob, before: Sequence[RoundRun], best: Candidate) -> RoundRun | Usage:
+    """Returns the next round, ready to race; if it failed and an earlier one can be used instead, what it cost."""
+    number, current = len(before), None
     try:
         # Another process with the same folder waits here, and then finds all of this done.
         with held(job.shared, "preparing"), job.keeping_calls():
@@ -93,7 +94,7 @@ def _prepared(job: CompileJob, before: Sequence[RoundRun], best: Candidate) -> R
         if not before:
             raise
         logger.warning("Round %d has nothing to race (%s): the result of the round before stands", number, error)
-        return None
+        return current.paid if current else Usage()
     return current
 
 
@@ -114,8 +115,17 @@ def _sampling(job: CompileJob, number: int, best: Candidate) -> tuple[Sampling, 
     return replace(sampling, styles=(*sampling.styles, *proposed.kept)), proposed.usage
 
 
-def _reported(job: CompileJob, runs: Sequence[RoundRun], selected: Sequence[PreferencePair]) -> CompileReport:
-    """Returns the report, and stores it with all pairs."""
+def _reported(
+    job: CompileJob, runs: Sequence[RoundRun], selected: Sequence[PreferencePair], lost: Usage | None = None
+) -> CompileReport:
+    """Returns the report, and stores it with all pairs.
+
+    Args:
+        job: The compile.
+        runs: Its rounds.
+        selected: The pairs that the program shows.
+        lost: What a round cost that failed.
+    """
     pairs = [pair for one in runs for pair in one.preferences]
     rounds = tuple(one.report for one in runs)
     first, metric = rounds[0], job.validation.metric
@@ -129,7 +139,7 @@ def _reported(job: CompileJob, runs: Sequence[RoundRun], selected: Sequence[Pref
         pairs=len(pairs),
         selected=tuple(selected),
         squeezed=sum(one.squeezed for one in rounds),
-        synthesis=sum((one.synthesis + one.squeezing for one in rounds), Usage()),
+        synthesis=sum((one.synthesis + one.squeezing for one in rounds), lost or Usage()),
         judging=sum((one.judge.usage for one in rounds), Usage()),
         gold=gold_agreement(pairs, job.trainset, metric),
         gold_selected=gold_agreement(selected, job.trainset, metric),

@@ -112,6 +112,11 @@ class RoundRun:
         return [*self.pairs, *(pair for pair in self.squeezed if pair.gap > 0)]
 
     @property
+    def paid(self) -> Usage:
+        """What sampling, squeezing and writing cost so far."""
+        return self._synthesis + self._squeezing + self._writing
+
+    @property
     def report(self) -> Round:
         """What the round did so far."""
         originals = {

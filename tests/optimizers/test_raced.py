@@ -79,9 +79,9 @@ def test_a_race_that_scouted_is_run_to_its_end_where_the_next_round_gives_nothin
     lm = scripted_lm(simulated)
 
     def fails_later(self):
+        whole(self)
         if self.number:
             raise AnytimeError("nothing came")
-        whole(self)
 
     whole = RoundRun.gather
     monkeypatch.setattr(RoundRun, "gather", fails_later)
@@ -89,6 +89,7 @@ def test_a_race_that_scouted_is_run_to_its_end_where_the_next_round_gives_nothin
     (only,) = program.compile_report.rounds
     assert len(only.race.student.scores) >= 24
     requests = len(lm.engine.requests)
+    assert program.compile_report.usage.calls >= requests, "the round that failed was paid for too"
     assert any(standing.kind.startswith("composed") for standing in only.race.standings)
     (tmp_path / "study.jsonl").unlink()
     compiled(lm, log_dir=tmp_path, trainset=examples(1, 24), rounds=2)
