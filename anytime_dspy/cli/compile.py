@@ -85,7 +85,7 @@ def compile_task(
             metavar="N",
             rich_help_panel=DATA,
             min=1,
-            help="Training examples that traces are sampled on. As many more settle a race that ends undecided.",
+            help="Training examples that traces are sampled on. As many more are for the finalists of the race.",
         ),
     ] = CompileOptions.sampled,
     train_data: Annotated[

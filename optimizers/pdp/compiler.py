@@ -12,10 +12,10 @@ from anytime_dspy.errors import AnytimeError, RunError
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, select_pairs, write_pairs
 from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.pdp.report import CompileReport, gold_agreement, searched
-from anytime_dspy.optimizers.pdp.round_run import SCOUTING, RoundRun
+from anytime_dspy.optimizers.pdp.round_run import RoundRun
 from anytime_dspy.optimizers.prompts.render import prompted
 from anytime_dspy.optimizers.prompts.style_proposals import proposed_styles
-from anytime_dspy.optimizers.search.race import Raced
+from anytime_dspy.optimizers.search.race import SCOUTING, Raced
 from anytime_dspy.optimizers.search.space import Candidate
 from anytime_dspy.optimizers.search.verdict import verdict
 from anytime_dspy.optimizers.traces.sampling import Sampling

@@ -77,8 +77,7 @@ class PDP(Teleprompter):
         trials: The number of candidates in each round's race, the student included; a few more are composed during the
             race. 0 is the paper's recipe.
         examples: The largest number of examples of a race: of the valset, else of the trainset, beginning with those
-            that traces were sampled on. If the race ends undecided, the best candidate and the student run as many
-            again, as far as there are more.
+            that traces were sampled on. If there are more, up to as many again are for its overtime.
         rounds: The number of rounds; each samples, judges, squeezes and races the best program so far. All but the last
             race end after two heats, and the next round samples their leader. The default is 2 if the judge measures
             quality, else 1, because votes would confirm their own mistakes.

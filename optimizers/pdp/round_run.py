@@ -39,13 +39,9 @@ from anytime_dspy.profiling import phase
 from anytime_dspy.runtime.predictors import own_lm
 from anytime_dspy.storage.jsonl import AnyFile, content_hash
 
-__all__ = ["SCOUTING", "RoundRun"]
+__all__ = ["RoundRun"]
 
 logger = logging.getLogger(__name__)
-
-SCOUTING = 2
-"""The heats of a round that is not the last: enough to choose the program to sample next. LMs imitate the
-demonstrations they see, faulty formatting included, so a set with a better score also yields better traces."""
 
 SQUEEZED_PER_EXAMPLE = 2
 """The largest number of traces of an example that are squeezed, the shortest first."""
@@ -319,8 +315,7 @@ class RoundRun:
         if not job.shared:
             return {}
         raced, sampled = ({_inputs_hash(one) for one in part} for part in (job.validation.examples, job.trainset))
-        sampled_heats = len(heat_ends(len(raced))) if raced <= sampled else 0
-        heats = max(SCOUTING if self._before else 0, sampled_heats)
+        heats = len(heat_ends(len(raced))) if raced <= sampled else 0
         return {Candidate().key: heats, self._best.key: heats}
 
 

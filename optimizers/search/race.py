@@ -27,19 +27,27 @@ from anytime_dspy.optimizers.search.trials import Evaluation, SpendingLimit, Val
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["FIRST_HEAT", "KEPT", "SURE", "Race", "Raced", "heat_ends"]
+__all__ = ["FIRST_HEAT", "KEPT", "SCOUTING", "SURE", "Race", "Raced", "heat_ends"]
 
 logger = logging.getLogger(__name__)
 
 FIRST_HEAT = 8
 """The number of examples in the first heat; each further heat doubles the total."""
 
+SCOUTING = 2
+"""The heats of a round that is not the last: enough to choose the program to sample next. LMs imitate the
+demonstrations they see, faulty formatting included, so a set with a better score also yields better traces."""
+
 KEPT = 3
 """One in this many candidates goes on after a heat. Eight examples tell sets apart well enough that it is better to
 start with more of them."""
 
 LIKELY = 0.5
-"""A leader that is not sure runs the overtime examples if the probability of its gain is above this."""
+"""There is overtime only if the probability of the leader's gain is above this."""
+
+FINALISTS = 3
+"""The number of candidates in a full overtime. Of a finished race of ours the leader was the worst of its best seven on
+fresh examples: it had led on examples that it, and the candidate that it was made from, had been chosen by."""
 
 SURE = 0.9
 """A candidate is returned instead of the student if the probability of its gain is at least this."""
@@ -84,8 +92,9 @@ class Race:
     Eliminations and composed sets depend only on complete heats, so all processes reach the same result, also after a
     restart.
 
-    If the leader's gain is likely but not sure after the last heat, the student and the leader run the overtime
-    examples, if there are any.
+    Overtime is run on further examples, by the student and the best candidates, those that were eliminated included. If
+    there are as many examples as in the heats, there are several finalists. If there are fewer, the leader runs them
+    alone, and only if its gain is likely but not sure.
 
     Args:
         student: The program that candidates are made from.
@@ -94,7 +103,8 @@ class Race:
         validation: The examples and the metric.
         store: The trials.
         limit: What the compile may spend, and has spent before this race.
-        round: The number of the round, for the progress.
+        round: The number of the round. Its candidates descend from the leader of the round before, so the examples that
+            chose it come last.
         on_trial: Called after each trial.
     """
 
@@ -123,6 +133,9 @@ class Race:
         self._errors: dict[int, str] = {}
         self._examples = [*validation.examples, *validation.overtime]
         self._ends = heat_ends(len(validation.examples))
+        first = round * self._ends[:SCOUTING][-1] % len(validation.examples)
+        places, count = range(len(self._examples)), len(validation.examples)
+        self._order = [*places[first:count], *places[:first], *places[count:]]
         self._heats = self._last = len(self._ends)
         self._composing = min(1, self._heats - 1)
         self._slots = Semaphore(validation.threads)
@@ -159,17 +172,26 @@ class Race:
             if heat < self._heats - 1:
                 remaining = self._best_third(remaining, heat)
         report = self._report(remaining, stopped, level)
-        if self._last == self._heats and self._undecided(report):
+        finalists = self._finalists(report) if self._last == self._heats else []
+        if finalists:
             self._ends = (*self._ends, len(self._examples))
-            stopped = self._run([STUDENT, report.leader], self._heats)
-            report = self._report(remaining, stopped, level)
+            remaining = [STUDENT, *finalists]
+            stopped = self._run(remaining, self._heats)
+            report = self._report([number for number in remaining if number not in self._errors], stopped, level)
         return Raced(tuple(self._candidates), report)
 
-    def _undecided(self, report: RaceReport) -> bool:
-        """Whether the leader's gain is likely but not sure, and there are overtime examples."""
-        if report.stopped or report.level or report.winner or not report.leader:
-            return False
-        return len(self._examples) > self._ends[-1] and report.standings[report.leader].gain.chance > LIKELY
+    def _finalists(self, report: RaceReport) -> list[int]:
+        """The candidates that run the overtime; none if there is none."""
+        overtime = len(self._examples) - self._ends[-1]
+        if not overtime or report.stopped or report.level or not report.leader:
+            return []
+        if report.standings[report.leader].gain.chance <= LIKELY:
+            return []
+        if overtime < self._ends[-1]:
+            return [] if report.winner else [report.leader]
+        others = [one for one in report.standings[1:] if one.scores and not one.error and one.number != report.leader]
+        best = sorted(others, key=lambda one: (-round(one.gain.mean, 9), one.number))
+        return sorted([report.leader, *(one.number for one in best[: FINALISTS - 1])])
 
     def _run(self, remaining: Sequence[int], heat: int) -> str | None:
         """Runs these candidates up to the end of this heat; returns the limit that stopped it, if one did."""
@@ -240,7 +262,8 @@ class Race:
             candidate = self._candidates[number]
             self._skipped[number] = shown_inputs(candidate.applied(self._student), candidate.pairs)
         begin = self._ends[heat - 1] if heat else 0
-        return [place for place in range(begin, self._ends[heat]) if self._inputs[place] not in self._skipped[number]]
+        places = self._order[begin : self._ends[heat]]
+        return [place for place in places if self._inputs[place] not in self._skipped[number]]
 
     @cached_property
     def _inputs(self) -> list[str]:

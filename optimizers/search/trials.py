@@ -33,7 +33,7 @@ class Validation:
         examples: The examples of the heats, in the order in which they are run.
         metric: The Anytime Index.
         threads: The number of examples that run concurrently.
-        overtime: Further examples, for a leader whose gain is not sure after the heats.
+        overtime: Further examples, for the finalists of a race.
     """
 
     examples: Sequence[dspy.Example]

@@ -33,7 +33,18 @@ POOL = Pool([shown(question) for question in DEMOS])
 
 
 def raced(
-    effects, *, seed=0, examples=64, trials=16, store=None, pool=POOL, on_trial=None, base=0.4, overtime=0, threads=2
+    effects,
+    *,
+    seed=0,
+    examples=64,
+    trials=16,
+    store=None,
+    pool=POOL,
+    on_trial=None,
+    base=0.4,
+    overtime=0,
+    threads=2,
+    round=0,
 ):
     student = ScoredProgram(effects, base, seed)
     return Race(
@@ -43,6 +54,7 @@ def raced(
         validation(examples, overtime, threads),
         store or TrialStore(None, "race"),
         SpendingLimit(Limits(), Usage(), time.monotonic()),
+        round=round,
         on_trial=on_trial,
     ).run()
 
@@ -110,16 +122,45 @@ def test_a_leader_that_is_not_sure_runs_overtime_with_the_student_alone():
     settled = {True: 0, False: 0}
     for seed in range(24):
         short = raced({"shown 3": 0.2, "shown 4": 0.2}, seed=seed, examples=24)
-        done = raced({"shown 3": 0.2, "shown 4": 0.2}, seed=seed, examples=24, overtime=40)
+        done = raced({"shown 3": 0.2, "shown 4": 0.2}, seed=seed, examples=24, overtime=23)
         ran = [one for one in done.report.standings if len(one.scores) > 24]
         if short.report.winner or short.report.standings[short.report.leader].gain.chance <= 0.5:
             assert done.report == short.report
             continue
         assert {one.number for one in ran} == {0, short.report.leader}
-        assert done.report.heats == (*short.report.heats, 64)
-        assert len(done.report.student.scores) == 64
+        assert done.report.heats == (*short.report.heats, 47)
+        assert len(done.report.student.scores) == 47
         settled[done.report.winner > 0] += 1
     assert settled[True] >= 2
+
+
+@pytest.mark.slow
+def test_a_full_overtime_is_run_by_finalists_and_finds_better_ones():
+    """The true gain of the winner, with as many further examples and without: the best candidates differ by chance."""
+    effects = {question: 0.1 * (number % 3) for number, question in enumerate(DEMOS)}
+
+    def truth(done):
+        return sum(effects[pair.inputs["question"]] for pair in done.winner.pairs)
+
+    short, whole = [], []
+    for seed in range(24):
+        done = raced(effects, seed=seed, examples=24, overtime=24, base=0.2)
+        finalists = [one for one in done.report.standings if len(one.scores) > 24]
+        assert len(finalists) == 4
+        assert done.report.winner in {one.number for one in finalists}
+        whole.append(truth(done))
+        short.append(truth(raced(effects, seed=seed, examples=24, base=0.2)))
+    assert fmean(whole) > fmean(short)
+
+
+def test_a_later_round_begins_with_examples_that_chose_nothing():
+    first, second = (raced({}, seed=1, examples=32, trials=4, round=number) for number in (0, 1))
+    ran = [
+        min((list(one.scores) for one in done.report.standings if one.heats == 1), key=len) for done in (first, second)
+    ]
+    assert set(ran[0]) <= set(range(8))
+    assert set(ran[1]) <= set(range(16, 24))
+    assert len(second.report.student.scores) == 32
 
 
 @pytest.mark.slow
