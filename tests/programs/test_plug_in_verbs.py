@@ -91,7 +91,7 @@ def test_every_verb_takes_a_task_file(invoke) -> None:
 def test_an_installed_task_is_known_by_its_name(invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     install(tmp_path, "my_task:task", name="sums")
-    assert invoke("sweep", "sums", "--limit", 2, "--out", "swept")["programs"]["plain"]["n"] == 2
+    assert invoke("sweep", "sums", "--limit", 2, "--threads", 2, "--out", "swept")["programs"]["plain"]["n"] == 2
 
 
 def test_a_task_file_that_does_not_run_ends_a_verb_before_any_call(invoke, tmp_path: Path) -> None:

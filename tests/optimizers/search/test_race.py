@@ -143,7 +143,7 @@ def test_a_full_overtime_is_run_by_finalists_and_finds_better_ones():
         return sum(effects[pair.inputs["question"]] for pair in done.winner.pairs)
 
     short, whole = [], []
-    for seed in range(24):
+    for seed in range(12):
         done = raced(effects, seed=seed, examples=24, overtime=24, base=0.2)
         finalists = [one for one in done.report.standings if len(one.scores) > 24]
         assert len(finalists) == 4
