@@ -237,7 +237,7 @@ def test_a_killed_cell_goes_on_and_pays_for_nothing_twice(name: str, plan: Plan,
     engine = ScriptedEngine(mortal)
     with pytest.raises(Killed):
         cell_runner(engine, "killed").run(name)
-    assert len(engine.requests) == 150
+    assert 150 <= len(engine.requests) < len(whole.requests)  # other threads may end the calls that they are in
     assert cell_runner(engine, "killed").run(name) == expected
     assert len(engine.requests) == len(whole.requests)
 
