@@ -20,8 +20,9 @@ from anytime_dspy.executors import Executor, ReadyExecutor, RunExample, ThreadEx
 from anytime_dspy.metric import AnytimeIndex
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import as_json
+from anytime_dspy.storage.locks import Busy
 from anytime_dspy.storage.results import ExampleResult, result_from
-from anytime_dspy.storage.run_folder import Busy, RunStore
+from anytime_dspy.storage.run_folder import RunStore
 
 __all__ = ["check_inputs", "example_id", "named_examples", "sweep"]
 

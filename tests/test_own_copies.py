@@ -8,6 +8,7 @@ import dspy
 import pytest
 
 import anytime_dspy as ad
+from anytime_dspy.runtime.copies import own_copy
 from anytime_dspy.testing import chat, is_forced, prefill_of, prompt_of, scripted_lm, words
 
 METRIC = ad.AnytimeIndex(lambda example, prediction: float(example.y == prediction.y))
@@ -75,6 +76,11 @@ def test_a_replayed_answer_and_a_tools_value_are_as_they_were_recorded(mode: str
     with dspy.context(lm=scripted_lm(reply)):
         answers = ad.Anytime(Appending(), (6, 8, 64), answer_tokens=16, mode=mode)(q="1")  # type: ignore[arg-type]
     assert [point.calls[1].inputs["q"] for point in answers.checkpoints] == ["k note t u"] * 3
+
+
+def test_a_tool_among_the_inputs_is_no_copy() -> None:
+    tool = dspy.Tool(lambda: "t", name="t")
+    assert own_copy({"tools": [tool], "seen": ["a"]})["tools"][0] is tool
 
 
 class Reading(dspy.Module):

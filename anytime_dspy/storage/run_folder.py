@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from anytime_dspy.errors import RunError
 from anytime_dspy.storage.description import (
@@ -21,17 +21,15 @@ from anytime_dspy.storage.description import (
     write_description,
 )
 from anytime_dspy.storage.jsonl import as_json, content_hash, write_json, write_text
+from anytime_dspy.storage.locks import Busy
 from anytime_dspy.storage.results import ExampleResult
 from anytime_dspy.storage.seal import Seal
 from anytime_dspy.storage.shards import DataShard
 from anytime_dspy.storage.shared_lines import SharedLines, lock_path
 
-__all__ = ["PLACES", "RESULTS", "Busy", "RunStore"]
+__all__ = ["PLACES", "RESULTS", "RunStore"]
 
 logger = logging.getLogger(__name__)
-
-Busy = Timeout
-"""Raised where another process runs an example and waiting was not asked for."""
 
 RESULTS, SUMMARY, PLACES = "results.jsonl", "summary.json", "places.txt"
 

@@ -1,13 +1,28 @@
-"""Gives values that were read from JSON the types of their fields."""
+"""Gives what was read from JSON its types."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["typed"]
+from anytime_dspy.storage.jsonl import read_json, reading
+
+__all__ = ["read_as", "typed"]
+
+T = TypeVar("T")
+
+
+def read_as(kind: type[T], path: str | Path) -> T:
+    """Reads a JSON file as an object of a class.
+
+    Raises:
+        RunError: The file cannot be read, or holds something else.
+    """
+    with reading(Path(path)):
+        return TypeAdapter(kind).validate_python(read_json(Path(path)))
 
 
 def typed(values: Mapping[str, Any], annotations: Mapping[str, Any]) -> dict[str, Any]:

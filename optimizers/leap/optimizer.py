@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 
 import dspy
 from dspy.teleprompt import Teleprompter
-from pydantic import TypeAdapter
 
 from anytime_dspy.answers import answer_text
 from anytime_dspy.anytime import Anytime
@@ -32,7 +31,8 @@ from anytime_dspy.optimizers.traces.styles import PLAIN
 from anytime_dspy.optimizers.traces.trace import SampledTrace
 from anytime_dspy.optimizers.traces.trace_file import TraceLog
 from anytime_dspy.runtime.predictors import own_lm
-from anytime_dspy.storage.jsonl import read_json, reading, write_json
+from anytime_dspy.storage.jsonl import write_json
+from anytime_dspy.storage.typed import read_as
 
 __all__ = ["LEAP", "Level", "LeapReport"]
 
@@ -80,8 +80,7 @@ class LeapReport:
         Raises:
             RunError: The file cannot be read, or holds something else.
         """
-        with reading(Path(path)):
-            return TypeAdapter(cls).validate_python(read_json(Path(path)))
+        return read_as(cls, path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dspy
-from pydantic import TypeAdapter
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.metric import AnytimeIndex
@@ -16,7 +15,7 @@ from anytime_dspy.optimizers.judges.report import GoldCheck, JudgeReport, gold_q
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.search.race_report import RaceReport
 from anytime_dspy.optimizers.search.verdict import verdict
-from anytime_dspy.storage.jsonl import read_json, reading
+from anytime_dspy.storage.typed import read_as
 
 __all__ = ["CompileReport", "Round", "Searched", "gold_agreement", "searched"]
 
@@ -148,8 +147,7 @@ class CompileReport:
         Raises:
             RunError: The file cannot be read, or holds something else.
         """
-        with reading(Path(path)):
-            return TypeAdapter(cls).validate_python(read_json(Path(path)))
+        return read_as(cls, path)
 
 
 def searched(rounds: Sequence[Round]) -> Searched | None:

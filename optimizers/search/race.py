@@ -140,6 +140,7 @@ class Race:
         self._composing = min(1, self._heats - 1)
         self._slots = Semaphore(validation.threads)
         self._skipped: dict[int, frozenset[str]] = {}
+        self._entered: set[tuple[int, int]] = set()
 
     def run(self, heats: int | None = None) -> Raced:
         """Runs the heats, or as many as the limits allow.
@@ -195,6 +196,7 @@ class Race:
 
     def _run(self, remaining: Sequence[int], heat: int) -> str | None:
         """Runs these candidates up to the end of this heat; returns the limit that stopped it, if one did."""
+        self._entered |= {(number, one) for number in remaining for one in range(heat + 1)}
         while True:
             done = self._done()
             todo = [
@@ -274,13 +276,13 @@ class Race:
         return {candidate.key: number for number, candidate in enumerate(self._candidates)}
 
     def _done(self) -> dict[tuple[int, int], Trial]:
-        """The successful trials of these candidates, by candidate number and heat."""
+        """The successful trials so far, by candidate number and heat.
+
+        The store may hold more: of a process that is ahead, or died later, and has run heats that finalists lacked.
+        """
         numbers = self._numbers
-        return {
-            (numbers[entry.key], entry.heat): trial
-            for entry, trial in self._store.trials().items()
-            if trial.error is None and entry.key in numbers
-        }
+        stored = {(numbers.get(entry.key, -1), entry.heat): trial for entry, trial in self._store.trials().items()}
+        return {place: trial for place, trial in stored.items() if place in self._entered and trial.error is None}
 
     def _scores(self, heat: int) -> list[dict[int, float]]:
         """The scores of each candidate up to a heat: the same in every process, also after a restart."""
@@ -316,10 +318,10 @@ class Race:
 
     def _report(self, remaining: Sequence[int], stopped: str | None, level: bool) -> RaceReport:
         done = self._done()
-        scores = self._scores(len(self._ends))
+        scores = self._scores(len(self._ends) - 1)
         if not scores[STUDENT]:
             raise AnytimeError(f"the limit of {stopped} was reached before the student's first trial ended: raise it")
-        measured = self._measured(len(self._ends))
+        measured = self._measured(len(self._ends) - 1)
         estimates = [Gain(0.0, 0.0, 0.0), *gains(measured)]
         standings = []
         for number, candidate in enumerate(self._candidates):

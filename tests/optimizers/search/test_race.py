@@ -391,3 +391,20 @@ def test_the_last_race_decides_what_a_report_says_was_returned():
     rounds = [Round(8, 0, None, {}, 0, 0, None, race, Usage(), Usage()) for race in (sure, unsure)]
     told = searched(rounds)
     assert (told.winner, told.gain) == (unsure.student.kind, 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, 7])
+def test_a_race_that_died_in_overtime_ends_the_same_and_runs_nothing_again(seed):
+    """Finalists that had been eliminated run the heats that they lack: that must not change who was eliminated."""
+    options = {"seed": seed, "overtime": 64, "base": 0.2, "threads": 1}
+    effects = {question: 0.1 * (number % 3) for number, question in enumerate(DEMOS)}
+    whole = TrialStore(None, "race")
+    done = raced(effects, store=whole, **options)
+    trials = list(whole.trials().values())
+    for kept in range(len(trials) - 10, len(trials) + 1):
+        part = TrialStore(None, "race")
+        for trial in trials[:kept]:
+            part.add(trial)
+        assert raced(effects, store=part, **options) == done
+        assert len(part.trials()) == len(trials)
