@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from anytime_dspy._dspy import lm15
 from anytime_dspy.errors import ModelError
 from anytime_dspy.local.models import file_digest
 from anytime_dspy.local.server import ServerSettings, SharedServer
+from anytime_dspy.local.shared_prefixes import SharedPrefixes, block_keys
 from anytime_dspy.local.transcode import readable_by_openvino
 from anytime_dspy.local.wire import refuse, refuse_not_carried
 
@@ -73,6 +75,11 @@ class _Job:
     written: list[int] = field(default_factory=list)
     reasons: list[Any] = field(default_factory=list)
 
+    @cached_property
+    def blocks(self) -> tuple[int, ...]:
+        """The keys of the prompt's blocks."""
+        return block_keys(self.tokens, _BLOCK_TOKENS)
+
 
 class OpenVinoServer(SharedServer):
     """An OpenVINO pipeline inside this process, loaded when it is first used.
@@ -91,6 +98,7 @@ class OpenVinoServer(SharedServer):
         self._numbers = itertools.count()
         self._loaded: Any = None
         self._stepped = math.inf  # when the last step was begun
+        self._prefixes = SharedPrefixes(self._cache_blocks)
 
     @property
     def counter_name(self) -> str:
@@ -195,16 +203,15 @@ class OpenVinoServer(SharedServer):
 
     def _work(self) -> None:
         """Steps the pipeline until it is idle; the next request starts another such thread."""
-        pipeline, running = self._pipeline(), list[tuple[_Job, Any]]()
+        pipeline, waiting, running = self._pipeline(), list[_Job](), list[tuple[_Job, Any]]()
         while True:
             with self._lock:
                 new, self._waiting = self._waiting, []
                 # A step is also what frees the memory of requests that were stopped.
-                if not new and not running and not pipeline.has_non_finished_requests():
+                if not new and not waiting and not running and not pipeline.has_non_finished_requests():
                     self._is_working = False
                     return
-            for job in new:
-                self._add(pipeline, job, running)
+            waiting = self._add(pipeline, [*waiting, *new], running)
             self._stepped = time.monotonic()
             try:
                 pipeline.step()
@@ -214,14 +221,23 @@ class OpenVinoServer(SharedServer):
                 running.clear()
             running = [(job, handle) for job, handle in running if not self._finish(job, handle)]
 
-    def _add(self, pipeline: Any, job: _Job, running: list[tuple[_Job, Any]]) -> None:
+    def _add(self, pipeline: Any, jobs: Sequence[_Job], running: list[tuple[_Job, Any]]) -> list[_Job]:
+        """Gives requests to the pipeline; returns those that wait for another one to read a prefix that they share."""
         import openvino
 
-        ids = openvino.Tensor(np.array([job.tokens], dtype=np.int64))
-        try:
-            running.append((job, pipeline.add_request(next(self._numbers), ids, job.config)))
-        except RuntimeError as error:
-            job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO refused the request: {error}"))
+        waiting = []
+        reading = [set(job.blocks) for job, _ in running if not job.written]
+        for job in jobs:
+            if self._prefixes.should_wait(job.blocks, reading):
+                waiting.append(job)
+                continue
+            ids = openvino.Tensor(np.array([job.tokens], dtype=np.int64))
+            try:
+                running.append((job, pipeline.add_request(next(self._numbers), ids, job.config)))
+                reading.append(set(job.blocks))
+            except RuntimeError as error:
+                job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO refused the request: {error}"))
+        return waiting
 
     def _finish(self, job: _Job, handle: Any) -> bool:
         """Reads what a request has generated so far; True once it has ended.
@@ -231,18 +247,27 @@ class OpenVinoServer(SharedServer):
         """
         from openvino_genai import GenerationFinishReason, GenerationStatus
 
+        was_reading = not job.written
         while handle.can_read():
             for output in handle.read().values():
                 job.written.extend(int(token) for token in output.generated_ids)
                 job.reasons.append(output.finish_reason)
+        if was_reading and job.written:
+            self._prefixes.add(job.blocks)
         is_running = handle.get_status() == GenerationStatus.RUNNING
         if is_running and not (job.stops and _holds(self.detokenize(job.written[-_STOP_TOKENS:]), job.stops)):
             return False
         if is_running:
             handle.stop()
+        self._prefixes.add(block_keys([*job.tokens, *job.written], _BLOCK_TOKENS))
         truncated = not is_running and job.reasons[-1:] == [GenerationFinishReason.LENGTH]
         job.done.set_result(Completed(job.written, truncated))
         return True
+
+    @property
+    def _cache_blocks(self) -> int:
+        slots, context = self.settings.slots, self.settings.context
+        return -(-min(slots, _FULL_SLOTS) * context // _BLOCK_TOKENS)
 
     def _pipeline(self) -> Any:
         with self._loading:
@@ -259,7 +284,7 @@ class OpenVinoServer(SharedServer):
         scheduling.max_num_seqs = slots
         scheduling.max_num_batched_tokens = _BATCH_TOKENS
         scheduling.enable_prefix_caching = True
-        scheduling.num_kv_blocks = -(-min(slots, _FULL_SLOTS) * context // _BLOCK_TOKENS)
+        scheduling.num_kv_blocks = self._cache_blocks
         properties = {**_EXACT, "INFERENCE_NUM_THREADS": threads}
         try:
             pipeline = openvino_genai.ContinuousBatchingPipeline(readable, scheduling, "CPU", properties)

@@ -188,6 +188,25 @@ def test_cuts_that_are_answered_at_once_are_answered_alike(lm):
     assert [one.usage.answer_tokens for one in together] == [one.usage.answer_tokens for one in in_turn]
 
 
+def test_prompts_that_arrive_together_read_a_shared_prefix_once(lm, monkeypatch):
+    import openvino_genai
+
+    steps = []
+    step = openvino_genai.ContinuousBatchingPipeline.step
+    monkeypatch.setattr(openvino_genai.ContinuousBatchingPipeline, "step", lambda self: [steps.append(1), step(self)])
+
+    def counted(start: str, prompts: int) -> int:
+        steps.clear()
+        asked = [Message.user(f"{start} {'fox ' * 980} {number}") for number in range(prompts)]
+        with ThreadPoolExecutor(prompts) as pool:
+            list(pool.map(lambda message: ask(lm, message, max_tokens=1), asked))
+        return len(steps)
+
+    alone = counted("One", 1)
+    # Without waiting, each of them would read what the first step left, some 500 tokens: three steps more.
+    assert counted("Four", 4) <= alone + 2
+
+
 def test_a_request_that_was_stopped_leaves_no_complaint_at_exit(lm):
     program = """
 from dspy.lm15 import Config, Message, Request
