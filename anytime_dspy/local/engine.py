@@ -141,7 +141,7 @@ class OpenVinoEngine(EmbeddedEngine):
     """
 
     supported_params = openvino_server.SUPPORTED_PARAMS
-    default_slots = best_slots = 16
+    default_slots = best_slots = 48
 
     def _shared(self, settings: ServerSettings) -> ModelServer:
         return OpenVinoServer.shared(settings)

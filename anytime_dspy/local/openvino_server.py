@@ -44,6 +44,8 @@ _TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05
 _BATCH_TOKENS = 512
 _BLOCK_TOKENS = 32  # in which OpenVINO keeps keys and values on CPUs
 _LOOK_SECONDS, _STALL_SECONDS = 5.0, 120.0  # a step takes a second or two
+# How long the next step waits for one more request to arrive, and for all of them.
+_NEXT_SECONDS, _GATHER_SECONDS = 0.01, 0.2
 _STOP_TOKENS = 24  # the last ones, among which a stop string is looked for
 # Slots whose whole context has room in the cache at once: most requests are short, and the others take turns.
 _FULL_SLOTS = 4
@@ -93,6 +95,7 @@ class OpenVinoServer(SharedServer):
         super().__init__(settings)
         self._loading = threading.Lock()
         self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
         self._waiting: list[_Job] = []
         self._is_working = False
         self._numbers = itertools.count()
@@ -121,6 +124,7 @@ class OpenVinoServer(SharedServer):
         job = _Job(tokens, self._generation_config(config, context - len(tokens)), tuple(config.stop))
         with self._lock:
             self._waiting.append(job)
+            self._arrived.notify()
             if not self._is_working:
                 self._is_working = True
                 threading.Thread(target=self._work, name="openvino", daemon=True).start()
@@ -203,9 +207,10 @@ class OpenVinoServer(SharedServer):
 
     def _work(self) -> None:
         """Steps the pipeline until it is idle; the next request starts another such thread."""
-        pipeline, waiting, running = self._pipeline(), list[_Job](), list[tuple[_Job, Any]]()
+        pipeline, waiting, running, finished = self._pipeline(), list[_Job](), list[tuple[_Job, Any]](), 0
         while True:
-            with self._lock:
+            with self._arrived:
+                self._gather(len(waiting) + len(running), finished)
                 new, self._waiting = self._waiting, []
                 # A step is also what frees the memory of requests that were stopped.
                 if not new and not waiting and not running and not pipeline.has_non_finished_requests():
@@ -219,7 +224,23 @@ class OpenVinoServer(SharedServer):
                 for job, _ in running:
                     job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO failed: {error}"))
                 running.clear()
+            stepped = len(running)
             running = [(job, handle) for job, handle in running if not self._finish(job, handle)]
+            finished = stepped - len(running)
+
+    def _gather(self, present: int, finished: int) -> None:
+        """Waits for requests that are about to arrive, so that they share the next step.
+
+        No other Python thread runs during a step, so callers can read their replies and ask again only between steps.
+
+        Args:
+            present: The requests that run, or wait for a prefix.
+            finished: Those that ended in the last step.
+        """
+        end = time.monotonic() + _GATHER_SECONDS
+        while present + max(finished, len(self._waiting)) > 1 and (finished or self._waiting):
+            if not self._arrived.wait(_NEXT_SECONDS) or time.monotonic() > end:
+                return
 
     def _add(self, pipeline: Any, jobs: Sequence[_Job], running: list[tuple[_Job, Any]]) -> list[_Job]:
         """Gives requests to the pipeline; returns those that wait for another one to read a prefix that they share."""
