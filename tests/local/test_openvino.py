@@ -188,13 +188,18 @@ def test_cuts_that_are_answered_at_once_are_answered_alike(lm):
     assert [one.usage.answer_tokens for one in together] == [one.usage.answer_tokens for one in in_turn]
 
 
-def test_prompts_that_arrive_together_read_a_shared_prefix_once(lm, monkeypatch):
+@pytest.fixture
+def steps(monkeypatch) -> list[int]:
+    """Grows by one with every step of an OpenVINO pipeline."""
     import openvino_genai
 
-    steps = []
+    made = []
     step = openvino_genai.ContinuousBatchingPipeline.step
-    monkeypatch.setattr(openvino_genai.ContinuousBatchingPipeline, "step", lambda self: [steps.append(1), step(self)])
+    monkeypatch.setattr(openvino_genai.ContinuousBatchingPipeline, "step", lambda self: [made.append(1), step(self)])
+    return made
 
+
+def test_prompts_that_arrive_together_read_a_shared_prefix_once(lm, steps):
     def counted(start: str, prompts: int) -> int:
         steps.clear()
         asked = [Message.user(f"{start} {'fox ' * 980} {number}") for number in range(prompts)]
@@ -205,6 +210,19 @@ def test_prompts_that_arrive_together_read_a_shared_prefix_once(lm, monkeypatch)
     alone = counted("One", 1)
     # Without waiting, each of them would read what the first step left, some 500 tokens: three steps more.
     assert counted("Four", 4) <= alone + 2
+
+
+def test_callers_that_ask_again_share_the_next_step(lm, steps):
+    eight = local_lm("smollm2-135m-instruct", engine="openvino", slots=8, context=1024, cache=False, max_tokens=4)
+
+    def caller(number: int) -> None:
+        for turn in range(6):
+            ask(eight, Message.user(f"{number} {turn}: count the foxes"), max_tokens=4)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(caller, range(8)))
+    # 24 at the least. A step keeps callers waiting, so without time between steps for them to come back it is 36 to 44.
+    assert len(steps) <= 32
 
 
 def test_a_request_that_was_stopped_leaves_no_complaint_at_exit(lm):
