@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -100,7 +99,7 @@ class OpenVinoServer(SharedServer):
         self._is_working = False
         self._numbers = itertools.count()
         self._loaded: Any = None
-        self._stepped = math.inf  # when the last step was begun
+        self._steps = 0  # that were begun
         self._prefixes = SharedPrefixes(self._cache_blocks)
 
     @property
@@ -142,14 +141,20 @@ class OpenVinoServer(SharedServer):
     def _wait_for(self, job: _Job) -> Completed:
         """Waits as long as the pipeline makes progress.
 
+        Time in which the whole process was suspended does not count, so looks are counted and not seconds.
+
         Raises:
             ModelError: It has stalled.
         """
+        seen, looks = 0, 0
         while True:
             try:
                 return job.done.result(timeout=_LOOK_SECONDS)
             except TimeoutError:
-                if not job.done.done() and time.monotonic() - self._stepped > _STALL_SECONDS:
+                if job.done.done():
+                    continue
+                seen, looks = self._steps, looks + 1 if seen == self._steps else 0
+                if seen and looks * _LOOK_SECONDS > _STALL_SECONDS:
                     raise ModelError(
                         f"OpenVINO has not gone on for {_STALL_SECONDS:.0f} seconds: start again (what was done is "
                         'kept), or take the other engine with local_lm(..., engine="llama.cpp")'
@@ -217,7 +222,7 @@ class OpenVinoServer(SharedServer):
                     self._is_working = False
                     return
             waiting = self._add(pipeline, [*waiting, *new], running)
-            self._stepped = time.monotonic()
+            self._steps += 1
             try:
                 pipeline.step()
             except RuntimeError as error:

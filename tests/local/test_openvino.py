@@ -8,6 +8,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import dspy
@@ -223,6 +224,38 @@ def test_callers_that_ask_again_share_the_next_step(lm, steps):
         list(pool.map(caller, range(8)))
     # 24 at the least. A step keeps callers waiting, so without time between steps for them to come back it is 36 to 44.
     assert len(steps) <= 32
+
+
+def test_a_stalled_pipeline_is_an_error_that_says_what_to_do(lm, monkeypatch):
+    import openvino_genai
+
+    goes_on = threading.Event()
+    step = openvino_genai.ContinuousBatchingPipeline.step
+    monkeypatch.setattr(
+        openvino_genai.ContinuousBatchingPipeline, "step", lambda self: [goes_on.wait(60), step(self)][1]
+    )
+    monkeypatch.setattr(openvino_server, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(openvino_server, "_STALL_SECONDS", 0.5)
+    with pytest.raises(dspy.lm15.ConfigurationError, match="what was done is kept"):
+        ask(lm)
+    goes_on.set()
+    assert ask(lm).usage.output_tokens == 12
+
+
+def test_time_in_which_the_process_was_suspended_is_no_stall(lm):
+    program = """
+import os, signal, subprocess, sys
+from anytime_dspy.local import local_lm, openvino_server
+
+openvino_server._LOOK_SECONDS, openvino_server._STALL_SECONDS = 0.1, 1.0
+lm = local_lm("smollm2-135m-instruct", engine="openvino", slots=1, context=2048, cache=False)
+lm("Hello", max_tokens=2)
+resume = f"sleep 0.2; kill -STOP {os.getpid()}; sleep 2; kill -CONT {os.getpid()}"
+subprocess.Popen(["sh", "-c", resume])
+print(len(lm("Count: " + "one two three " * 400, max_tokens=100)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "1", done.stderr[-2000:]
 
 
 def test_a_request_that_was_stopped_leaves_no_complaint_at_exit(lm):
