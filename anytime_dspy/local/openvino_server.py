@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -89,6 +89,8 @@ class OpenVinoServer(SharedServer):
     its memory is freed afterwards. Every method may be called from several threads: requests are decoded
     together, and share the cached prefixes of their prompts.
     """
+
+    _first_array: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, settings: ServerSettings) -> None:
         super().__init__(settings)
@@ -319,6 +321,10 @@ class OpenVinoServer(SharedServer):
                 f"OpenVINO cannot load {path} ({' '.join(str(error).split())[:200]}): fetch it again, use less "
                 'context, or take the other engine with local_lm(..., engine="llama.cpp")'
             ) from error
+        # The first tensor that is read as an array sets up OpenVINO's access to NumPy, and two threads that do so at
+        # the same time wait for each other for ever.
+        with self._first_array:
+            _ = pipeline.get_tokenizer().encode("1").input_ids.data
         logger.debug("loaded %s: %d slots of %d tokens, %d threads", path, slots, context, threads)
         return pipeline
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 __all__ = ["SharedPrefixes", "block_keys"]
 
@@ -49,7 +49,7 @@ class SharedPrefixes:
         while len(self._read) > self._capacity:
             self._read.popitem(last=False)
 
-    def should_wait(self, keys: Sequence[int], reading: Iterable[Sequence[int]]) -> bool:
+    def should_wait(self, keys: Sequence[int], reading: Iterable[Collection[int]]) -> bool:
         """Whether a prompt shares blocks that are not in the cache yet with one that is being read.
 
         Example:

@@ -226,6 +226,21 @@ def test_callers_that_ask_again_share_the_next_step(lm, steps):
     assert len(steps) <= 32
 
 
+def test_many_threads_may_make_the_first_calls(lm):
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+from anytime_dspy.local import local_lm
+
+lm = local_lm("smollm2-135m-instruct", engine="openvino", slots=8, context=1024, cache=False, max_tokens=1)
+with ThreadPoolExecutor(16) as pool:
+    print(len(list(pool.map(lm, map(str, range(16))))))
+"""
+    # Two of seven such starts hung before the first array was read under a lock.
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.stdout.strip() == "16", done.stderr[-2000:]
+
+
 def test_a_stalled_pipeline_is_an_error_that_says_what_to_do(lm, monkeypatch):
     import openvino_genai
 
