@@ -33,7 +33,7 @@ def local_lm(
     Args:
         name_or_path: A name in `MODELS` that was pulled, or the path of a .gguf file.
         slots: Requests that are decoded in one batch; by default 1 with llama.cpp, where more of them change the
-            rounding, and 16 with OpenVINO, where they do not.
+            rounding, and 48 with OpenVINO, where they hardly do.
         context: Tokens of prompt and reply that one slot holds.
         engine: "auto" is OpenVINO for the models that were tested with it, if `anytime-dspy[openvino]` is installed,
             and llama.cpp otherwise.

@@ -254,7 +254,7 @@ class OpenVinoServer(SharedServer):
         import openvino
 
         waiting = []
-        reading = [set(job.blocks) for job, _ in running if not job.written]
+        reading = {key for job, _ in running if not job.written for key in job.blocks}
         for job in jobs:
             if self._prefixes.should_wait(job.blocks, reading):
                 waiting.append(job)
@@ -262,7 +262,7 @@ class OpenVinoServer(SharedServer):
             ids = openvino.Tensor(np.array([job.tokens], dtype=np.int64))
             try:
                 running.append((job, pipeline.add_request(next(self._numbers), ids, job.config)))
-                reading.append(set(job.blocks))
+                reading.update(job.blocks)
             except RuntimeError as error:
                 job.done.set_exception(lm15.InvalidRequestError(f"OpenVINO refused the request: {error}"))
         return waiting

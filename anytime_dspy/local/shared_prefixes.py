@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 __all__ = ["SharedPrefixes", "block_keys"]
 
@@ -16,14 +16,12 @@ def block_keys(tokens: Sequence[int], size: int) -> tuple[int, ...]:
         >>> len(one), one[0] == other[0], one[1] == other[1]
         (2, True, False)
     """
-
-    def keys() -> Iterator[int]:
-        key = 0
-        for end in range(size, len(tokens) + 1, size):
-            key = hash((key, *tokens[end - size : end]))
-            yield key
-
-    return tuple(keys())
+    keys = []
+    key = 0
+    for end in range(size, len(tokens) + 1, size):
+        key = hash((key, *tokens[end - size : end]))
+        keys.append(key)
+    return tuple(keys)
 
 
 class SharedPrefixes:
@@ -49,16 +47,20 @@ class SharedPrefixes:
         while len(self._read) > self._capacity:
             self._read.popitem(last=False)
 
-    def should_wait(self, keys: Sequence[int], reading: Iterable[Collection[int]]) -> bool:
-        """Whether a prompt shares blocks that are not in the cache yet with one that is being read.
+    def should_wait(self, keys: Sequence[int], reading: Collection[int]) -> bool:
+        """Whether the first block that the cache lacks of a prompt is being read for another one.
+
+        Args:
+            keys: The prompt's blocks.
+            reading: Those of all prompts that are being read.
 
         Example:
             >>> prefixes = SharedPrefixes(capacity=100)
-            >>> prefixes.should_wait([1, 2, 3], reading=[[1, 2, 4]])
+            >>> prefixes.should_wait([1, 2, 3], reading={1, 2, 4})
             True
             >>> prefixes.add([1, 2])
-            >>> prefixes.should_wait([1, 2, 3], reading=[[1, 2, 4]])
+            >>> prefixes.should_wait([1, 2, 3], reading={1, 2, 4})
             False
         """
         first = next((key for key in keys if key not in self._read), None)
-        return first is not None and any(first in prompt for prompt in reading)
+        return first is not None and first in reading

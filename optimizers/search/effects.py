@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-__all__ = ["Gain", "Measured", "gains", "item_sd"]
+__all__ = ["Gain", "Measured", "examples_needed", "gains", "item_sd"]
 
 OWN_SD = 0.06
 """The prior standard deviation of a candidate's own effect, beside those of its parts."""
@@ -139,6 +139,16 @@ def item_sd(measured: Sequence[Measured]) -> float:
     ]
     degrees = max(0, len(deviations) - sum(bool(one.gains) for one in measured))
     return math.sqrt((ITEM_SD_WEIGHT * ITEM_SD**2 + sum(value**2 for value in deviations)) / (ITEM_SD_WEIGHT + degrees))
+
+
+def examples_needed(gain: float, sd: float, chance: float) -> int | None:
+    """Returns the number of examples after which such a mean gain is above zero with this probability.
+
+    Example:
+        >>> examples_needed(0.1, 0.45, 0.9), examples_needed(-0.1, 0.45, 0.9)
+        (34, None)
+    """
+    return math.ceil((norm.ppf(chance) * sd / gain) ** 2) if gain > 0 else None
 
 
 def _showing(features: Mapping[str, float]) -> dict[str, float]:

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from threading import Semaphore
 
-from scipy.stats import norm
-
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
-from anytime_dspy.optimizers.search.effects import Gain, Measured, gains, item_sd
+from anytime_dspy.optimizers.search.effects import Gain, Measured, examples_needed, gains, item_sd
 from anytime_dspy.optimizers.search.limits import Limits
 from anytime_dspy.optimizers.search.pool import COMPOSED, composed
 from anytime_dspy.optimizers.search.progress import OnTrial, RaceProgress
@@ -348,7 +346,7 @@ class Race:
             winner=leader.number if not level and leader.gain.chance >= SURE else STUDENT,
             leader=leader.number,
             heats=self._ends,
-            needed=_needed(leader.gain.mean, item_sd(measured)),
+            needed=examples_needed(leader.gain.mean, item_sd(measured), SURE),
             stopped=stopped,
             level=level,
         )
@@ -394,8 +392,3 @@ class Race:
             running = math.ceil((running + composing) / KEPT)
             sweeps += composing * self._ends[one] + (running + 1) * (self._ends[one + 1] - self._ends[one])
         return sweeps
-
-
-def _needed(gain: float, sd: float) -> int | None:
-    """The number of examples after which such a mean gain is above zero with probability `SURE`."""
-    return math.ceil((norm.ppf(SURE) * sd / gain) ** 2) if gain > 0 else None

@@ -28,7 +28,7 @@ def test_a_prompt_waits_for_what_is_being_read_and_is_not_cached(read, reading, 
         prefixes.add(block_keys(one, 2))
     cached = max((shared(one, prompt) // 2 for one in read), default=0)
     soon = max((shared(one, prompt) // 2 for one in reading), default=0)
-    waits = prefixes.should_wait(block_keys(prompt, 2), [block_keys(one, 2) for one in reading])
+    waits = prefixes.should_wait(block_keys(prompt, 2), {key for one in reading for key in block_keys(one, 2)})
     assert waits == (soon > cached)
 
 
@@ -36,5 +36,5 @@ def test_what_the_cache_has_lost_is_read_again():
     prefixes = SharedPrefixes(capacity=2)
     prefixes.add([1, 2])
     prefixes.add([1, 3])
-    assert not prefixes.should_wait([1, 4], [[1, 5]])
-    assert prefixes.should_wait([2, 4], [[2, 5]])
+    assert not prefixes.should_wait([1, 4], {1, 5})
+    assert prefixes.should_wait([2, 4], {2, 5})

@@ -5,7 +5,6 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
-from threading import Semaphore
 
 import dspy
 import pytest
@@ -13,19 +12,16 @@ from dspy.utils.callback import BaseCallback
 from hypothesis import given
 from hypothesis import strategies as st
 
-import anytime_dspy as ad
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.errors import AnytimeError
 from anytime_dspy.optimizers import Limits
 from anytime_dspy.optimizers.pdp.report import Round, searched
-from anytime_dspy.optimizers.search.effects import Measured, gains
 from anytime_dspy.optimizers.search.pool import Pool
 from anytime_dspy.optimizers.search.race import Race, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate
 from anytime_dspy.optimizers.search.trial_store import TrialStore
-from anytime_dspy.optimizers.search.trials import Evaluation, SpendingLimit, Validation
+from anytime_dspy.optimizers.search.trials import SpendingLimit, Validation
 from anytime_dspy.optimizers.search.verdict import verdict
-from anytime_dspy.testing import chat, scripted_lm
 from tests.fakes.scored import METRIC, ScoredProgram, questions, shown
 
 DEMOS = [f"shown {n}" for n in range(12)]
@@ -339,48 +335,6 @@ def test_others_programs_race_too():
     better.program.predict.demos = [{"question": "given", "reasoning": "so", "answer": "1"}]
     done = raced({"given": 0.4}, pool=Pool(POOL.squeezed, programs=[("MIPROv2", better)]))
     assert str(done.winner) == "MIPROv2"
-
-
-def test_what_is_believed_of_a_gain_follows_its_parts():
-    seen = dict.fromkeys(range(40), 0.4)
-    none = dict.fromkeys(range(40), 0.0)
-    with_it, without, asked = gains(
-        [Measured({"a": 0.1, "b": 0.1}, seen), Measured({"b": 0.1, "c": 0.1}, none)], [{"a": 0.1}]
-    )
-    assert with_it.mean > asked.mean > without.mean
-    assert 0 < with_it.mean < 0.4
-    assert asked.sd > with_it.sd
-
-
-@given(st.floats(-1, 1), st.integers(1, 200))
-def test_a_gain_is_drawn_towards_zero_and_never_beyond(gain, items):
-    [believed] = gains([Measured({"a": 0.1}, dict.fromkeys(range(items), gain))])
-    assert abs(believed.mean) <= abs(gain)
-    assert believed.mean * gain >= 0
-    assert believed.interval[0] <= believed.mean <= believed.interval[1]
-    assert (believed.chance > 0.5) <= (gain > 0)
-
-
-def test_what_a_failed_trial_has_paid_is_counted_and_kept():
-    lm = scripted_lm(lambda request: chat(reasoning="one", answer="1"))
-
-    class Moody(dspy.Module):
-        def __init__(self):
-            super().__init__()
-            self.predict = dspy.ChainOfThought("question -> answer")
-
-        def forward(self, question):
-            answer = self.predict(question=question)
-            if question == "question 3":
-                raise OSError("overloaded")
-            return answer
-
-    examples = dict(enumerate(questions(8)))
-    evaluation = Evaluation(examples, METRIC, Semaphore(2))
-    with dspy.context(lm=lm), pytest.raises(OSError, match="overloaded"):
-        evaluation(ad.Anytime(Moody(), (8, 16)))
-    assert evaluation.scores == dict.fromkeys(examples.keys() - {3}, 1.0)
-    assert evaluation.usage.calls == len(lm.engine.requests) == 8
 
 
 def test_the_last_race_decides_what_a_report_says_was_returned():

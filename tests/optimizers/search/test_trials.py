@@ -1,0 +1,35 @@
+"""One trial: what it scores, and what it has paid where an example fails."""
+
+from __future__ import annotations
+
+from threading import Semaphore
+
+import dspy
+import pytest
+
+import anytime_dspy as ad
+from anytime_dspy.optimizers.search.trials import Evaluation
+from anytime_dspy.testing import chat, scripted_lm
+from tests.fakes.scored import METRIC, questions
+
+
+def test_what_a_failed_trial_has_paid_is_counted_and_kept():
+    lm = scripted_lm(lambda request: chat(reasoning="one", answer="1"))
+
+    class Moody(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.predict = dspy.ChainOfThought("question -> answer")
+
+        def forward(self, question):
+            answer = self.predict(question=question)
+            if question == "question 3":
+                raise OSError("overloaded")
+            return answer
+
+    examples = dict(enumerate(questions(8)))
+    evaluation = Evaluation(examples, METRIC, Semaphore(2))
+    with dspy.context(lm=lm), pytest.raises(OSError, match="overloaded"):
+        evaluation(ad.Anytime(Moody(), (8, 16)))
+    assert evaluation.scores == dict.fromkeys(examples.keys() - {3}, 1.0)
+    assert evaluation.usage.calls == len(lm.engine.requests) == 8
