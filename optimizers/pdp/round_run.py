@@ -25,6 +25,7 @@ from anytime_dspy.optimizers.pairs.squeezed import squeezed_pairs, targets
 from anytime_dspy.optimizers.pdp.job import CompileJob
 from anytime_dspy.optimizers.pdp.report import Round
 from anytime_dspy.optimizers.prompts.instructions import in_style, written_instructions
+from anytime_dspy.optimizers.prompts.labelled import can_be_shown
 from anytime_dspy.optimizers.search.pool import FEW_SQUEEZED, Pool
 from anytime_dspy.optimizers.search.race import Race, Raced, heat_ends
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
@@ -151,7 +152,7 @@ class RoundRun:
         """
         job, sampling = self._job, self._sampling
         program = self._best.applied(job.student)
-        shown = shown_inputs(program, self._best.pairs) if self._before else frozenset()
+        shown = shown_inputs(program, self._best.shown) if self._before else frozenset()
         places = [place for place, one in enumerate(job.trainset) if _inputs_hash(one) not in shown]
         path = self._file("traces")
         with phase("sampling traces"):
@@ -286,7 +287,7 @@ class RoundRun:
         if len(ranked) < FEW_SQUEEZED:
             logger.warning(
                 "Only %d squeezed traces state their answer and use their input: "
-                "whole traces and instructions race too",
+                "whole traces, instructions and, where there are labels, labelled examples race too",
                 len(ranked),
             )
         size = len(student.budgets)
@@ -298,6 +299,7 @@ class RoundRun:
             whole=whole,
             styled=[in_style(student, style) for style in order if style.name != "plain"],
             contrastive=options.contrastive,
+            labelled=[one for one in self._job.trainset if can_be_shown(one, student)],
         )
         if options.trials < WRITING_TRIALS:
             return pool

@@ -32,7 +32,7 @@ of showing demonstrations at all. Without the second, candidates that all gain a
 simulations with 64 examples such gains were found 60 times of 100, and with it 92 times; without any gain the student
 was returned 148 times of 160."""
 
-SHOWING_EFFECTS = frozenset({"squeezed", "whole"})
+SHOWING_EFFECTS = frozenset({"squeezed", "whole", "labelled"})
 """The names of the effects of showing demonstrations at all."""
 
 ITEM_SD = 0.45

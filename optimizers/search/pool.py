@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
+
+import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.optimizers.likeness import jaccard
@@ -25,7 +28,10 @@ from anytime_dspy.optimizers.search.space import (
 __all__ = ["COMPOSED", "FEW_SQUEEZED", "Pool", "composed"]
 
 FEW_SQUEEZED = 4
-"""With fewer squeezed traces than this, whole traces are tried early too."""
+"""With fewer squeezed traces than this, labelled examples and whole traces are tried early too."""
+
+LABELLED, LABELLED_SETS = 4, 4
+"""The number of labelled examples in a set, and of such sets where few traces were squeezed; else there is one set."""
 
 SIZES = (4, 6, 2)
 """The number of demonstrations in a set, in the order in which sets are made. Each size comes twice in a row: first a
@@ -48,6 +54,7 @@ class Pool:
         styled: The student's instructions in the sampling styles, the best style first.
         written: Instructions with principles that the LM wrote, if it wrote any.
         contrastive: Whether rejected traces may be shown.
+        labelled: Training examples whose labels can be shown.
         best: The best candidate of the earlier rounds.
         programs: Programs from elsewhere, each with a name.
     """
@@ -58,6 +65,7 @@ class Pool:
     styled: Sequence[Instructions] = ()
     written: Instructions | None = None
     contrastive: bool = True
+    labelled: Sequence[dspy.Example] = ()
     best: Candidate | None = None
     programs: Sequence[tuple[str, Anytime]] = ()
 
@@ -79,6 +87,7 @@ class Pool:
     def _made(self, rng: random.Random, most: int) -> Iterator[Candidate]:
         """Yields first what did best in our experiments, since a short race has room for few candidates."""
         sets = self._sets(rng, most)
+        labelled = self._labelled_sets(rng)
         style = self.styled[0] if self.styled else None
         head = list(itertools.islice(sets, 4))
         yield from head
@@ -93,8 +102,10 @@ class Pool:
             if self.contrastive:
                 yield Candidate("recipe", None, self.recipe, contrast=True)
         if len(self.squeezed) < FEW_SQUEEZED:
+            yield from labelled
             yield from (Candidate("whole traces", None, pairs) for pairs in self.whole)
         yield from itertools.islice(sets, 4)
+        yield from itertools.islice(labelled, 1)
         if style is not None:
             yield Candidate("instructions", style)
         if self.written is not None:
@@ -116,6 +127,12 @@ class Pool:
             chosen = self._best(size, only_long) if place < 2 else self._drawn(size, only_long, rng, used)
             used.update(chosen)
             yield Candidate("squeezed", None, tuple(self.squeezed[one] for one in chosen))
+
+    def _labelled_sets(self, rng: random.Random) -> Iterator[Candidate]:
+        """Yields random sets of labelled examples."""
+        size = min(LABELLED, len(self.labelled))
+        for _ in range(LABELLED_SETS if size else 0):
+            yield Candidate("labelled", labelled=tuple(rng.sample(list(self.labelled), size)))
 
     def _best(self, size: int, only_long: bool) -> list[int]:
         """Adds, one at a time, the trace with the largest product of merit and novelty."""
@@ -162,22 +179,29 @@ def _form_distance(pair: PreferencePair, other: PreferencePair) -> float:
 def composed(
     candidates: Sequence[Candidate], measured: Sequence[Measured], squeezed: Sequence[PreferencePair]
 ) -> list[Candidate]:
-    """Returns new sets of the demonstrations with the largest effects, with the instructions of the best candidate.
+    """Returns new sets of the demonstrations with the largest effects: of the kind that the best candidate shows.
+
+    Sets of squeezed traces have the instructions of the best candidate that shows traces.
 
     Args:
         candidates: The candidates that ran, without the student.
         measured: The measurements of each.
         squeezed: The pairs that sets are composed of.
     """
-    if not squeezed:
-        return []
-    singles = [{demonstration_effect(pair): DEMONSTRATION} for pair in squeezed]
-    estimates = gains(measured, singles)
-    effects = [gain.mean for gain in estimates[len(measured) :]]
-    order = sorted(range(len(squeezed)), key=lambda place: (-round(effects[place], 9), place))
-    made = [(gain.mean, one) for gain, one in zip(estimates, candidates, strict=False) if one.pairs]
+    made = [(gain.mean, one) for gain, one in zip(gains(measured), candidates, strict=True) if one.shown]
     best = max(made, key=lambda pair: pair[0], default=(0.0, Candidate()))[1]
+    labelled = {demonstration_effect(one): one for candidate in candidates for one in candidate.labelled}
+    family: Sequence[Any] = list(labelled.values()) if best.labelled else squeezed
+    if not family:
+        return []
+    effects = gains(measured, [{demonstration_effect(one): DEMONSTRATION} for one in family])[len(measured) :]
+    order = sorted(range(len(family)), key=lambda place: (-round(effects[place].mean, 9), place))
+    sets = [tuple(family[place] for place in sorted(order[:size])) for size in COMPOSED]
+    fresh = (
+        Candidate("composed, labelled", labelled=one)
+        if best.labelled
+        else Candidate("composed", best.instructions, one, best.contrast)
+        for one in sets
+    )
     known = {one.key for one in candidates}
-    sets = [tuple(squeezed[place] for place in sorted(order[:size])) for size in COMPOSED]
-    fresh = {one.key: one for one in (Candidate("composed", best.instructions, pairs, best.contrast) for pairs in sets)}
-    return [one for key, one in fresh.items() if key not in known]
+    return [one for key, one in {one.key: one for one in fresh}.items() if key not in known]

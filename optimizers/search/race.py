@@ -260,7 +260,7 @@ class Race:
         """The positions of a heat's examples, without those that the candidate shows."""
         if number not in self._skipped:
             candidate = self._candidates[number]
-            self._skipped[number] = shown_inputs(candidate.applied(self._student), candidate.pairs)
+            self._skipped[number] = shown_inputs(candidate.applied(self._student), candidate.shown)
         begin = self._ends[heat - 1] if heat else 0
         places = self._order[begin : self._ends[heat]]
         return [place for place in places if self._inputs[place] not in self._skipped[number]]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import dspy
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.optimizers.pairs.pair import PreferencePair
 from anytime_dspy.optimizers.pairs.pair_sets import PairSet
+from anytime_dspy.optimizers.prompts.labelled import with_labelled
 from anytime_dspy.optimizers.prompts.render import Instructions, prompted
 from anytime_dspy.state import program_hash
 from anytime_dspy.storage.jsonl import content_hash
@@ -28,11 +30,12 @@ class Candidate:
     """One way to prompt the student; the default is the student itself.
 
     Attributes:
-        kind: A label for reports: "student", "recipe", "squeezed", "composed", "whole traces", "instructions", or the
-            name of the program.
+        kind: A name for reports: "student", "recipe", "squeezed", "composed", "whole traces", "labelled",
+            "instructions", or the name of the program.
         instructions: The instructions by predictor; None keeps the student's.
         pairs: The pairs whose chosen traces are the demonstrations.
         contrast: Whether the rejected traces are shown too.
+        labelled: Training examples with their labels, shown instead of pairs, without reasoning.
         program: A complete program, for example from another optimiser; it replaces all of the above.
     """
 
@@ -40,6 +43,7 @@ class Candidate:
     instructions: Instructions | None = None
     pairs: PairSet = ()
     contrast: bool = False
+    labelled: tuple[dspy.Example, ...] = ()
     program: Anytime | None = None
 
     def applied(self, student: Anytime) -> Anytime:
@@ -47,6 +51,8 @@ class Candidate:
         if self.program is not None:
             copy: Anytime = self.program.deepcopy()
             return copy
+        if self.labelled:
+            return with_labelled(student, self.labelled)
         return prompted(student, self.pairs, contrastive=self.contrast, instructions=self.instructions)
 
     @cached_property
@@ -54,15 +60,22 @@ class Candidate:
         """A hash of the prompt, the same in every process."""
         if self.program is not None:
             return content_hash(program_hash(self.program))[:16]
-        shown = [demonstration_effect(pair) for pair in self.pairs]
+        shown = [demonstration_effect(one) for one in (*self.pairs, *self.labelled)]
         return content_hash([dict(self.instructions or {}), shown, self.contrast])[:16]
+
+    @property
+    def shown(self) -> list[Mapping[str, Any]]:
+        """The inputs of the examples that the demonstrations were made of."""
+        return [*(pair.inputs for pair in self.pairs), *(one.inputs().toDict() for one in self.labelled)]
 
     @property
     def features(self) -> dict[str, float]:
         """The prior standard deviation of each effect in its gain, by name; the student has none."""
         if self.program is not None:
             return {f"program {self.key}": PROGRAM}
-        effects = {demonstration_effect(pair): DEMONSTRATION for pair in self.pairs}
+        effects = {demonstration_effect(one): DEMONSTRATION for one in (*self.pairs, *self.labelled)}
+        if self.labelled:
+            effects["labelled"] = SHOWING
         if self.pairs:
             effects["squeezed" if all(pair.squeezed for pair in self.pairs) else "whole"] = SHOWING
         if self.contrast:
@@ -73,23 +86,26 @@ class Candidate:
 
     def __str__(self) -> str:
         """Returns a short description for reports."""
-        shown = f" {len(self.pairs)}" if self.pairs else ""
+        count = len(self.pairs) + len(self.labelled)
+        shown = f" {count}" if count else ""
         return f"{self.kind}{shown}{', contrast' if self.contrast else ''}"
 
 
-def demonstration_effect(pair: PreferencePair) -> str:
-    """Returns the name of the effect of showing a pair's chosen trace."""
-    return f"demonstration {content_hash([pair.inputs, pair.chosen.reasoning])[:16]}"
+def demonstration_effect(shown: PreferencePair | dspy.Example) -> str:
+    """Returns the name of the effect of showing a pair's chosen trace, or a labelled example."""
+    if isinstance(shown, PreferencePair):
+        return f"demonstration {content_hash([shown.inputs, shown.chosen.reasoning])[:16]}"
+    return f"demonstration {content_hash(shown.toDict())[:16]}"
 
 
-def shown_inputs(program: Anytime, pairs: Sequence[PreferencePair] = ()) -> frozenset[str]:
+def shown_inputs(program: Anytime, inputs: Sequence[Mapping[str, Any]] = ()) -> frozenset[str]:
     """Returns hashes of the inputs of the examples that a program shows: it must not be evaluated on these.
 
     Args:
         program: The program; all its predictors' demonstrations count.
-        pairs: The pairs that it was made from, since an inner predictor's inputs are not the example's.
+        inputs: The inputs of the examples that it was made from, since an inner predictor's are not the example's.
     """
-    shown = {content_hash(pair.inputs) for pair in pairs}
+    shown = {content_hash(one) for one in inputs}
     for predictor in program.predictors():
         names = list(predictor.signature.input_fields)
         for demo in predictor.demos:

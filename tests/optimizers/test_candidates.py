@@ -98,6 +98,6 @@ def test_an_example_never_sees_a_pair_made_from_itself():
     copy = dspy.Example(question=SHARING[1], answer="1", id="elsewhere").with_inputs("question")
     program = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 32))
     asked = content_hash(copy.inputs().toDict())
-    assert asked in shown_inputs(program, pairs)
-    left = [pair for pair in pairs if asked not in shown_inputs(program, [pair])]
+    assert asked in shown_inputs(program, [pair.inputs for pair in pairs])
+    left = [pair for pair in pairs if asked not in shown_inputs(program, [pair.inputs])]
     assert {pair.inputs["question"] for pair in left} == set(SHARING) - {SHARING[1]}
