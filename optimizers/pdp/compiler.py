@@ -71,6 +71,9 @@ def compiled_by_race(job: CompileJob) -> Anytime:
             break
         if report.standings[report.leader].gain.mean > 0:
             leader = races[-1].candidates[report.leader]
+        if leader.labelled:  # it answers without reasoning, so its traces hold nothing to squeeze
+            races[-1] = rounds[-1].run_race()
+            break
     best = races[-1].winner
     compiled = best.applied(job.student)
     compiled.compile_report = _reported(job, rounds, best.pairs, lost)

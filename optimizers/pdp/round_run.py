@@ -299,7 +299,7 @@ class RoundRun:
             whole=whole,
             styled=[in_style(student, style) for style in order if style.name != "plain"],
             contrastive=options.contrastive,
-            labelled=[one for one in self._job.trainset if can_be_shown(one, student)],
+            labelled=[] if self._before else [one for one in self._job.trainset if can_be_shown(one, student)],
         )
         if options.trials < WRITING_TRIALS:
             return pool

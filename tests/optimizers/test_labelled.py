@@ -16,7 +16,7 @@ from anytime_dspy.optimizers.search.pool import FEW_SQUEEZED, Pool
 from anytime_dspy.optimizers.search.race import Race
 from anytime_dspy.optimizers.search.trial_store import TrialStore
 from anytime_dspy.optimizers.search.trials import SpendingLimit, Validation
-from anytime_dspy.testing import asked_for, prefill_of, scripted_lm
+from anytime_dspy.testing import asked_for, chat, demos_of, prefill_of, question_of, scripted_lm
 from tests.fakes.programs import Pipeline
 from tests.fakes.scored import METRIC, ScoredProgram, questions, shown
 from tests.fakes.simulated import examples, simulated
@@ -113,6 +113,10 @@ def test_a_set_is_not_measured_on_its_own_examples_if_a_predictor_takes_a_part_o
     assert one.shown == [{"question": "b?", "hint": "h"}]
 
 
+def matches(example, prediction):
+    return float(str(prediction.answer) == example.answer)
+
+
 def wordless(request):
     """The reasoning of this engine holds no answer, so there is nothing to squeeze."""
     if prefill_of(request) is not None or "answer" not in asked_for(request):
@@ -130,6 +134,24 @@ def test_a_compile_races_them_where_examples_have_labels(labels, found):
         report = pdp.compile(student, trainset=trainset).compile_report
     [only] = report.rounds
     assert [one.kind for one in only.race.standings].count("labelled 4") == found
+
+
+def test_a_leader_without_reasoning_is_not_sampled_and_its_race_is_run_to_its_end():
+    def answers_at_once(request):
+        """It is right where labelled examples are shown, and else never."""
+        first, second = map(int, re.findall(r"sum of (\d+) and (\d+)", question_of(request))[-1])
+        right = any("Not supplied" in one for one in demos_of(request))
+        answer = str(first + second if right else 0)
+        return chat(reasoning="It is known.", answer=answer) if prefill_of(request) is None else answer
+
+    with dspy.context(lm=scripted_lm(answers_at_once)):
+        pdp = PDP(ad.AnytimeIndex(matches), judge="metric", samples=1, trials=6, rounds=2, examples=16)
+        student = ad.Anytime(dspy.ChainOfThought("question -> answer"), (16, 24), answer_tokens=8)
+        program = pdp.compile(student, trainset=examples(1, 16))
+    [only] = program.compile_report.rounds
+    assert len(only.race.student.scores) == 16
+    assert program.compile_report.search.winner in ("labelled 4", "composed, labelled 4", "composed, labelled 6")
+    assert all(set(demo) == {"question", "answer"} for demo in program.program.predict.demos)
 
 
 def test_a_pipeline_may_show_them_in_every_step_that_takes_the_same_fields():
