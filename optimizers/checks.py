@@ -37,6 +37,9 @@ def check_options(optimiser: Any, **least: int) -> None:
     temperature = optimiser.temperature
     if not isinstance(temperature, Real) or not float(temperature) > 0:
         raise AnytimeError(f"temperature must be above 0, or all samples are the same; got {temperature!r}")
+    sure = getattr(optimiser, "sure", 0.5)
+    if not isinstance(sure, Real) or not 0.5 <= float(sure) < 1:
+        raise AnytimeError(f"sure must be a probability from 0.5 to below 1, such as 0.9; got {sure!r}")
     answer_key = getattr(optimiser, "answer_key", None)
     if answer_key is not None and not callable(answer_key):
         raise AnytimeError(f"answer_key must be a function of a prediction, not {answer_key!r}")

@@ -28,7 +28,7 @@ from anytime_dspy.optimizers.search.progress import OnTrial
 from anytime_dspy.optimizers.search.race import FIRST_HEAT
 from anytime_dspy.optimizers.search.space import shown_inputs
 from anytime_dspy.optimizers.search.trial_store import TrialStore
-from anytime_dspy.optimizers.search.trials import Validation
+from anytime_dspy.optimizers.search.trials import SURE, Validation
 from anytime_dspy.optimizers.traces.sampling import OnTrace
 from anytime_dspy.optimizers.traces.squeeze import OnSqueezed
 from anytime_dspy.runtime.predictors import lm_of
@@ -52,8 +52,8 @@ class PDP(Teleprompter):
     The student is sampled on the training examples, its traces are cut and answered at every budget, and a judge
     scores them. Good traces are squeezed: parts that their answer does not need are removed. Sets of squeezed traces as
     demonstrations, and other prompts, then race against the student on the Anytime Index. The student is returned
-    unless a gain is 90% certain. With the paper's recipe (`trials=0`) the pair with the largest gap at each budget goes
-    into the prompt, and nothing is measured.
+    unless a gain is 90% certain (`sure`). With the paper's recipe (`trials=0`) the pair with the largest gap at each
+    budget goes into the prompt, and nothing is measured.
 
     The optimiser itself has no state, so it can compile any number of programs. With a `log_dir`, a compile that was
     killed resumes where it stopped, returns the same program, and repeats no finished LM call. Several processes with
@@ -81,6 +81,9 @@ class PDP(Teleprompter):
         rounds: The number of rounds; each samples, judges, squeezes and races the best program so far. All but the last
             race end after two heats, and the next round samples their leader. The default is 2 if the judge measures
             quality, else 1, because votes would confirm their own mistakes.
+        sure: The probability of a gain from which on a candidate is returned instead of the student, from 0.5 to below
+            1. At 0.5 the best candidate is returned if it is likelier than not to gain, which is nearer to what
+            DSPy's optimisers do. It may be changed on resuming, which costs nothing.
         programs: Further candidates, as pairs of a name and a program made from the same student, such as the
             `candidate_programs` of MIPROv2.
         limits: Limits that stop the race early.
@@ -114,6 +117,7 @@ class PDP(Teleprompter):
     trials: int = TRIALS
     examples: int = EXAMPLES
     rounds: int | None = None
+    sure: float = SURE
     programs: Sequence[tuple[str, Anytime]] = ()
     limits: Limits = field(default_factory=Limits)
     log_dir: str | Path | None = None
@@ -229,12 +233,12 @@ class PDP(Teleprompter):
         rng = random.Random(self.seed)
         order = [example for part in parts for example in rng.sample(part, len(part))]
         split = self.examples
-        return Validation(order[:split], self.metric, self.threads, order[split : 2 * split])
+        return Validation(order[:split], self.metric, self.threads, order[split : 2 * split], self.sure)
 
     def _fingerprint(
         self, student: Anytime, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
     ) -> dict[str, Any]:
-        """Everything that the result depends on, except trials, rounds and limits, which may be raised on resuming."""
+        """Everything that the result depends on, except trials, rounds, limits and `sure`, which may change."""
         metric = self.metric
         return {
             "student": program_hash(student),

@@ -25,7 +25,7 @@ from anytime_dspy.optimizers.search.trials import Evaluation, SpendingLimit, Val
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import content_hash
 
-__all__ = ["FIRST_HEAT", "KEPT", "SCOUTING", "SURE", "Race", "Raced", "heat_ends"]
+__all__ = ["FIRST_HEAT", "KEPT", "SCOUTING", "Race", "Raced", "heat_ends"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +46,6 @@ LIKELY = 0.5
 FINALISTS = 3
 """The number of candidates in a full overtime. Of a finished race of ours the leader was the worst of its best seven on
 fresh examples: it had led on examples that it, and the candidate that it was made from, had been chosen by."""
-
-SURE = 0.9
-"""A candidate is returned instead of the student if the probability of its gain is at least this."""
 
 
 @dataclass(frozen=True)
@@ -341,14 +338,16 @@ class Race:
             )
         running = [one for one in standings if one.number in remaining and one.number != STUDENT and one.scores]
         leader = max(running, key=lambda one: (round(one.gain.mean, 9), -one.prompt_tokens), default=standings[STUDENT])
+        sure = self._validation.sure
         return RaceReport(
             standings=tuple(standings),
-            winner=leader.number if not level and leader.gain.chance >= SURE else STUDENT,
+            winner=leader.number if not level and leader.gain.chance >= sure else STUDENT,
             leader=leader.number,
             heats=self._ends,
-            needed=examples_needed(leader.gain.mean, item_sd(measured), SURE),
+            needed=examples_needed(leader.gain.mean, item_sd(measured), sure),
             stopped=stopped,
             level=level,
+            sure=sure,
         )
 
     def _tell(self, remaining: Sequence[int], heat: int) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from anytime_dspy.checkpoint import Usage
 from anytime_dspy.optimizers.search.effects import Gain
+from anytime_dspy.optimizers.search.trials import SURE
 
 __all__ = ["STUDENT", "RaceReport", "Standing"]
 
@@ -60,6 +61,7 @@ class RaceReport:
         needed: The number of examples after which a gain like the leader's would be sure; None if it has no gain.
         stopped: The name of the limit that stopped the race; None if none did.
         level: Whether it stopped because all candidates scored the same on every example.
+        sure: The probability of a gain from which on a candidate is returned.
     """
 
     standings: tuple[Standing, ...]
@@ -69,6 +71,7 @@ class RaceReport:
     needed: int | None
     stopped: str | None = None
     level: bool = False
+    sure: float = SURE
 
     @property
     def student(self) -> Standing:

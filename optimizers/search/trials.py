@@ -22,7 +22,10 @@ from anytime_dspy.optimizers.search.limits import Limits
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.context import budget
 
-__all__ = ["Evaluation", "SpendingLimit", "Validation"]
+__all__ = ["SURE", "Evaluation", "SpendingLimit", "Validation"]
+
+SURE = 0.9
+"""The default probability of a gain from which on a candidate is returned instead of the student."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ class Validation:
         metric: The Anytime Index.
         threads: The number of examples that run concurrently.
         overtime: Further examples, for the finalists of a race.
+        sure: The probability of a gain from which on a candidate is returned instead of the student.
     """
 
     examples: Sequence[dspy.Example]
     metric: AnytimeIndex
     threads: int = 1
     overtime: Sequence[dspy.Example] = ()
+    sure: float = SURE
 
 
 @dataclass(frozen=True)

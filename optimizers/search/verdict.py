@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from anytime_dspy.optimizers.search.race import SURE
 from anytime_dspy.optimizers.search.race_report import RaceReport
 
 __all__ = ["verdict"]
@@ -33,6 +32,6 @@ def verdict(race: RaceReport) -> str:
         some = f"some {race.needed}" if race.needed > examples else "more"
         more = f" A gain of that size needs {some} examples to be sure."
     return (
-        f"The student is returned, since no gain is {SURE:.0%} sure: the best candidate, {leader.kind}, "
+        f"The student is returned, since no gain is {race.sure:.0%} sure: the best candidate, {leader.kind}, "
         f"{gained}.{more}{stopped}"
     )
