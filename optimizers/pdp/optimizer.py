@@ -83,7 +83,7 @@ class PDP(Teleprompter):
             quality, else 1, because votes would confirm their own mistakes.
         sure: The probability of a gain from which on a candidate is returned instead of the student, from 0.5 to below
             1. At 0.5 the best candidate is returned if it is likelier than not to gain, which is nearer to what
-            DSPy's optimisers do. It may be changed on resuming, which costs nothing.
+            DSPy's optimisers do. It may be changed on resuming; lowering it costs nothing.
         programs: Further candidates, as pairs of a name and a program made from the same student, such as the
             `candidate_programs` of MIPROv2.
         limits: Limits that stop the race early.

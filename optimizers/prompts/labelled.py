@@ -6,7 +6,7 @@ where there is too little of it to squeeze.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
@@ -44,12 +44,11 @@ def with_labelled(student: Anytime, examples: Sequence[dspy.Example]) -> Anytime
 
 
 def _demonstrations(examples: Sequence[dspy.Example], predictor: dspy.Predict) -> list[dict[str, Any]]:
-    return list(_fitting(examples, predictor.signature))
-
-
-def _fitting(examples: Sequence[dspy.Example], signature: type[dspy.Signature]) -> Iterator[dict[str, Any]]:
+    """The examples that fit a predictor, with its fields alone."""
+    signature, found = predictor.signature, []
     for example in examples:
         inputs, labels = example.inputs().toDict(), example.labels().toDict()
         known = {name: labels[name] for name in signature.output_fields if labels.get(name) is not None}
         if known and all(name in inputs for name in signature.input_fields):
-            yield {**{name: inputs[name] for name in signature.input_fields}, **known}
+            found.append({**{name: inputs[name] for name in signature.input_fields}, **known})
+    return found

@@ -21,7 +21,7 @@ from anytime_dspy.optimizers.search.progress import OnTrial, RaceProgress
 from anytime_dspy.optimizers.search.race_report import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
-from anytime_dspy.optimizers.search.trials import Evaluation, SpendingLimit, Validation
+from anytime_dspy.optimizers.search.trials import SURE, Evaluation, SpendingLimit, Validation
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import content_hash
 
@@ -89,7 +89,7 @@ class Race:
 
     Overtime is run on further examples, by the student and the best candidates, those that were eliminated included. If
     there are as many examples as in the heats, there are several finalists. If there are fewer, the leader runs them
-    alone, and only if its gain is likely but not sure.
+    alone, and only if its gain is likely but not sure: whoever takes less than the default for sure loses no examples.
 
     Args:
         student: The program that candidates are made from.
@@ -184,7 +184,8 @@ class Race:
         if report.standings[report.leader].gain.chance <= LIKELY:
             return []
         if overtime < self._ends[-1]:
-            return [] if report.winner else [report.leader]
+            settled = report.standings[report.leader].gain.chance >= max(self._validation.sure, SURE)
+            return [] if settled else [report.leader]
         others = [one for one in report.standings[1:] if one.scores and not one.error and one.number != report.leader]
         best = sorted(others, key=lambda one: (-round(one.gain.mean, 9), one.number))
         return sorted([report.leader, *(one.number for one in best[: FINALISTS - 1])])

@@ -178,25 +178,6 @@ def test_a_compile_that_is_done_costs_nothing_again_and_a_limit_is_gone_on_from(
     assert fresh.dump_state() == whole.dump_state()
 
 
-def test_how_sure_a_gain_must_be_is_the_users_to_say_and_may_be_said_afterwards(tmp_path):
-    lm = scripted_lm(simulated)
-    found = compiled(lm, log_dir=tmp_path).compile_report.search
-    assert 0.9 <= found.chance < 1
-    calls = len(lm.engine.requests)
-    strict = compiled(lm, log_dir=tmp_path, sure=(found.chance + 1) / 2)
-    assert strict.dump_state() == student().dump_state()
-    assert strict.compile_report.search.winner == "student"
-    loose = compiled(lm, log_dir=tmp_path, sure=0.5)
-    assert loose.compile_report.search.winner == found.winner
-    assert len(lm.engine.requests) == calls
-
-
-@pytest.mark.parametrize("sure", [0.4, 1, 1.5, "0.9", None, float("nan")])
-def test_a_chance_that_is_none_is_refused(sure):
-    with pytest.raises(AnytimeError, match="sure must be a probability"):
-        PDP(METRIC, sure=sure)
-
-
 def test_threads_change_nothing():
     alone, together = compiled(), compiled(threads=4)
     assert alone.dump_state() == together.dump_state()

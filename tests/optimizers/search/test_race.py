@@ -41,13 +41,14 @@ def raced(
     overtime=0,
     threads=2,
     round=0,
+    sure=0.9,
 ):
     student = ScoredProgram(effects, base, seed)
     return Race(
         student,
         pool.candidates(trials, seed),
         pool.squeezed,
-        validation(examples, overtime, threads),
+        replace(validation(examples, overtime, threads), sure=sure),
         store or TrialStore(None, "race"),
         SpendingLimit(Limits(), Usage(), time.monotonic()),
         round=round,
