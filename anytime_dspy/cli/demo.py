@@ -12,9 +12,13 @@ EXAMPLE = "Example: [cyan]anytime-dspy demo --out runs/demo[/cyan]"
 
 TASK = "word_problems"
 TEST_EXAMPLES = 36
-TRAINING_EXAMPLES = 28
+TRAINING_EXAMPLES = 48
+"""All are sampled, as many as run at a time: few right traces are of problems with several steps, and these are worth
+most as demonstrations."""
+RACING = 24
+"""The training examples of the heats; as many are for the finalists."""
 OVERTIME = 24
-"""Further training examples, for a race that is undecided."""
+"""Further training examples, for a race that is still undecided."""
 SAMPLES, TRIALS, ROUNDS = 1, 7, 2
 
 
@@ -45,9 +49,7 @@ def demo(
     threads = threads or threads_for(model)
     folder = out or default_folder("demo", TASK)
     student = anytime_program(task, None, None)
-    options = CompileOptions(
-        SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=TRAINING_EXAMPLES, rounds=ROUNDS, judge="metric"
-    )
+    options = CompileOptions(SAMPLES, TRAINING_EXAMPLES, trials=TRIALS, examples=RACING, rounds=ROUNDS, judge="metric")
     with profiled() as spent, phase("everything else"):
         lm = open_lm(model, threads=threads, temperature=temperature, reasoning_effort=reasoning_effort)
         measurement = Measurement(task, test, lm, threads, seed, bar=sweeping_bar)

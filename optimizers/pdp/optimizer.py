@@ -77,7 +77,7 @@ class PDP(Teleprompter):
         trials: The number of candidates in each round's race, the student included; a few more are composed during the
             race. 0 is the paper's recipe.
         examples: The largest number of examples of a race: of the valset, else of the trainset, beginning with those
-            that traces were sampled on. If there are more, up to as many again are for its overtime.
+            that traces were sampled on. If there are more, up to twice as many are for its overtime.
         rounds: The number of rounds; each samples, judges, squeezes and races the best program so far. All but the last
             race end after two heats, and the next round samples their leader. The default is 2 if the judge measures
             quality, else 1, because votes would confirm their own mistakes.
@@ -233,7 +233,7 @@ class PDP(Teleprompter):
         rng = random.Random(self.seed)
         order = [example for part in parts for example in rng.sample(part, len(part))]
         split = self.examples
-        return Validation(order[:split], self.metric, self.threads, order[split : 2 * split], self.sure)
+        return Validation(order[:split], self.metric, self.threads, order[split : 3 * split], self.sure)
 
     def _fingerprint(
         self, student: Anytime, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]

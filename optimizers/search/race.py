@@ -87,9 +87,10 @@ class Race:
     Eliminations and composed sets depend only on complete heats, so all processes reach the same result, also after a
     restart.
 
-    Overtime is run on further examples, by the student and the best candidates, those that were eliminated included. If
-    there are as many examples as in the heats, there are several finalists. If there are fewer, the leader runs them
-    alone, and only if its gain is likely but not sure: whoever takes less than the default for sure loses no examples.
+    Overtime is run on further examples. If there are as many as in the heats, the student and the best candidates run
+    that many, those that were eliminated included. What is left, or is too little for that, is run by the student and
+    the leader alone, and only if its gain is likely but not sure: whoever takes less than the default for sure loses no
+    examples.
 
     Args:
         student: The program that candidates are made from.
@@ -168,22 +169,26 @@ class Race:
             if heat < self._heats - 1:
                 remaining = self._best_third(remaining, heat)
         report = self._report(remaining, stopped, level)
-        finalists = self._finalists(report) if self._last == self._heats else []
-        if finalists:
-            self._ends = (*self._ends, len(self._examples))
+        while self._last == self._heats and (finalists := self._finalists(report)):
+            self._ends = (*self._ends, self._ends[-1] + self._overtime())
             remaining = [STUDENT, *finalists]
-            stopped = self._run(remaining, self._heats)
+            stopped = self._run(remaining, len(self._ends) - 1)
             report = self._report([number for number in remaining if number not in self._errors], stopped, level)
         return Raced(tuple(self._candidates), report)
 
+    def _overtime(self) -> int:
+        """The number of examples of the next overtime: as many as in the heats at first, then all that are left."""
+        heats, left = self._ends[self._heats - 1], len(self._examples) - self._ends[-1]
+        return heats if len(self._ends) == self._heats and left >= heats else left
+
     def _finalists(self, report: RaceReport) -> list[int]:
-        """The candidates that run the overtime; none if there is none."""
-        overtime = len(self._examples) - self._ends[-1]
+        """The candidates that run the next overtime; none if there is none."""
+        overtime = self._overtime()
         if not overtime or report.stopped or report.level or not report.leader:
             return []
         if report.standings[report.leader].gain.chance <= LIKELY:
             return []
-        if overtime < self._ends[-1]:
+        if len(self._ends) > self._heats or overtime < self._ends[-1]:
             settled = report.standings[report.leader].gain.chance >= max(self._validation.sure, SURE)
             return [] if settled else [report.leader]
         others = [one for one in report.standings[1:] if one.scores and not one.error and one.number != report.leader]
