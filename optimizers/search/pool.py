@@ -34,10 +34,10 @@ LABELLED, LABELLED_SETS = 4, 4
 """The number of labelled examples in a set, and of such sets where few traces were squeezed; else there is one set."""
 
 BEST = (2, 4, 6)
-"""The numbers of demonstrations in the sets of the best squeezed traces, in the order in which sets are made. A trace is
-the better the more it has of `substance`: demonstrations of one step teach the model to stop after one step, and most
-right traces are of easy examples. On one seed of the demo two traces of two steps each took the student from .31 to .81,
-and sets of four or six that mixed such with others to .39 to .51."""
+"""The numbers of demonstrations in the sets of the best squeezed traces, in the order in which sets are made. A trace
+is the better the more it has of `substance`: demonstrations of one step teach the model to stop after one, and most
+right traces are of easy examples. On one seed of the demo two traces of two steps each took the student from .31 to
+.81, and sets of four or six that mixed such traces with others to .39 to .51."""
 
 DRAWN = ((4, True), (2, True), (4, False), (6, True), (6, False), (2, False))
 """The number of demonstrations in a random set, and whether it has long traces only; in the order in which sets are
