@@ -20,6 +20,8 @@ RACING = 24
 OVERTIME = 24
 """Further training examples, for a race that is still undecided."""
 SAMPLES, TRIALS, ROUNDS = 1, 7, 2
+SEED = 721
+"""Its problems are those of the README: of five seeds that nobody had looked at, it has the median gain."""
 
 
 def demo(
@@ -27,7 +29,7 @@ def demo(
     temperature: Temperature = None,
     reasoning_effort: Effort = None,
     out: Out = None,
-    seed: Seed = 0,
+    seed: Seed = SEED,
     threads: Threads = None,
     profile: Annotated[bool, typer.Option("--profile", help="Show afterwards where the seconds went.")] = False,
     as_json: Json = False,
