@@ -1,7 +1,8 @@
-"""Folders of compiles at commit 0475a20, before their records were merged: they load, and resume for free.
+"""Folders of earlier compiles: they load, and resume for free.
 
-`tests/data/compiles` was written by `compiled` below at that commit, without the empty lock files. The race's
-report.json was written again when the estimates of gains changed.
+`tests/data/compiles` was written by `compiled` below, without the empty lock files: the recipe's and LEAP's at commit
+0475a20, before their records were merged; the race's anew when the order of its candidates changed, since another order
+is another race.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def test_a_race_that_was_killed_resumes_to_the_same_program(folder):
         (folder / name).write_bytes(b"".join(lines[: len(lines) // 2]))
     lm = scripted_lm(reply)
     assert compiled("raced", folder, lm).dump_state() == known_program(folder).dump_state()
-    assert 0 < len(lm.engine.requests) < 138, "what the folder still has is not requested again"
+    assert 0 < len(lm.engine.requests) < 158, "what the folder still has is not requested again"
 
 
 @pytest.mark.parametrize("folder", OPTIMISERS, indirect=True)
