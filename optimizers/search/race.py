@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Semaphore
 
 from anytime_dspy.anytime import Anytime
 from anytime_dspy.checkpoint import Usage
@@ -21,7 +20,7 @@ from anytime_dspy.optimizers.search.progress import OnTrial, RaceProgress
 from anytime_dspy.optimizers.search.race_report import STUDENT, RaceReport, Standing
 from anytime_dspy.optimizers.search.space import Candidate, shown_inputs
 from anytime_dspy.optimizers.search.trial_store import Entry, Trial, TrialStore
-from anytime_dspy.optimizers.search.trials import SURE, Evaluation, SpendingLimit, Validation
+from anytime_dspy.optimizers.search.trials import SURE, Evaluation, Slots, SpendingLimit, Validation
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.storage.jsonl import content_hash
 
@@ -134,7 +133,7 @@ class Race:
         self._order = [*places[first:count], *places[:first], *places[count:]]
         self._heats = self._last = len(self._ends)
         self._composing = min(1, self._heats - 1)
-        self._slots = Semaphore(validation.threads)
+        self._slots = Slots(validation.threads)
         self._skipped: dict[int, frozenset[str]] = {}
         self._entered: set[tuple[int, int]] = set()
 

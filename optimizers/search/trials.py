@@ -22,7 +22,7 @@ from anytime_dspy.optimizers.search.limits import Limits
 from anytime_dspy.parallel import map_unordered
 from anytime_dspy.runtime.context import budget
 
-__all__ = ["SURE", "Evaluation", "SpendingLimit", "Validation"]
+__all__ = ["SURE", "Evaluation", "Slots", "SpendingLimit", "Validation"]
 
 SURE = 0.9
 """The default probability of a gain from which on a candidate is returned instead of the student."""
@@ -68,6 +68,18 @@ class SpendingLimit:
         return self.limits.reached(self.before + racing, time.monotonic() - self.begun)
 
 
+class Slots(Semaphore):
+    """Limits how many examples run concurrently, over all evaluations that share it.
+
+    Attributes:
+        failure: An error that ends all of these evaluations, such as a full disk: no further example begins.
+    """
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.failure: AnytimeError | None = None
+
+
 class Evaluation(dspy.Evaluate):
     """A `dspy.Evaluate` that ends with the first failed example instead of scoring it 0.
 
@@ -76,7 +88,7 @@ class Evaluation(dspy.Evaluate):
     Args:
         examples: The examples, by position.
         metric: The Anytime Index.
-        slots: Limits how many examples run concurrently, over all evaluations that share it.
+        slots: Limits how many examples run concurrently.
 
     Attributes:
         scores: The index of each example that ran, by position.
@@ -84,7 +96,7 @@ class Evaluation(dspy.Evaluate):
         prompt_tokens: The prompt tokens of each example at the largest budget.
     """
 
-    def __init__(self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Semaphore) -> None:
+    def __init__(self, examples: Mapping[int, dspy.Example], metric: AnytimeIndex, slots: Slots) -> None:
         super().__init__(devset=list(examples.values()), metric=metric, num_threads=max(1, len(examples)))
         self.places = list(examples)
         self._slots = slots
@@ -130,9 +142,12 @@ class Evaluation(dspy.Evaluate):
         """Returns the score and the prediction, or the LM's error, and what was paid."""
         # An outer budget that no run can exhaust: it counts what is really spent, without replayed calls.
         with self._slots, budget(sum(program.budgets), answer_tokens=program.answer_tokens) as spent:
+            if self._slots.failure:  # what follows could not be kept, and would be paid for in vain
+                raise self._slots.failure
             try:
                 prediction = program(**example.inputs())
-            except AnytimeError:
+            except AnytimeError as error:
+                self._slots.failure = error
                 raise
             except Exception as error:  # a failure of the LM is not a score of 0
                 return error, spent.usage

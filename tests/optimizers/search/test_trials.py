@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from threading import Semaphore
-
 import dspy
 import pytest
 
 import anytime_dspy as ad
-from anytime_dspy.optimizers.search.trials import Evaluation
+from anytime_dspy.errors import AnytimeError
+from anytime_dspy.optimizers.search.trials import Evaluation, Slots
 from anytime_dspy.testing import chat, scripted_lm
 from tests.fakes.scored import METRIC, questions
 
@@ -28,8 +27,26 @@ def test_what_a_failed_trial_has_paid_is_counted_and_kept():
             return answer
 
     examples = dict(enumerate(questions(8)))
-    evaluation = Evaluation(examples, METRIC, Semaphore(2))
+    evaluation = Evaluation(examples, METRIC, Slots(2))
     with dspy.context(lm=lm), pytest.raises(OSError, match="overloaded"):
         evaluation(ad.Anytime(Moody(), (8, 16)))
     assert evaluation.scores == dict.fromkeys(examples.keys() - {3}, 1.0)
     assert evaluation.usage.calls == len(lm.engine.requests) == 8
+
+
+def test_an_error_that_ends_the_race_lets_no_further_example_begin():
+    """A disk that is full, say: whatever is asked after that could not be kept."""
+    lm = scripted_lm(lambda request: chat(reasoning="one", answer="1"))
+
+    class Full(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.predict = dspy.ChainOfThought("question -> answer")
+
+        def forward(self, question):
+            self.predict(question=question)
+            raise AnytimeError("the disk is full")
+
+    with dspy.context(lm=lm), pytest.raises(AnytimeError, match="the disk is full"):
+        Evaluation(dict(enumerate(questions(8))), METRIC, Slots(1))(ad.Anytime(Full(), (8, 16)))
+    assert len(lm.engine.requests) == 1
