@@ -125,7 +125,7 @@ class Pool:
         if not self.squeezed:
             return
         used: Counter[int] = Counter()
-        best = (self._best(min(size, len(self.squeezed))) for size in BEST)
+        best = (self._best(size) for size in BEST)
         drawn = (self._drawn(size, only_long, rng, used) for size, only_long in itertools.cycle(DRAWN))
         for chosen in itertools.islice(itertools.chain(best, drawn), 2 * most):
             used.update(chosen)
@@ -139,10 +139,10 @@ class Pool:
 
     def _best(self, size: int) -> list[int]:
         """Adds, one at a time, the trace with the largest product of merit, substance and novelty."""
+        able = [pair.merit * pair.substance for pair in self.squeezed]
         chosen: list[int] = []
-        while len(chosen) < size:
-            left = [place for place in range(len(self.squeezed)) if place not in chosen]
-            able = {place: self.squeezed[place].merit * self.squeezed[place].substance for place in left}
+        while len(chosen) < min(size, len(able)):
+            left = [place for place in range(len(able)) if place not in chosen]
             worth = {place: able[place] * self._novelty(place, chosen) for place in left}
             chosen.append(max(left, key=lambda place: (round(worth[place], 6), -place)))
         return sorted(chosen)
@@ -156,8 +156,7 @@ class Pool:
 
     def _drawn(self, size: int, only_long: bool, rng: random.Random, used: Counter[int]) -> list[int]:
         chosen: list[int] = []
-        size = min(size, len(self.squeezed))
-        while len(chosen) < size:
+        while len(chosen) < min(size, len(self.squeezed)):
             left = self._left(chosen, only_long)
             least = min(used[place] for place in left)
             rarest = [place for place in left if used[place] == least]

@@ -145,11 +145,18 @@ class Evaluation(dspy.Evaluate):
             if self._slots.failure:  # what follows could not be kept, and would be paid for in vain
                 raise self._slots.failure
             try:
-                prediction = program(**example.inputs())
+                return self._scored(program, example), spent.usage
             except AnytimeError as error:
                 self._slots.failure = error
                 raise
-            except Exception as error:  # a failure of the LM is not a score of 0
-                return error, spent.usage
-            with self.metric.naming(example):
-                return (self.metric(example, prediction), prediction), spent.usage
+
+    def _scored(self, program: Anytime, example: dspy.Example) -> tuple[float, dspy.Prediction] | Exception:
+        """Returns the score and the prediction, or the LM's error."""
+        try:
+            prediction = program(**example.inputs())
+        except AnytimeError:
+            raise
+        except Exception as error:  # a failure of the LM is not a score of 0
+            return error
+        with self.metric.naming(example):
+            return self.metric(example, prediction), prediction

@@ -354,6 +354,8 @@ def test_the_first_sets_show_the_traces_that_work_with_most():
     assert [pair.substance for pair in first] == [5, 5]
     assert sorted(pair.substance for pair in second) == [3, 3, 5, 5]
     assert sorted(pair.substance for pair in third) == [3, 3, 3, 3, 5, 5]
+    few = [replace(shown(question), substance=3 + (place == 0)) for place, question in enumerate(DEMOS)]
+    assert sum(pair.substance for pair in Pool(few).candidates(3, 0)[2].pairs) == 13
 
 
 def test_others_programs_race_too():

@@ -34,8 +34,9 @@ def test_what_a_failed_trial_has_paid_is_counted_and_kept():
     assert evaluation.usage.calls == len(lm.engine.requests) == 8
 
 
-def test_an_error_that_ends_the_race_lets_no_further_example_begin():
-    """A disk that is full, say: whatever is asked after that could not be kept."""
+@pytest.mark.parametrize("metric", [METRIC, ad.AnytimeIndex(lambda example, prediction: 7.0)])
+def test_an_error_that_ends_the_race_lets_no_further_example_begin(metric):
+    """A disk that is full, or a metric that cannot score: whatever is asked after that would be paid for in vain."""
     lm = scripted_lm(lambda request: chat(reasoning="one", answer="1"))
 
     class Full(dspy.Module):
@@ -44,9 +45,11 @@ def test_an_error_that_ends_the_race_lets_no_further_example_begin():
             self.predict = dspy.ChainOfThought("question -> answer")
 
         def forward(self, question):
-            self.predict(question=question)
-            raise AnytimeError("the disk is full")
+            answer = self.predict(question=question)
+            if metric is METRIC:
+                raise AnytimeError("the disk is full")
+            return answer
 
-    with dspy.context(lm=lm), pytest.raises(AnytimeError, match="the disk is full"):
-        Evaluation(dict(enumerate(questions(8))), METRIC, Slots(1))(ad.Anytime(Full(), (8, 16)))
+    with dspy.context(lm=lm), pytest.raises(AnytimeError, match=r"the disk is full|7\.0"):
+        Evaluation(dict(enumerate(questions(8))), metric, Slots(1))(ad.Anytime(Full(), (8, 16)))
     assert len(lm.engine.requests) == 1
