@@ -59,6 +59,8 @@ class SqueezedTrace:
         usage: The cost of the forced answers.
         substance: The number of different distinguishing words in the reasoning: the numbers of a calculation, or the
             rare words of a text. Examples with more steps have more of them.
+        explained: The share of the numbers that the reasoning brings in, beside the input's, that it also works out, in
+            [0, 1].
     """
 
     example_index: int
@@ -71,6 +73,7 @@ class SqueezedTrace:
     brevity: float
     usage: Usage = field(default_factory=Usage)
     substance: int = 0
+    explained: float = 1.0
 
     @property
     def reasoning_tokens(self) -> int:
@@ -79,13 +82,15 @@ class SqueezedTrace:
 
     @property
     def merit(self) -> float:
-        """The ranking score in [0, 1]: states_answer * uses_input * brevity, times 0.8 if the reasoning is not needed.
+        """The ranking score in [0, 1]: states_answer * uses_input * brevity, less if numbers or the need are missing.
 
         A trace that does not state its answer, or does not use its input, teaches the model to answer without
-        reasoning; a trace longer than most budgets teaches it to write long traces. The factor is close to 1, because
-        in experiments four short traces that were not needed beat four long ones that were.
+        reasoning; a trace longer than most budgets teaches it to write long traces. One whose numbers come from nowhere
+        teaches it to guess, and counts half. One that is not needed counts 0.8: close to 1, because in experiments four
+        short traces that were not needed beat four long ones that were.
         """
-        return self.states_answer * self.uses_input * self.brevity * (1.0 if self.earned else 0.8)
+        explained = (1 + self.explained) / 2
+        return self.states_answer * self.uses_input * self.brevity * explained * (1.0 if self.earned else 0.8)
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,7 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
         brevity=min(1.0, middle(program.budgets) / max(1, tokens)),
         usage=spent.usage,
         substance=len(squeezing.words.in_text(reasoned)),
+        explained=min((WordsOf.explained(one.call.reasoning, one.call.inputs) for one in made), default=1.0),
     )
 
 
@@ -239,10 +245,13 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, trace: SampledTrac
         answers = (call.outputs[name] for name in formats.answer_fields(predictor.signature))
         whole = "\n".join([whole, *(text for text in answers if isinstance(text, str))])
     said = WordsOf.share(words, whole), WordsOf.share(answer, whole)
+    unexplained = WordsOf.unexplained(whole, call.inputs)
 
     def keeps(text: str) -> bool:
         if text and (WordsOf.share(words, text), WordsOf.share(answer, text)) != said:
             return False  # the answer may stay the same, but such a trace teaches to work in the answer instead
+        if not WordsOf.unexplained(text, call.inputs) <= unexplained:
+            return False  # what the model can do in its head now, it cannot do with larger numbers
         made = forced_call(
             predictor,
             call.inputs,

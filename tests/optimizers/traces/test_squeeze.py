@@ -126,6 +126,60 @@ def test_answers_that_a_log_holds_are_not_asked_for_twice(tmp_path):
     assert counts[1] == 0
 
 
+def test_a_step_stays_whose_result_a_later_one_uses():
+    """The model gives the answer as soon as that stands there, so it does not show which steps are needed."""
+
+    def two_steps(request):
+        n = int(question_of(request).split("Ann has ")[1].split()[0])
+        nuts = n * (n + 1)
+        begun = prefill_of(request)
+        if begun is not None:
+            return str(nuts + n) if f"= {nuts + n}" in begun else "0"
+        thought = f"{n} of {n + 1}. So we have {n} * {n + 1} = {nuts} nuts. {nuts} + {n} = {nuts + n}. So {nuts + n}."
+        return chat(reasoning=thought, answer=nuts + n)
+
+    made, _ = squeezed(scripted_lm(two_steps))
+    steps = {f"{n} * {n + 1} = {n * (n + 1)} nuts. {n * (n + 1)} + {n} = {n * (n + 2)}." for n in (3, 5, 8)}
+    assert {one.calls[0].reasoning for one in made} == steps
+    assert {one.explained for one in made} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("3 * 4 = 12. 12 * 2 = 24.", set()),
+        ("12 * 2 = 24.", {"12", "24"}),
+        ("3 bags of 4. 12 nuts.", {"12"}),
+        ("Half of the 4 is 5. Then 3 + 5 = 8.", set()),
+        ("It is 12. 3 * 4 = 12.", {"12"}),
+        ("They are red.", set()),
+    ],
+)
+def test_numbers_that_come_from_nowhere_are_unexplained(text, missing):
+    inputs = {"question": "Ann has 3 bags of 4 nuts for 2 dollars each."}
+    assert WordsOf.unexplained(text, inputs) == missing
+    own = {"12", "24", "5", "8"} & set(text.replace(".", "").split())
+    assert WordsOf.explained(text, inputs) == (1 - len(missing) / len(own) if own else 1.0)
+
+
+def test_a_trace_whose_numbers_come_from_nowhere_ranks_below_one_that_works_them_out():
+    works, guesses = (
+        SqueezedTrace(0, 0, "plain", (), 1.0, 1.0, earned=False, brevity=1.0, explained=share) for share in (1.0, 0.0)
+    )
+    assert works.merit > guesses.merit > 0
+
+
+def test_words_inside_a_sentence_stay():
+    def keeps(text):
+        return "20" in text
+
+    text = "Zoe saves 2 dollars in each of 10 weeks: 2 * 10 = 20"
+    assert shortest(text, keeps, frozenset({"2", "10"})) == "2 * 10 = 20"
+    assert shortest("In all she saves 2 dollars on each of 10 days, so 20", lambda text: "10" in text, frozenset()) == (
+        "2 dollars on each of 10 days,"
+    )
+
+
 def test_another_answer_may_stand_in_where_it_is_as_good():
     """Graded quality: any answer above 10 is as good, so all that must stay is what the answer rests on."""
     made, _ = squeezed(scripted_lm(rambling), keeps=lambda place, own, other: int(other["answer"]) > 10)
