@@ -13,14 +13,24 @@ from dataclasses import dataclass
 from anytime_dspy.answers import AnswerKey, answer_text, key_at
 from anytime_dspy.optimizers.judges.base import GroupScores, Judgement, Reliability
 from anytime_dspy.optimizers.judges.distinct_answers import contenders, scores_by_answer
-from anytime_dspy.optimizers.traces.trace import TraceGroup
+from anytime_dspy.optimizers.traces.input_use import uses_whole_input
+from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup
+from anytime_dspy.optimizers.traces.units import WordsOf
 
 __all__ = ["Agreement", "final_votes"]
+
+Ballot = Sequence["str | None"]
+"""The final answers of an example's voters; None for a trace without an answer."""
 
 
 @dataclass(frozen=True)
 class Agreement:
     """Scores a checkpoint by the share of traces that end in its answer at the largest budget.
+
+    If two traces of an example or more use its whole input, they alone vote: small models leave steps out more often
+    than they make mistakes in them, and agree on the result of the first step. On 384 word problems, with six samples
+    of each from a 0.5B model, 0.6 of all votes decided 19 problems of two steps, 8 of them rightly; 0.6 of the votes of
+    such traces decided 40, and 23 of them rightly.
 
     A gap between two scores shows how clear the vote is. An unanswered checkpoint scores 0. An example is undecided if
     no answer has two votes.
@@ -46,11 +56,11 @@ class Agreement:
         The reliability of the vote of all n samples follows by the Spearman-Brown formula, n k / (1 + (n - 1) k). It is
         0 for a program that gives the same answer to every example.
         """
-        ballots = [_ballot(group, self.answer_key) for group in groups]
+        ballots = self._ballots(groups)
         kappa = _kappa(ballots)
         voters = sum(map(len, ballots)) / len(ballots)
         value = voters * kappa / (1 + (voters - 1) * kappa)
-        decided = sum(max(final_votes(group, self.answer_key).values(), default=0) > 1 for group in groups)
+        decided = sum(max(_counted(ballot).values(), default=0) > 1 for ballot in ballots)
         return Reliability(
             self.name,
             value,
@@ -60,34 +70,47 @@ class Agreement:
 
     def scores(self, groups: Sequence[TraceGroup]) -> Judgement:
         """Scores every trace at every checkpoint, without LM calls."""
-        return Judgement(self.name, tuple(self._scored(group) for group in groups), by_votes=True)
+        scores = map(self._scored, groups, self._ballots(groups))
+        return Judgement(self.name, tuple(scores), by_votes=True)
 
-    def _scored(self, group: TraceGroup) -> GroupScores:
-        before = [one for one in self.earlier if one.example_index == group.example_index]
-        votes = sum((final_votes(one, self.answer_key) for one in before), final_votes(group, self.answer_key))
-        voters = len(group.traces) + sum(len(one.traces) for one in before)
+    def _scored(self, group: TraceGroup, ballot: Ballot) -> GroupScores:
+        votes = _counted(ballot)
         table: dict[str, float | None] = {
-            one.key: votes[one.key] / voters for one in contenders(group, self.answer_key)
+            one.key: votes[one.key] / len(ballot) for one in contenders(group, self.answer_key)
         }
         decided = max(votes.values(), default=0) > 1
         return scores_by_answer(group, table if decided else {}, self.answer_key)
 
+    def _ballots(self, groups: Sequence[TraceGroup]) -> list[Ballot]:
+        """The final answers of each group's voters."""
+        words = WordsOf(group.inputs for group in groups)
+        before: dict[int, list[SampledTrace]] = {}
+        for one in self.earlier:
+            before.setdefault(one.example_index, []).extend(one.traces)
+        ballots = []
+        for group in groups:
+            traces = [*group.traces, *before.get(group.example_index, ())]
+            whole = [one for one in traces if uses_whole_input(one, group.inputs, words, self.answer_key)]
+            ballots.append(_ballot(whole if len(whole) > 1 else traces, self.answer_key))
+        return ballots
+
 
 def final_votes(group: TraceGroup, answer_key: AnswerKey) -> Counter[str]:
     """Returns the number of traces of a group that end in each answer, at the largest budget."""
-    return Counter(key for key in _ballot(group, answer_key) if key is not None)
+    return _counted(_ballot(group.traces, answer_key))
 
 
-Ballot = Sequence["str | None"]
+def _ballot(traces: Sequence[SampledTrace], answer_key: AnswerKey) -> Ballot:
+    return [key_at(trace.checkpoints[-1], answer_key) for trace in traces]
 
 
-def _ballot(group: TraceGroup, answer_key: AnswerKey) -> Ballot:
-    return [key_at(trace.checkpoints[-1], answer_key) for trace in group.traces]
+def _counted(ballot: Ballot) -> Counter[str]:
+    return Counter(key for key in ballot if key is not None)
 
 
 def _kappa(ballots: Sequence[Ballot]) -> float:
     """Agreement within ballots beyond that between ballots, at least 0; a missing answer agrees with nothing."""
-    counts = [Counter(key for key in ballot if key is not None) for ballot in ballots]
+    counts = [_counted(ballot) for ballot in ballots]
     pooled = sum(counts, Counter())
     sizes = [len(ballot) for ballot in ballots]
     pairs_within = sum(size * (size - 1) for size in sizes)

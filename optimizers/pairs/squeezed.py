@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.curve import AnytimeCurve
 from anytime_dspy.optimizers.judges.base import Judgement
 from anytime_dspy.optimizers.pairs.pair import PreferencePair, Side
+from anytime_dspy.optimizers.traces.input_use import uses_whole_input
 from anytime_dspy.optimizers.traces.squeeze import SqueezedTrace
 from anytime_dspy.optimizers.traces.trace import SampledTrace, TraceGroup
+from anytime_dspy.optimizers.traces.units import WordsOf
 
 __all__ = ["SURE_VOTE", "squeezed_pairs", "targets"]
 
-SURE_VOTE = 2 / 3
+SURE_VOTE = 0.6
 """The share of votes that an answer needs to be a target; close votes are often wrong."""
 
 
-def targets(groups: Sequence[TraceGroup], judgement: Judgement, place: int) -> list[SampledTrace]:
+def targets(
+    groups: Sequence[TraceGroup], judgement: Judgement, place: int, answer_key: AnswerKey = answer_text
+) -> list[SampledTrace]:
     """Returns, for each example, one of the traces with the best final answer.
 
     These are the traces with the highest score at the largest budget. For a judge that counts votes, the vote must be
@@ -28,8 +33,11 @@ def targets(groups: Sequence[TraceGroup], judgement: Judgement, place: int) -> l
     Args:
         groups: The traces of each example.
         judgement: The judge's scores of these groups.
-        place: Which of them, from 0 for the shortest; examples with fewer are left out.
+        place: Which of them, from 0 for the shortest of those that use the whole input, then of the others; examples
+            with fewer are left out.
+        answer_key: Makes answers comparable.
     """
+    words = WordsOf(group.inputs for group in groups)
     least = SURE_VOTE if judgement.by_votes else 0.0
     found = []
     for group, scores in zip(groups, judgement.scores, strict=True):
@@ -39,7 +47,9 @@ def targets(groups: Sequence[TraceGroup], judgement: Judgement, place: int) -> l
             continue
         right = [trace for trace, score in zip(group.traces, final, strict=True) if score == best]
         answered = [trace for trace in right if trace.checkpoints[-1].answered]
-        found += sorted(answered, key=lambda trace: (trace.checkpoints[-1].reasoning_tokens, trace.sample))[place:][:1]
+        whole = {one.sample for one in answered if uses_whole_input(one, group.inputs, words, answer_key)}
+        order = {one.sample: (one.sample not in whole, one.checkpoints[-1].reasoning_tokens) for one in answered}
+        found += sorted(answered, key=lambda trace: (*order[trace.sample], trace.sample))[place:][:1]
     return found
 
 

@@ -45,7 +45,7 @@ __all__ = ["RoundRun"]
 logger = logging.getLogger(__name__)
 
 SQUEEZED_PER_EXAMPLE = 2
-"""The largest number of traces of an example that are squeezed, the shortest first."""
+"""The largest number of traces of an example that are squeezed: see `targets` for their order."""
 
 GOOD_MERIT = 0.8
 """An example whose squeezed trace has this merit needs no second one."""
@@ -258,7 +258,8 @@ class RoundRun:
         with phase("squeezing traces"):
             for turn in range(SQUEEZED_PER_EXAMPLE):
                 good = {one.example_index for one in squeezed if one.merit >= GOOD_MERIT}
-                wanted = [one for one in targets(self.groups, judgement, turn) if one.example_index not in good]
+                right = targets(self.groups, judgement, turn, job.answer_key)
+                wanted = [one for one in right if one.example_index not in good]
                 squeezed += squeeze_traces(wanted, squeezing, path=self._file("squeezed"), on_squeezed=job.on_squeezed)
         squeezed.sort(key=rank)
         self._squeezing = sum((one.usage for one in squeezed), Usage())
