@@ -5,7 +5,9 @@ At the budget that the squeezed trace fits into, the original has usually not re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from anytime_dspy.answers import AnswerKey, answer_text
 from anytime_dspy.curve import AnytimeCurve
@@ -47,10 +49,16 @@ def targets(
             continue
         right = [trace for trace, score in zip(group.traces, final, strict=True) if score == best]
         answered = [trace for trace in right if trace.checkpoints[-1].answered]
-        whole = {one.sample for one in answered if uses_whole_input(one, group.inputs, words, answer_key)}
-        order = {one.sample: (one.sample not in whole, one.checkpoints[-1].reasoning_tokens) for one in answered}
-        found += sorted(answered, key=lambda trace: (*order[trace.sample], trace.sample))[place:][:1]
+        order = partial(_order, inputs=group.inputs, words=words, answer_key=answer_key)
+        found += sorted(answered, key=order)[place:][:1]
     return found
+
+
+def _order(
+    trace: SampledTrace, inputs: Mapping[str, Any], words: WordsOf, answer_key: AnswerKey
+) -> tuple[bool, int, int]:
+    partly = not uses_whole_input(trace, inputs, words, answer_key)
+    return partly, trace.checkpoints[-1].reasoning_tokens, trace.sample
 
 
 def squeezed_pairs(
