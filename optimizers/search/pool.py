@@ -138,8 +138,8 @@ class Pool:
             yield Candidate("labelled", labelled=tuple(rng.sample(list(self.labelled), size)))
 
     def _best(self, size: int) -> list[int]:
-        """Adds, one at a time, the trace with the largest product of merit, substance and novelty."""
-        able = [pair.merit * pair.substance for pair in self.squeezed]
+        """Adds, one at a time, the trace with the largest product of merit, substance, novelty, and score or vote."""
+        able = [pair.merit * pair.substance * pair.chosen.score for pair in self.squeezed]
         chosen: list[int] = []
         while len(chosen) < min(size, len(able)):
             left = [place for place in range(len(able)) if place not in chosen]

@@ -13,7 +13,7 @@ __all__ = ["uses_whole_input"]
 
 
 def uses_whole_input(trace: SampledTrace, inputs: Mapping[str, Any], words: WordsOf, answer_key: AnswerKey) -> bool:
-    """Returns whether all distinguishing words of the input occur in the reasoning at the largest budget.
+    """Returns whether all distinguishing words of the input occur in the working of the largest budget.
 
     If the answer is not in the reasoning, the answer fields count as reasoning too. A word that identifies the answer
     must occur for another reason as well.
@@ -30,4 +30,4 @@ def uses_whole_input(trace: SampledTrace, inputs: Mapping[str, Any], words: Word
     if WordsOf.share(answer, text) < 1:
         written = (value for call in last.calls for value in call.outputs.values() if isinstance(value, str))
         text = "\n".join([text, *(value for value in written if value not in text)])
-    return WordsOf.share(words.in_inputs(inputs), text, beside=answer) == 1
+    return WordsOf.share(words.in_inputs(inputs), WordsOf.working(text, inputs), beside=answer) == 1

@@ -52,8 +52,8 @@ class SqueezedTrace:
         style: The instruction style of the original.
         calls: The shortened calls.
         states_answer: The share of the answers' words that occur in the reasoning, in [0, 1].
-        uses_input: The share of the inputs' distinguishing words that occur in the reasoning, in [0, 1]. A word of the
-            answer counts only if it occurs twice.
+        uses_input: The share of the inputs' distinguishing words that occur in the reasoning's working (see
+            `WordsOf.working`), in [0, 1]. A word of the answer counts only if it occurs twice.
         earned: Whether the reasoning is needed: a forced answer without any reasoning is another one.
         brevity: 1 if the trace fits into the middle budget (the lower one of two), else that budget over its length.
         usage: The cost of the forced answers.
@@ -204,6 +204,7 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
             return error
     made = [one for one in calls if one is not None]
     reasoned = "\n".join(one.call.reasoning for one in made)
+    working = "\n".join(WordsOf.working(one.call.reasoning, one.call.inputs) for one in made)
     inputs = frozenset().union(*(squeezing.words.in_inputs(one.call.inputs) for one in made))
     answers = frozenset().union(*(squeezing.words_of_answer(one.call.outputs) for one in made))
     tokens = sum(one.call.reasoning_tokens for one in made)
@@ -213,7 +214,7 @@ def _squeezed(squeezing: Squeezing, trace: SampledTrace) -> SqueezedTrace | Exce
         style=trace.style,
         calls=tuple(one.call for one in made),
         states_answer=WordsOf.share(answers, reasoned),
-        uses_input=WordsOf.share(inputs, reasoned, beside=answers),
+        uses_input=WordsOf.share(inputs, working, beside=answers),
         earned=any(one.earned for one in made),
         brevity=min(1.0, middle(program.budgets) / max(1, tokens)),
         usage=spent.usage,
@@ -244,11 +245,15 @@ def _shortened(squeezing: Squeezing, predictor: dspy.Predict, trace: SampledTrac
         # Small models also reason in the answer itself: "46 * 4 = 184" is a good trace.
         answers = (call.outputs[name] for name in formats.answer_fields(predictor.signature))
         whole = "\n".join([whole, *(text for text in answers if isinstance(text, str))])
-    said = WordsOf.share(words, whole), WordsOf.share(answer, whole)
+
+    def says(text: str) -> tuple[float, float]:
+        return WordsOf.share(words, WordsOf.working(text, call.inputs)), WordsOf.share(answer, text)
+
+    said = says(whole)
     unexplained = WordsOf.unexplained(whole, call.inputs)
 
     def keeps(text: str) -> bool:
-        if text and (WordsOf.share(words, text), WordsOf.share(answer, text)) != said:
+        if text and says(text) != said:
             return False  # the answer may stay the same, but such a trace teaches to work in the answer instead
         if not WordsOf.unexplained(text, call.inputs) <= unexplained:
             return False  # what the model can do in its head now, it cannot do with larger numbers

@@ -98,6 +98,21 @@ class WordsOf:
         return frozenset(found)
 
     @staticmethod
+    def working(text: str, inputs: Mapping[str, Any]) -> str:
+        """Returns the sentences of a text that bring in a number; all of it if none does, or the inputs have none.
+
+        What a text repeats of its input it need not use: "12 albums of 7. 12 + 19 = 31" leaves the 7 out.
+        """
+        known = set(_NUMBER.findall(_text(inputs)))
+        found = []
+        for sentence in _SENTENCE.split(text) if known else ():
+            new = set(_NUMBER.findall(sentence)) - known
+            if new:
+                found.append(sentence)
+            known |= new
+        return "\n".join(found) or text
+
+    @staticmethod
     def explained(text: str, inputs: Mapping[str, Any]) -> float:
         """Returns the share of a text's own numbers, those beside the inputs', that it works out; 1 for none."""
         own = set(_NUMBER.findall(text)) - set(_NUMBER.findall(_text(inputs)))

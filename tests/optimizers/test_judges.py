@@ -95,6 +95,14 @@ def test_traces_that_use_the_whole_input_vote_alone():
     assert scores == ((1.0,), (0.0,), (0.0,), (1.0,))
 
 
+def test_a_number_that_is_only_repeated_is_not_used():
+    repeated = "3 bags of 4, and 5 more. 3 * 4 = 12"
+    [scores] = (
+        Agreement().scores([solved("17", "12", "12", "17", reasonings=[STEPS[0], repeated, repeated, STEPS[3]])]).scores
+    )
+    assert scores == ((1.0,), (0.0,), (0.0,), (1.0,))
+
+
 def test_one_trace_that_uses_the_whole_input_does_not_decide_alone():
     [scores] = Agreement().scores([solved("17", "12", "12", "12", reasonings=[*STEPS[:3], STEPS[1]])]).scores
     assert scores == ((1 / 4,), (3 / 4,), (3 / 4,), (3 / 4,))
