@@ -11,7 +11,8 @@ from anytime_dspy.calls.media import shown
 
 __all__ = ["UNITS", "WordsOf", "shortest"]
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*")
+"""A number; "step3" holds none."""
 _WORD = re.compile(r"\w+(?:[.,]\d+)*")
 _RARE = 0.2
 """A word that occurs in at most this share of the inputs is rare."""

@@ -153,6 +153,7 @@ def test_a_step_stays_whose_result_a_later_one_uses():
         ("Half of the 4 is 5. Then 3 + 5 = 8.", set()),
         ("It is 12. 3 * 4 = 12.", {"12"}),
         ("They are red.", set()),
+        ("step7: 3 * 4 = 12", set()),
     ],
 )
 def test_numbers_that_come_from_nowhere_are_unexplained(text, missing):
