@@ -20,7 +20,7 @@ RACING = 24
 OVERTIME = 24
 """Further training examples, for a race that is still undecided."""
 SAMPLES, TRIALS, ROUNDS = 1, 7, 2
-SEED = 721
+SEED = 728
 """Its problems are those of the README: of five seeds that nobody had looked at, it has the median gain."""
 
 
