@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from anytime_dspy.calls.media import shown
@@ -88,14 +88,10 @@ class WordsOf:
             >>> sorted(WordsOf.unexplained("88 * 2 = 176.", {"q": "11 rows of 8, 2 dollars each"}))
             ['176', '88']
         """
-        known = set(_NUMBER.findall(_text(inputs)))
         found: set[str] = set()
-        for sentence in _SENTENCE.split(text):
-            numbers = _NUMBER.findall(sentence)
-            new = set(numbers) - known
-            if sum(number in known for number in numbers) < len(new):
+        for sentence, new in _new_numbers(text, inputs):
+            if sum(number not in new for number in _NUMBER.findall(sentence)) < len(new):
                 found |= new
-            known |= new
         return frozenset(found)
 
     @staticmethod
@@ -104,14 +100,9 @@ class WordsOf:
 
         What a text repeats of its input it need not use: "12 albums of 7. 12 + 19 = 31" leaves the 7 out.
         """
-        known = set(_NUMBER.findall(_text(inputs)))
-        found = []
-        for sentence in _SENTENCE.split(text) if known else ():
-            new = set(_NUMBER.findall(sentence)) - known
-            if new:
-                found.append(sentence)
-            known |= new
-        return "\n".join(found) or text
+        if not _NUMBER.search(_text(inputs)):
+            return text
+        return "\n".join(sentence for sentence, new in _new_numbers(text, inputs) if new) or text
 
     @staticmethod
     def explained(text: str, inputs: Mapping[str, Any]) -> float:
@@ -148,6 +139,15 @@ def shortest(text: str, keeps: Callable[[str], bool], words: frozenset[str]) -> 
                 units = fewer
         text = joint.join(part for _, part in units)
     return text
+
+
+def _new_numbers(text: str, inputs: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """Yields each sentence with its numbers that are neither in the inputs nor in an earlier sentence."""
+    known = set(_NUMBER.findall(_text(inputs)))
+    for sentence in _SENTENCE.split(text):
+        new = set(_NUMBER.findall(sentence)) - known
+        yield sentence, new
+        known |= new
 
 
 def _density(unit: str, words: frozenset[str]) -> tuple[float, int]:
